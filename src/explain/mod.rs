@@ -1,0 +1,169 @@
+//! Why the ranking is as it is, in numbers that a person can check.
+
+use crate::detect::{Finding, Onset};
+use crate::rank::{Candidate, Modality, SymptomChange, Verdict};
+use crate::telemetry::alert::Alert;
+use crate::telemetry::calls::SpanCoverage;
+use crate::telemetry::id::{ServiceId, TraceId};
+use crate::telemetry::series::{Signal, Unit};
+use crate::telemetry::time::Window;
+use crate::telemetry::topology::{EdgeMode, NodeKind};
+use crate::telemetry::warning::Warning;
+
+/// A value before and during the incident.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct BeforeAfter {
+    /// What was measured.
+    pub signal: Signal,
+    /// Unit of both values.
+    pub unit: Unit,
+    /// Baseline.
+    pub baseline: f64,
+    /// Incident.
+    pub incident: f64,
+}
+
+/// One call on the way from the symptom to the cause, with what changed on it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PathStep {
+    /// Who calls.
+    pub caller: ServiceId,
+    /// Who is called.
+    pub callee: ServiceId,
+    /// Whether the caller waits.
+    pub mode: EdgeMode,
+    /// Measured changes on this edge (latency, errors, rate, gap), those that changed most first.
+    pub changes: Vec<BeforeAfter>,
+}
+
+/// One line of evidence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EvidenceLine {
+    /// Kind of observation.
+    pub modality: Modality,
+    /// Bits that it adds.
+    pub bits: f64,
+    /// The finding behind it.
+    pub finding: Option<Finding>,
+    /// What it says, in one sentence with its numbers. May hold telemetry's names: escape for each output.
+    pub text: String,
+}
+
+/// A cause with its reasons.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Cause {
+    /// The candidate as ranked.
+    pub candidate: Candidate,
+    /// What the node is.
+    pub kind: Option<NodeKind>,
+    /// From the entry to the cause; empty when the cause is the entry itself or no path is known.
+    pub path: Vec<PathStep>,
+    /// Why.
+    pub evidence: Vec<EvidenceLine>,
+}
+
+/// A service that suffers from a cause elsewhere.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Victim {
+    /// Who.
+    pub service: ServiceId,
+    /// The callee (or caller) from which it suffers.
+    pub because_of: ServiceId,
+    /// Why it is a victim, with numbers.
+    pub text: String,
+}
+
+/// One row of the onset order.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OnsetRow {
+    /// Who.
+    pub service: ServiceId,
+    /// Which signal was first.
+    pub signal: Signal,
+    /// When.
+    pub onset: Onset,
+}
+
+/// Who is affected, and how much.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AffectedEntry {
+    /// Service and operation where requests come in.
+    pub entry: String,
+    /// Requests in the incident window.
+    pub requests: u64,
+    /// Of these, requests that failed or took longer than the baseline's 99th percentile.
+    pub affected: u64,
+    /// Share of affected requests expected from the baseline, 0 to 1.
+    pub baseline_share: f64,
+}
+
+/// Traces to open beside each other.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ExemplarPair {
+    /// What they show.
+    pub subject: String,
+    /// A bad one, from the incident.
+    pub bad: Option<(TraceId, u64)>,
+    /// A normal one, from the baseline; the number is the duration in nanoseconds.
+    pub normal: Option<(TraceId, u64)>,
+}
+
+/// What the telemetry let us see.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Coverage {
+    /// Counts from the spans.
+    pub spans: SpanCoverage,
+    /// Number of metric series.
+    pub series: u64,
+    /// Series with gaps in either window.
+    pub series_with_gaps: u64,
+    /// Nodes that are known only from their callers.
+    pub silent_nodes: Vec<ServiceId>,
+    /// Calls in the baseline and in the incident window.
+    pub calls_baseline: u64,
+    /// Calls in the incident window.
+    pub calls_incident: u64,
+    /// 0 to 1: how much the confidence was lowered to (1 = nothing missing).
+    pub factor: f64,
+}
+
+/// The ranking with its reasons: everything that a report shows.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Diagnosis {
+    /// Name of the incident.
+    pub name: String,
+    /// Incident window.
+    pub window: Window,
+    /// Baseline windows.
+    pub baselines: Vec<Window>,
+    /// The alert, if any.
+    pub alert: Option<Alert>,
+    /// Name of the ranking method.
+    pub method: &'static str,
+    /// Conclusion.
+    pub verdict: Verdict,
+    /// Why the verdict is what it is, one sentence.
+    pub verdict_reason: String,
+    /// What users felt.
+    pub symptoms: Vec<SymptomChange>,
+    /// The causes, when the verdict is `CauseFound`; most often one.
+    pub causes: Vec<Cause>,
+    /// Other candidates in order, without the causes.
+    pub alternatives: Vec<Candidate>,
+    /// Probability that none of the candidates is the cause.
+    pub none_probability: f64,
+    /// Who suffers.
+    pub victims: Vec<Victim>,
+    /// Who changed first.
+    pub onsets: Vec<OnsetRow>,
+    /// Who is affected.
+    pub blast_radius: Vec<AffectedEntry>,
+    /// Traces to open.
+    pub exemplars: Vec<ExemplarPair>,
+    /// What could be seen.
+    pub coverage: Coverage,
+    /// What to look at next.
+    pub next_steps: Vec<String>,
+    /// Everything odd, sorted.
+    pub warnings: Vec<Warning>,
+}

@@ -1,0 +1,179 @@
+//! Call statistics: what remains of billions of spans, a row for each (time bin, entry, edge, operation).
+
+use super::id::{ServiceId, TraceId};
+use super::sketch::Sketch;
+use super::time::Grid;
+use super::topology::{EdgeMode, NodeKind};
+
+/// A node of the call statistics.
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct CallNode {
+    /// Name.
+    pub id: ServiceId,
+    /// What it is.
+    pub kind: NodeKind,
+}
+
+/// Where requests come in: the service and operation of a trace's root.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Entry {
+    /// Index into [`CallStats::nodes`].
+    pub service: u32,
+    /// Index into [`CallStats::operations`].
+    pub operation: u32,
+}
+
+/// What identifies a row. All indices point into the tables of [`CallStats`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct CallKey {
+    /// Who calls; `None` for a request from outside (the entry itself).
+    pub caller: Option<u32>,
+    /// Who is called.
+    pub callee: u32,
+    /// The callee's operation.
+    pub operation: u32,
+    /// Whether the caller waits.
+    pub mode: EdgeMode,
+    /// Where the request came in, index into [`CallStats::entries`].
+    pub entry: u32,
+    /// Time bin of the call's start.
+    pub bin: i64,
+}
+
+/// The trace that stands for others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Exemplar {
+    /// Duration of the call in that trace, nanoseconds.
+    pub duration_ns: u64,
+    /// The trace.
+    pub trace: TraceId,
+}
+
+/// Calls of one key. Times are sums in nanoseconds: integers, so that no order of addition can change them.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallRow {
+    /// What the row is about.
+    pub key: CallKey,
+    /// Number of calls.
+    pub calls: u64,
+    /// Calls that failed as either side judged it.
+    pub errors: u64,
+    /// Calls that failed as the caller judged it.
+    pub caller_errors: u64,
+    /// Calls that failed at the callee although none of the callee's own calls failed: errors that begin here.
+    pub origin_errors: u64,
+    /// Calls that failed at the caller while the callee was seen and saw no failure: errors that begin on the edge.
+    pub edge_errors: u64,
+    /// Sum of durations, on the callee's side where it was seen, else on the caller's.
+    pub duration_ns: u64,
+    /// Sum of the callee's time not spent waiting for its own synchronous calls.
+    pub self_ns: u64,
+    /// Sum of the callee's own time that lies on the critical path of the whole request.
+    pub critical_ns: u64,
+    /// Sum of the edge's gap (caller's duration less the callee's) that lies on the critical path.
+    pub critical_gap_ns: u64,
+    /// Calls seen from both sides.
+    pub paired_calls: u64,
+    /// Sum of caller's less callee's duration over paired calls; a negative difference (clock resolution) counts 0.
+    pub gap_ns: u64,
+    /// Distribution of durations.
+    pub durations: Sketch,
+    /// Distribution of self-times.
+    pub self_times: Sketch,
+    /// Distribution of gaps over paired calls.
+    pub gaps: Sketch,
+    /// The slowest call.
+    pub slowest: Option<Exemplar>,
+    /// A failed call (that of the smallest trace id).
+    pub failed: Option<Exemplar>,
+    /// A call without failure chosen by a hash of its trace id: typical, not extreme.
+    pub typical: Option<Exemplar>,
+}
+
+/// Calls handled by one instance and version of a service in one bin.
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct InstanceRow {
+    /// Index into [`CallStats::nodes`].
+    pub service: u32,
+    /// Instance id; empty when unknown.
+    pub instance: String,
+    /// Version; empty when unknown.
+    pub version: String,
+    /// Time bin.
+    pub bin: i64,
+    /// Number of calls handled.
+    pub calls: u64,
+    /// Calls that failed.
+    pub errors: u64,
+    /// Calls that failed although no callee failed.
+    pub origin_errors: u64,
+    /// Sum of durations, nanoseconds.
+    pub duration_ns: u64,
+    /// Sum of self-times, nanoseconds.
+    pub self_ns: u64,
+}
+
+/// How much of the traffic the spans let us see. All are counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SpanCoverage {
+    /// Spans read.
+    pub spans: u64,
+    /// Distinct traces.
+    pub traces: u64,
+    /// Spans whose parent is not among the spans read.
+    pub orphans: u64,
+    /// Traces without a root span.
+    pub rootless_traces: u64,
+    /// Spans with an id that another span of the trace has too; only the first counts.
+    pub duplicates: u64,
+    /// Spans whose parents form a cycle; cut at the earliest span.
+    pub cyclic: u64,
+    /// Client spans without a server span and without a named peer.
+    pub unpaired_clients: u64,
+    /// Paired calls whose callee seems to start before or end after its caller's span: clocks differ or work is asynchronous.
+    pub outside_parent: u64,
+    /// Span links whose other end was not read.
+    pub unresolved_links: u64,
+}
+
+/// Call statistics of one body of traces. Rows are sorted by key.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallStats {
+    /// Width and alignment of the time bins.
+    pub grid: Grid,
+    /// Nodes, sorted by name.
+    pub nodes: Vec<CallNode>,
+    /// Operation names, sorted.
+    pub operations: Vec<String>,
+    /// Entries, sorted.
+    pub entries: Vec<Entry>,
+    /// The statistics, sorted by key.
+    pub rows: Vec<CallRow>,
+    /// The same calls by instance and version, sorted.
+    pub instances: Vec<InstanceRow>,
+    /// What could and could not be seen.
+    pub coverage: SpanCoverage,
+}
+
+impl CallStats {
+    /// Statistics of no calls.
+    pub fn empty(grid: Grid) -> Self {
+        Self {
+            grid,
+            nodes: Vec::new(),
+            operations: Vec::new(),
+            entries: Vec::new(),
+            rows: Vec::new(),
+            instances: Vec::new(),
+            coverage: SpanCoverage::default(),
+        }
+    }
+
+    /// The name of node `node`.
+    ///
+    /// # Panics
+    /// When `node` is not an index of this table.
+    pub fn service(&self, node: u32) -> &ServiceId {
+        &self.nodes[node as usize].id
+    }
+}

@@ -1,0 +1,11 @@
+//! The vocabulary that every room speaks: identifiers, time, spans, series, calls, alerts. No logic beyond invariants.
+
+pub mod alert;
+pub mod calls;
+pub mod id;
+pub mod series;
+pub mod sketch;
+pub mod span;
+pub mod time;
+pub mod topology;
+pub mod warning;

@@ -1,0 +1,285 @@
+//! Spans as a table of columns: what ingest fills and aggregate reads.
+//!
+//! A span costs about 62 bytes here, because texts are stored once and referred to by key:
+//! five million spans fit in a third of a gigabyte.
+
+use std::collections::BTreeMap;
+
+use super::id::{SpanId, TraceId};
+
+/// The role of a span in a call, as OpenTelemetry names it; `Unspecified` where the source does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
+pub enum SpanKind {
+    /// The source does not tell.
+    #[default]
+    Unspecified,
+    /// Work inside one service.
+    Internal,
+    /// The callee's side of a synchronous call.
+    Server,
+    /// The caller's side of a synchronous call.
+    Client,
+    /// Sends a message that is handled later.
+    Producer,
+    /// Handles a message that was sent earlier.
+    Consumer,
+}
+
+/// Whether the span's own side judged it failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SpanStatus {
+    /// The source does not tell.
+    #[default]
+    Unset,
+    /// Marked as successful.
+    Ok,
+    /// Marked as failed.
+    Error,
+}
+
+/// What stands at the other end of an outgoing call that has no server span.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum PeerKind {
+    /// A service named by the client (`peer.service`), perhaps without instrumentation.
+    Service,
+    /// A database or cache.
+    Database,
+    /// A queue or topic.
+    Queue,
+    /// A host outside the system.
+    External,
+}
+
+/// The process that emitted a span. Empty text means that the source does not tell.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Resource {
+    /// `service.name` (with namespace where given: `namespace/name`).
+    pub service: String,
+    /// `service.instance.id`, pod or host.
+    pub instance: String,
+    /// `service.version`.
+    pub version: String,
+}
+
+/// The other end of an outgoing call, as the caller names it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Peer {
+    /// Stable name, for example `postgresql/orders` or `kafka/payments`.
+    pub name: String,
+    /// What it is.
+    pub kind: PeerKind,
+}
+
+/// Index into [`SpanTable::resources`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct ResourceKey(pub u32);
+/// Index into [`SpanTable::operations`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct OperationKey(pub u32);
+/// Index into [`SpanTable::peers`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct PeerKey(pub u32);
+
+/// One span, its texts by key in the table that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// The trace that the span belongs to.
+    pub trace: TraceId,
+    /// The span's own id.
+    pub id: SpanId,
+    /// The span that caused it; `None` for a root.
+    pub parent: Option<SpanId>,
+    /// Who emitted it.
+    pub resource: ResourceKey,
+    /// What was done: a low-cardinality name.
+    pub operation: OperationKey,
+    /// Role in the call.
+    pub kind: SpanKind,
+    /// Outcome as the emitting side judged it.
+    pub status: SpanStatus,
+    /// The other end of an outgoing call, where the span names it.
+    pub peer: Option<PeerKey>,
+    /// Start, Unix nanoseconds.
+    pub start_ns: i64,
+    /// Length, nanoseconds.
+    pub duration_ns: u64,
+}
+
+/// Refers from one span to another that caused it in a looser sense, often in another trace (batch, queue).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SpanLink {
+    /// Row of the linking span in its table.
+    pub row: u32,
+    /// Trace of the linked span.
+    pub trace: TraceId,
+    /// Id of the linked span.
+    pub id: SpanId,
+}
+
+/// Many spans, column by column. All columns have the same length.
+#[derive(Clone, Debug, Default)]
+pub struct SpanTable {
+    /// Trace of each span.
+    pub trace: Vec<u128>,
+    /// Id of each span.
+    pub id: Vec<u64>,
+    /// Parent of each span; 0 for none.
+    pub parent: Vec<u64>,
+    /// Start, Unix nanoseconds.
+    pub start_ns: Vec<i64>,
+    /// Length, nanoseconds.
+    pub duration_ns: Vec<u64>,
+    /// Key into `resources`.
+    pub resource: Vec<u32>,
+    /// Key into `operations`.
+    pub operation: Vec<u32>,
+    /// Key into `peers`; [`NO_PEER`] for none.
+    pub peer: Vec<u32>,
+    /// Role in the call.
+    pub kind: Vec<SpanKind>,
+    /// Outcome.
+    pub status: Vec<SpanStatus>,
+    /// Span links, in row order.
+    pub links: Vec<SpanLink>,
+    resources: Interner<Resource>,
+    operations: Interner<String>,
+    peers: Interner<Peer>,
+}
+
+/// The value of [`SpanTable::peer`] that means "names no peer".
+pub const NO_PEER: u32 = u32::MAX;
+
+impl SpanTable {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of spans.
+    pub fn len(&self) -> usize {
+        self.trace.len()
+    }
+
+    /// Whether there is no span.
+    pub fn is_empty(&self) -> bool {
+        self.trace.is_empty()
+    }
+
+    /// The key of a resource, the same for equal resources.
+    pub fn resource_key(&mut self, service: &str, instance: &str, version: &str) -> ResourceKey {
+        let resource =
+            Resource { service: service.to_owned(), instance: instance.to_owned(), version: version.to_owned() };
+        ResourceKey(self.resources.key(resource))
+    }
+
+    /// The key of an operation name, the same for equal names.
+    pub fn operation_key(&mut self, operation: &str) -> OperationKey {
+        if let Some(&key) = self.operations.keys.get(operation) {
+            return OperationKey(key);
+        }
+        OperationKey(self.operations.key(operation.to_owned()))
+    }
+
+    /// The key of a peer, the same for equal peers.
+    pub fn peer_key(&mut self, name: &str, kind: PeerKind) -> PeerKey {
+        PeerKey(self.peers.key(Peer { name: name.to_owned(), kind }))
+    }
+
+    /// All resources, by key.
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources.values
+    }
+
+    /// All operation names, by key.
+    pub fn operations(&self) -> &[String] {
+        &self.operations.values
+    }
+
+    /// All peers, by key.
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers.values
+    }
+
+    /// Adds one span; its keys must come from this table.
+    pub fn push(&mut self, span: Span) {
+        self.trace.push(span.trace.0);
+        self.id.push(span.id.0);
+        self.parent.push(span.parent.map_or(0, |p| p.0));
+        self.start_ns.push(span.start_ns);
+        self.duration_ns.push(span.duration_ns);
+        self.resource.push(span.resource.0);
+        self.operation.push(span.operation.0);
+        self.peer.push(span.peer.map_or(NO_PEER, |p| p.0));
+        self.kind.push(span.kind);
+        self.status.push(span.status);
+    }
+
+    /// Adds a link from the span that was pushed last.
+    pub fn push_link(&mut self, trace: TraceId, id: SpanId) {
+        let row = u32::try_from(self.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.links.push(SpanLink { row, trace, id });
+    }
+
+    /// Row `row` as a span.
+    ///
+    /// # Panics
+    /// When `row` is not below [`SpanTable::len`].
+    pub fn get(&self, row: usize) -> Span {
+        Span {
+            trace: TraceId(self.trace[row]),
+            id: SpanId(self.id[row]),
+            parent: (self.parent[row] != 0).then_some(SpanId(self.parent[row])),
+            resource: ResourceKey(self.resource[row]),
+            operation: OperationKey(self.operation[row]),
+            kind: self.kind[row],
+            status: self.status[row],
+            peer: (self.peer[row] != NO_PEER).then_some(PeerKey(self.peer[row])),
+            start_ns: self.start_ns[row],
+            duration_ns: self.duration_ns[row],
+        }
+    }
+
+    /// Appends all spans of `other`, translating its keys.
+    pub fn append(&mut self, other: SpanTable) {
+        let first_row = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        let resources: Vec<u32> = other.resources.values.into_iter().map(|r| self.resources.key(r)).collect();
+        let operations: Vec<u32> = other.operations.values.into_iter().map(|o| self.operations.key(o)).collect();
+        let peers: Vec<u32> = other.peers.values.into_iter().map(|p| self.peers.key(p)).collect();
+        self.trace.extend(other.trace);
+        self.id.extend(other.id);
+        self.parent.extend(other.parent);
+        self.start_ns.extend(other.start_ns);
+        self.duration_ns.extend(other.duration_ns);
+        self.resource.extend(other.resource.into_iter().map(|k| resources[k as usize]));
+        self.operation.extend(other.operation.into_iter().map(|k| operations[k as usize]));
+        self.peer.extend(other.peer.into_iter().map(|k| if k == NO_PEER { NO_PEER } else { peers[k as usize] }));
+        self.kind.extend(other.kind);
+        self.status.extend(other.status);
+        self.links.extend(other.links.into_iter().map(|l| SpanLink { row: l.row.saturating_add(first_row), ..l }));
+    }
+}
+
+/// Gives equal values the same small number, in order of first appearance.
+#[derive(Clone, Debug)]
+struct Interner<T: Ord> {
+    values: Vec<T>,
+    keys: BTreeMap<T, u32>,
+}
+
+impl<T: Ord> Default for Interner<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), keys: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord + Clone> Interner<T> {
+    fn key(&mut self, value: T) -> u32 {
+        if let Some(&key) = self.keys.get(&value) {
+            return key;
+        }
+        let key = u32::try_from(self.values.len()).expect("fewer than four billion distinct names fit in memory");
+        self.values.push(value.clone());
+        self.keys.insert(value, key);
+        key
+    }
+}
