@@ -1,5 +1,7 @@
 //! Evidence as sentences with their numbers.
 
+use std::collections::BTreeMap;
+
 use super::EvidenceLine;
 use super::numbers;
 use crate::detect::{Change, Finding};
@@ -11,6 +13,7 @@ use crate::telemetry::series::{Signal, Subject};
 
 /// One line for each piece of evidence, strongest first.
 pub(super) fn lines(incident: &Incident, findings: &[Finding], candidate: &Candidate) -> Vec<EvidenceLine> {
+    let parts = hypocenter::own_parts(incident, findings);
     candidate
         .evidence
         .iter()
@@ -18,7 +21,7 @@ pub(super) fn lines(incident: &Incident, findings: &[Finding], candidate: &Candi
             let finding = evidence.finding.and_then(|index| findings.get(index)).cloned();
             let text = match &finding {
                 Some(finding) => sentence(finding),
-                None => without_finding(incident, candidate.suspect.service(), evidence),
+                None => without_finding(&parts, candidate.suspect.service(), evidence),
             };
             EvidenceLine { modality: evidence.modality, bits: evidence.bits, finding, text }
         })
@@ -67,9 +70,13 @@ pub(super) fn signal_phrase(signal: Signal, name: &str) -> String {
     }
 }
 
-fn without_finding(incident: &Incident, service: &ServiceId, evidence: &Evidence) -> String {
+fn without_finding(
+    parts: &[(SymptomChange, BTreeMap<ServiceId, f64>)],
+    service: &ServiceId,
+    evidence: &Evidence,
+) -> String {
     match evidence.modality {
-        Modality::Attribution => attribution(incident, service),
+        Modality::Attribution => attribution(parts, service),
         Modality::Correlation => format!("{service} moves with the symptom over time"),
         Modality::Walk => format!("a random walk along slow calls from the entry ends at {service}"),
         Modality::Onset => format!("{service} changed before the others"),
@@ -79,33 +86,18 @@ fn without_finding(incident: &Incident, service: &ServiceId, evidence: &Evidence
     }
 }
 
-/// How much of the symptom begins at the service, in the account in which that is most.
-fn attribution(incident: &Incident, service: &ServiceId) -> String {
-    let parts = hypocenter::accounts(incident).into_iter().map(|account| {
-        let own: f64 = account
-            .contributions
-            .iter()
-            .filter(|c| c.suspect.touches(service))
-            .map(crate::rank::attribution::Contribution::delta)
-            .sum();
-        (account.change, own)
-    });
-    let relative = |change: &SymptomChange, own: f64| own / (change.incident - change.baseline).abs().max(1e-9);
-    match parts.max_by(|a, b| relative(&a.0, a.1).total_cmp(&relative(&b.0, b.1))) {
-        Some((change, own)) => match change.symptom {
-            Symptom::Latency => format!(
-                "of the {} by which requests to {} slowed on average, {} begins here",
-                numbers::seconds(change.incident - change.baseline),
-                change.entry,
-                numbers::seconds(own)
-            ),
-            Symptom::Errors => format!(
-                "of the {} by which the error ratio of {} rose, {} begins here",
-                numbers::percent(change.incident - change.baseline),
-                change.entry,
-                numbers::percent(own)
-            ),
-        },
-        None => format!("part of the symptom begins at {service}"),
-    }
+/// How much of the symptom begins at the service, for the symptom of which that is most.
+fn attribution(parts: &[(SymptomChange, BTreeMap<ServiceId, f64>)], service: &ServiceId) -> String {
+    let own = |part: &(SymptomChange, BTreeMap<ServiceId, f64>)| part.1.get(service).copied().unwrap_or(0.0);
+    let rise = |change: &SymptomChange| change.incident - change.baseline;
+    let share = |part: &(SymptomChange, BTreeMap<ServiceId, f64>)| own(part) / rise(&part.0).max(1e-9);
+    let Some(part) = parts.iter().max_by(|a, b| share(a).total_cmp(&share(b))) else {
+        return format!("part of the symptom begins at {service}");
+    };
+    let (change, own) = (&part.0, own(part));
+    let (what, own, rise) = match change.symptom {
+        Symptom::Latency => ("mean latency", numbers::seconds(own), numbers::seconds(rise(change))),
+        Symptom::Errors => ("error ratio", numbers::percent(own), numbers::percent(rise(change))),
+    };
+    format!("the {what} of {} rose by {rise}, and {own} of that begins here", change.entry)
 }

@@ -12,10 +12,9 @@ pub(super) fn reason(named: &Named<'_>, findings: &[Finding], symptom: Option<&S
             named.causes.first().and_then(|c| c.evidence.first()).map_or_else(String::new, |line| line.text.clone())
         }
         Verdict::NoAnomaly => match symptom {
-            Some(change) => format!(
-                "nothing at {} or below it left its baseline by more than its usual spread",
-                change.entry
-            ),
+            Some(change) => {
+                format!("nothing at {} or below it left its baseline by more than its usual spread", change.entry)
+            }
             None => "no signal left its baseline by more than its usual spread".to_owned(),
         },
         Verdict::CannotTell => {
@@ -69,7 +68,9 @@ fn for_cause(cause: &Cause) -> Vec<String> {
                 format!("check the network path to {service}: packet loss, proxy or sidecar, connection pools")
             }
             Modality::Behaviour => format!("look at what changed in {service}: deploys, flags, data, locks"),
-            Modality::Structure => format!("look for early returns or exceptions in {service}: it stopped calling others"),
+            Modality::Structure => {
+                format!("look for early returns or exceptions in {service}: it stopped calling others")
+            }
             Modality::Attribution | Modality::Correlation | Modality::Walk | Modality::Onset => continue,
         };
         if !steps.contains(&step) {

@@ -47,7 +47,9 @@ fn text(findings: &[Finding], felt: &Finding, because_of: &ServiceId) -> String 
         }
         (Some(own), _) => {
             let (before, during) = (numbers::value(own.baseline, own.unit), numbers::value(own.incident, own.unit));
-            text.push_str(&format!("; errors that begin there went from {before} to {during}: the rest comes from {because_of}"));
+            text.push_str(&format!(
+                "; errors that begin there went from {before} to {during}: the rest comes from {because_of}"
+            ));
         }
         (None, _) => text.push_str(&format!("; it calls {because_of}")),
     }

@@ -10,7 +10,8 @@ use super::attribution::{self, Account};
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::{
-    CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, Verdict, earliest_onset, order,
+    CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, earliest_onset,
+    order,
 };
 use crate::detect::Finding;
 use crate::incident::Incident;
@@ -63,7 +64,7 @@ impl Ranker for Hypocenter {
 }
 
 /// The accounts of the symptoms that are known or possible, the one that changed most first.
-pub(crate) fn accounts(incident: &Incident) -> Vec<Account> {
+fn accounts(incident: &Incident) -> Vec<Account> {
     let symptoms = match incident.symptom {
         Some(symptom) => vec![symptom],
         None => vec![Symptom::Latency, Symptom::Errors],
@@ -225,4 +226,19 @@ fn move_causes_first(candidates: &mut [Candidate], accounts: &[Account]) -> usiz
         }
     }
     causes
+}
+
+/// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
+pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<(SymptomChange, BTreeMap<ServiceId, f64>)> {
+    let network = network::endpoints(findings, CAP);
+    accounts(incident)
+        .into_iter()
+        .map(|account| {
+            let mut parts: BTreeMap<ServiceId, f64> = BTreeMap::new();
+            for contribution in &account.contributions {
+                *parts.entry(blamed(&contribution.suspect, &network).clone()).or_default() += contribution.delta();
+            }
+            (account.change, parts)
+        })
+        .collect()
 }

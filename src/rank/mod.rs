@@ -33,13 +33,6 @@ impl Suspect {
     }
 }
 
-impl Suspect {
-    /// Whether the suspect is the service or an edge to it.
-    pub(crate) fn touches(&self, service: &ServiceId) -> bool {
-        self.service() == service
-    }
-}
-
 /// From which kind of observation a piece of evidence comes. Evidence is capped per modality.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Modality {
