@@ -21,7 +21,7 @@ pub enum Format {
     Text {
         /// Whether to use ANSI colours. Nothing is said by colour alone.
         colour: bool,
-        /// Columns to fit; at least 60 are used.
+        /// Columns to fit; at least 80 are used.
         width: usize,
     },
     /// For a ticket: GitHub-flavoured Markdown with a Mermaid graph of the path.
@@ -43,7 +43,7 @@ pub const JSON_SCHEMA: &str = include_str!("schema-v1.json");
 /// Those of `out`.
 pub fn write(diagnosis: &Diagnosis, format: Format, out: &mut dyn io::Write) -> io::Result<()> {
     match format {
-        Format::Text { colour, width } => text::write(diagnosis, colour, width.max(60), out),
+        Format::Text { colour, width } => text::write(diagnosis, colour, width.max(80), out),
         Format::Markdown => markdown::write(diagnosis, out),
         Format::Json => json::write(diagnosis, out),
     }

@@ -63,18 +63,28 @@ fn head(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
         Verdict::CannotTell => DOUBT,
         Verdict::NoAnomaly => CALM,
     };
-    if diagnosis.causes.is_empty() {
-        page.styled(style, verdict)?;
-        let gloss = wording::verdict_gloss(diagnosis.verdict);
-        writeln!(page.out, "{}{gloss}", if gloss.is_empty() { "" } else { ": " })?;
+    page.styled(style, verdict)?;
+    match diagnosis.causes.as_slice() {
+        [] => writeln!(page.out)?,
+        [cause] => {
+            write!(page.out, "  ")?;
+            page.styled(TITLE, &name(&wording::suspect(&cause.candidate.suspect)))?;
+            writeln!(page.out)?;
+            page.wrapped("  ", &wording::cause_details(cause))?;
+        }
+        several => {
+            writeln!(page.out)?;
+            for (index, cause) in several.iter().enumerate() {
+                write!(page.out, "  {}. ", index + 1)?;
+                page.styled(TITLE, &name(&wording::suspect(&cause.candidate.suspect)))?;
+                writeln!(page.out)?;
+                page.wrapped("     ", &wording::cause_details(cause))?;
+            }
+        }
     }
-    for (index, cause) in diagnosis.causes.iter().enumerate() {
-        let (label, gap) = if index == 0 { (verdict, 2) } else { ("", verdict.chars().count() + 2) };
-        page.styled(style, label)?;
-        write!(page.out, "{:gap$}", "")?;
-        page.styled(TITLE, &name(&wording::suspect(&cause.candidate.suspect)))?;
-        writeln!(page.out)?;
-        page.wrapped("  ", &wording::cause_details(cause))?;
+    let gloss = wording::verdict_gloss(diagnosis.verdict);
+    if !gloss.is_empty() {
+        page.wrapped("  ", gloss)?;
     }
     page.wrapped("  ", &sentence(&diagnosis.verdict_reason))?;
     writeln!(page.out)
@@ -127,7 +137,7 @@ fn path(cause: &Cause, page: &mut Page) -> io::Result<()> {
             EdgeMode::Sync => "│",
             EdgeMode::Async => "┊",
         };
-        page.wrapped(&format!("    {line}  "), &wording::step(step))?;
+        page.wrapped(&format!("    {line}  "), &unbroken(&wording::step(step)))?;
         write!(page.out, "    ▼")?;
         if on_edge(step) {
             page.styled(ALARM, "  ◀ the cause is this call")?;
@@ -168,7 +178,7 @@ fn measured(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
         let whens: Vec<(String, String)> = diagnosis.onsets.iter().map(wording::onset).collect();
         let when_width = whens.iter().take(MOST_ROWS).map(|(when, _)| when.chars().count()).max().unwrap_or(0);
         for ((when, signal), service) in whens.iter().zip(&names).take(MOST_ROWS) {
-            writeln!(page.out, "  {when:when_width$}  {service:width$}  {signal}")?;
+            page.wrapped(&format!("  {when:when_width$}  {service:width$}  "), signal)?;
         }
         page.omitted(diagnosis.onsets.len())?;
     }
@@ -256,6 +266,14 @@ fn warnings(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
     page.omitted(diagnosis.warnings.len())
 }
 
+/// A space at which no line is broken.
+const UNBROKEN: char = '\u{a0}';
+
+/// Keeps the parts of a list together, so that lines break only between them.
+fn unbroken(list: &str) -> String {
+    list.split(" · ").map(|part| part.replace(' ', "\u{a0}")).collect::<Vec<_>>().join("\u{a0}· ")
+}
+
 fn name(text: &str) -> String {
     escape::terminal(text, NAME)
 }
@@ -288,8 +306,11 @@ impl Page<'_> {
     /// A section's title after an empty line.
     fn title(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out)?;
-        self.styled(TITLE, text)?;
-        writeln!(self.out)
+        for line in wrap(text, self.width) {
+            self.styled(TITLE, &line)?;
+            writeln!(self.out)?;
+        }
+        Ok(())
     }
 
     fn fact(&mut self, label: &str, text: &str) -> io::Result<()> {
@@ -320,7 +341,7 @@ impl Page<'_> {
         let continued: String = lead.chars().map(|c| if matches!(c, '│' | '┊') { c } else { ' ' }).collect();
         for (index, line) in wrap(text, self.width - lead.chars().count()).iter().enumerate() {
             let lead = if index == 0 { &lead } else { &continued };
-            writeln!(self.out, "{}", format!("{lead}{line}").trim_end())?;
+            writeln!(self.out, "{}", format!("{lead}{line}").replace(UNBROKEN, " ").trim_end())?;
         }
         Ok(())
     }

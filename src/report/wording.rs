@@ -86,7 +86,7 @@ pub(super) fn verdict(diagnosis: &Diagnosis) -> &'static str {
 pub(super) fn verdict_gloss(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::CauseFound => "",
-        Verdict::NoAnomaly => "nothing left its baseline, so there is no cause to name",
+        Verdict::NoAnomaly => "nothing that users feel left its baseline, so there is no cause to name",
         Verdict::CannotTell => "something changed, but the evidence does not separate the candidates",
     }
 }
@@ -225,7 +225,7 @@ pub(super) fn coverage(coverage: &Coverage) -> (Vec<String>, Vec<String>) {
 /// By how much incomplete telemetry lowered the confidence.
 pub(super) fn coverage_factor(coverage: &Coverage) -> String {
     if coverage.factor >= 1.0 {
-        "nothing missing that would lower the confidence".to_owned()
+        "nothing is missing that would lower the confidence".to_owned()
     } else {
         format!("confidence lowered to {} of what complete telemetry would give", numbers::percent(coverage.factor))
     }
