@@ -93,21 +93,17 @@ fn found() -> Diagnosis {
                     changed(Signal::Requests, Unit::PerSecond, 0.41, 0.39),
                 ],
             ),
-            step(
-                "checkout",
-                "payments",
-                EdgeMode::Sync,
-                vec![changed(Signal::Latency, Unit::Seconds, 0.05, 1.25)],
-            ),
+            step("checkout", "payments", EdgeMode::Sync, vec![changed(Signal::Latency, Unit::Seconds, 0.05, 1.25)]),
         ],
         evidence: vec![
             EvidenceLine {
                 modality: Modality::Attribution,
                 bits: 6.24,
                 finding: Some(self_time_finding()),
-                text: "payments' own time on the critical path rose from 40 ms to 1.21 s a request, while its calls to \
+                text:
+                    "payments' own time on the critical path rose from 40 ms to 1.21 s a request, while its calls to \
                        payments-db stayed at 6 ms: 92 % of what frontend gained is spent here"
-                    .into(),
+                        .into(),
             },
             EvidenceLine {
                 modality: Modality::Resources,
@@ -135,10 +131,7 @@ fn found() -> Diagnosis {
         verdict_reason: "payments spends 1.21 s of its own on each request instead of 40 ms, and everything that is \
                          slow calls it"
             .into(),
-        symptoms: vec![
-            symptom(Symptom::Latency, 0.171, 1.41, true),
-            symptom(Symptom::Errors, 0.0, 0.004, false),
-        ],
+        symptoms: vec![symptom(Symptom::Latency, 0.171, 1.41, true), symptom(Symptom::Errors, 0.0, 0.004, false)],
         causes: vec![cause],
         alternatives: vec![
             candidate(service("recommendation"), 0.031, Modality::Behaviour, 0.8),
@@ -265,7 +258,8 @@ fn hostile() -> Diagnosis {
             line.text = EVIL.into();
         }
     }
-    d.alternatives = (0..40).map(|n| candidate(service(&format!("{EVIL}{n}")), 0.01, Modality::Onset, f64::NAN)).collect();
+    d.alternatives =
+        (0..40).map(|n| candidate(service(&format!("{EVIL}{n}")), 0.01, Modality::Onset, f64::NAN)).collect();
     d.none_probability = f64::NAN;
     d.victims[0].text = EVIL.into();
     d.victims[0].service = ServiceId::new(&EVIL.repeat(9));

@@ -282,12 +282,7 @@ impl<'a> From<&'a Diagnosis> for ReportJson<'a> {
             warnings: d
                 .warnings
                 .iter()
-                .map(|w| WarningJson {
-                    source: &w.source,
-                    place: &w.place,
-                    message: &w.message,
-                    affected: w.affected,
-                })
+                .map(|w| WarningJson { source: &w.source, place: &w.place, message: &w.message, affected: w.affected })
                 .collect(),
         }
     }

@@ -173,7 +173,7 @@ fn suffering(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
 fn measured(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
     if !diagnosis.onsets.is_empty() {
         page.title("What changed first")?;
-        let names: Vec<String> = diagnosis.onsets.iter().map(|o| name(o.service.as_str())).collect();
+        let names: Vec<String> = diagnosis.onsets.iter().map(|o| escape::terminal(o.service.as_str(), 44)).collect();
         let width = column(&names);
         let whens: Vec<(String, String)> = diagnosis.onsets.iter().map(wording::onset).collect();
         let when_width = whens.iter().take(MOST_ROWS).map(|(when, _)| when.chars().count()).max().unwrap_or(0);
