@@ -1,5 +1,17 @@
 //! Candidate root causes in a total order. One file per method behind one trait.
 
+pub mod correlation;
+pub mod earliest_onset;
+pub mod largest_change;
+pub mod node_series;
+mod page_rank;
+pub mod random;
+pub mod random_walk;
+mod scored;
+#[cfg(test)]
+mod test_findings;
+pub mod traversal;
+
 use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
 use crate::telemetry::alert::Symptom;
@@ -127,4 +139,16 @@ pub trait Ranker {
     fn about(&self) -> &'static str;
     /// Orders the suspects of an incident. `findings` are those of [`crate::detect::detect`] for the same incident.
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking;
+}
+
+/// All methods, in the order of tables.
+pub fn registry() -> Vec<Box<dyn Ranker>> {
+    vec![
+        Box::new(correlation::Correlation),
+        Box::new(traversal::Traversal),
+        Box::new(random_walk::RandomWalk),
+        Box::new(largest_change::LargestChange),
+        Box::new(earliest_onset::EarliestOnset),
+        Box::new(random::Random),
+    ]
 }
