@@ -14,3 +14,4 @@ pub mod rank;
 pub mod report;
 pub mod stats;
 pub mod telemetry;
+pub mod timespec;
