@@ -181,14 +181,6 @@ pub fn entry(incident: &Incident) -> Option<ServiceId> {
         .map(|(_, id)| id.clone())
 }
 
-/// All services of the incident: nodes of the graph, and whatever has calls or series.
-pub fn known_services(incident: &Incident) -> BTreeSet<ServiceId> {
-    let mut known: BTreeSet<ServiceId> = incident.graph.nodes().iter().map(|node| node.id.clone()).collect();
-    known.extend(incident.calls.nodes.iter().map(|node| node.id.clone()));
-    known.extend(incident.series.iter().map(|series| series.subject.service().clone()));
-    known
-}
-
 struct Windows<'a> {
     incident: &'a Window,
     baselines: &'a [Window],

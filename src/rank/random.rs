@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node_series::known_services;
 use super::{Ranker, Ranking, scored};
 use crate::detect::Finding;
 use crate::incident::Incident;
@@ -23,7 +22,7 @@ impl Ranker for Random {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        scored::ranking(self.name(), incident, findings, &lots(&known_services(incident), &incident.window))
+        scored::ranking(self.name(), incident, findings, &lots(&incident.services(), &incident.window))
     }
 }
 

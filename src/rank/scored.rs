@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::node_series::known_services;
 use super::{Candidate, Ranking, Suspect, Verdict};
 use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
@@ -18,7 +17,7 @@ pub(super) fn ranking(
     findings: &[Finding],
     scores: &BTreeMap<ServiceId, f64>,
 ) -> Ranking {
-    let services = known_services(incident);
+    let services = incident.services();
     let onsets = earliest_onsets(findings);
     let score = |service: &ServiceId| scores.get(service).copied().filter(|s| s.is_finite()).unwrap_or(0.0).max(0.0);
     // Dividing by the largest first keeps the sum finite.
