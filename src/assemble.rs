@@ -48,7 +48,8 @@ pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, Inci
     let mut warnings = telemetry.warnings;
     warnings.extend(aggregate_warnings);
     let alert = telemetry.alerts.iter().find(|a| a.service.is_some()).or(telemetry.alerts.first()).cloned();
-    let mut parts = IncidentParts {
+    let alerted_service = telemetry.alerts.iter().find_map(|a| a.service.clone());
+    let mut incident = Incident::new(IncidentParts {
         name: request.name,
         window: request.window,
         baselines: request.baselines,
@@ -59,19 +60,12 @@ pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, Inci
         given_edges: telemetry.given_edges,
         alert,
         warnings,
-    };
-    if parts.entry.is_some() {
-        return Incident::new(parts);
-    }
+    })?;
     // An alert may name a service as the metrics call it, which need not be how the traces call it: then it is
     // better to look for the entry than to refuse the analysis.
-    parts.entry = telemetry.alerts.iter().find_map(|a| a.service.clone());
-    if parts.entry.is_none() {
-        return Incident::new(parts);
+    if incident.entry.is_none() {
+        let services = incident.services();
+        incident.entry = alerted_service.filter(|s| services.contains(s));
     }
-    let without_entry = IncidentParts { entry: None, ..parts.clone() };
-    match Incident::new(parts) {
-        Err(IncidentError::UnknownEntry(..)) => Incident::new(without_entry),
-        checked => checked,
-    }
+    Ok(incident)
 }

@@ -7,17 +7,16 @@ use super::{Ranker, Ranking, scored};
 use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::stats::correlation::lagged;
-use crate::stats::robust;
 use crate::telemetry::id::ServiceId;
 
 /// Scores a node by the absolute correlation of its latency (or error ratio) with that of the entry, near the incident.
 ///
-/// The node may lead the entry by up to [`MAX_LAG_BINS`] bins. The entry itself scores 0: it correlates with itself
+/// The node may lead or follow the entry by up to two bins: bins and averages blur who was first. The entry itself scores 0: it correlates with itself
 /// whatever the cause. Among the published baselines the strongest on PetShop's availability incidents (Hardt et al.,
 /// "The PetShop Dataset", CLeaR 2024, table 8).
 pub struct Correlation;
 
-/// How far a cause may lead its symptom: calls pass a fault on within one bin, queues and caches within a few.
+/// How far apart cause and symptom may be: calls pass a fault on within one bin, queues and caches within a few.
 const MAX_LAG_BINS: usize = 2;
 /// Fewest values near the incident for a correlation: with three, any two series have a good chance of 0.9.
 const MIN_VALUES: usize = 4;
@@ -40,28 +39,16 @@ impl Ranker for Correlation {
 /// Absolute correlation, 0 to 1, of every measured node but the entry with the entry.
 pub(super) fn with_symptom(symptom: &SymptomSeries) -> BTreeMap<ServiceId, f64> {
     let near = symptom.nodes.near_incident();
-    let values = |node: &ServiceId| filled(symptom.nodes.values.get(node)?, &near);
+    let values = |node: &ServiceId| chosen_values(symptom.nodes.values.get(node)?, &near);
     let Some(felt) = values(&symptom.entry) else { return BTreeMap::new() };
     let others = symptom.nodes.values.keys().filter(|node| **node != symptom.entry);
-    others.filter_map(|node| Some((node.clone(), strength(&values(node)?, &felt)))).collect()
+    others.filter_map(|node| Some((node.clone(), lagged(&values(node)?, &felt, MAX_LAG_BINS).correlation.abs()))).collect()
 }
 
-fn strength(node: &[f64], felt: &[f64]) -> f64 {
-    // A lag costs values on both ends; enough must remain.
-    let max_lag = MAX_LAG_BINS.min(node.len().saturating_sub(MIN_VALUES));
-    let (r, _) = lagged(node, felt, max_lag);
-    if r.is_finite() { r.abs().min(1.0) } else { 0.0 }
-}
-
-/// The chosen values with gaps closed by the median, which pulls a correlation towards 0. `None` with fewer than half of
-/// the values, or fewer than [`MIN_VALUES`].
-fn filled(values: &[Option<f64>], chosen: &[usize]) -> Option<Vec<f64>> {
-    let known: Vec<f64> = chosen.iter().filter_map(|&i| values.get(i).copied().flatten()).collect();
-    if known.len() < MIN_VALUES || known.len() * 2 < chosen.len() {
-        return None;
-    }
-    let middle = robust::median(&known)?;
-    Some(chosen.iter().map(|&i| values.get(i).copied().flatten().unwrap_or(middle)).collect())
+/// The chosen values, NaN for gaps as [`lagged`] takes them. `None` with fewer than [`MIN_VALUES`] values.
+fn chosen_values(values: &[Option<f64>], chosen: &[usize]) -> Option<Vec<f64>> {
+    let all: Vec<f64> = chosen.iter().map(|&i| values.get(i).copied().flatten().unwrap_or(f64::NAN)).collect();
+    (all.iter().filter(|v| v.is_finite()).count() >= MIN_VALUES).then_some(all)
 }
 
 #[cfg(test)]
@@ -95,10 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_closed_by_the_median_or_the_node_is_left_out() {
+    fn too_few_values_say_nothing() {
         let gappy = [Some(1.0), None, Some(2.0), Some(9.0), Some(3.0), None];
-        assert_eq!(filled(&gappy, &[0, 1, 2, 3, 4]), Some(vec![1.0, 2.5, 2.0, 9.0, 3.0]));
-        assert_eq!(filled(&gappy, &[0, 1, 2, 4]), None, "three values");
-        assert_eq!(filled(&[Some(1.0); 4], &[0, 1, 2, 3, 4, 5, 6, 7, 8]), None, "less than half");
+        assert_eq!(chosen_values(&gappy, &[0, 2, 3, 4]), Some(vec![1.0, 2.0, 9.0, 3.0]));
+        assert!(chosen_values(&gappy, &[0, 1, 2, 3, 4]).is_some_and(|v| v[1].is_nan()));
+        assert_eq!(chosen_values(&gappy, &[0, 1, 2, 4]), None, "three values");
     }
 }
