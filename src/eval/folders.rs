@@ -28,7 +28,10 @@ pub fn cases(dir: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>, EvalError> 
         found.push(RecordedCase {
             id: id_below(dir, &folder),
             system,
-            fault_kind: truth.kind.clone().unwrap_or_else(|| if truth.is_quiet() { QUIET } else { "unknown" }.to_owned()),
+            fault_kind: truth
+                .kind
+                .clone()
+                .unwrap_or_else(|| if truth.is_quiet() { QUIET } else { "unknown" }.to_owned()),
             split: None,
             truth: truth.services,
             load: Box::new(move || {

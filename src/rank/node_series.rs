@@ -404,8 +404,12 @@ mod tests {
             failed: None,
             typical: None,
         };
-        calls.rows =
-            vec![row(None, 0, 0, 10, 1, 20), row(None, 0, 1, 5, 5, 20), row(Some(0), 1, 1, 4, 0, 2), row(None, 0, 9, 1, 0, 1)];
+        calls.rows = vec![
+            row(None, 0, 0, 10, 1, 20),
+            row(None, 0, 1, 5, 5, 20),
+            row(Some(0), 1, 1, 4, 0, 2),
+            row(None, 0, 9, 1, 0, 1),
+        ];
         let incident = Window::new(10 * S, 20 * S).unwrap();
         let baselines = [Window::new(0, 10 * S).unwrap()];
         let measure = |signal| from_calls(&calls, signal, &windows(&incident, &baselines));

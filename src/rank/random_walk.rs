@@ -46,15 +46,16 @@ impl Ranker for RandomWalk {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let weights = SymptomSeries::of(incident)
-            .map(|symptom| {
-                let mut weights = correlation::with_symptom(&symptom);
-                weights.insert(symptom.entry, 1.0);
-                weights
-            })
-            .unwrap_or_default();
-        scored::ranking(self.name(), incident, findings, &walk(&incident.graph, &weights))
+        let scores = SymptomSeries::of(incident).map(|s| from_symptom(&incident.graph, s)).unwrap_or_default();
+        scored::ranking(self.name(), incident, findings, &scores)
     }
+}
+
+/// Stationary probabilities of the walk for a symptom.
+pub(super) fn from_symptom(graph: &ServiceGraph, symptom: SymptomSeries) -> BTreeMap<ServiceId, f64> {
+    let mut weights = correlation::with_symptom(&symptom);
+    weights.insert(symptom.entry, 1.0);
+    walk(graph, &weights)
 }
 
 fn walk(graph: &ServiceGraph, weights: &BTreeMap<ServiceId, f64>) -> BTreeMap<ServiceId, f64> {
@@ -97,8 +98,13 @@ mod tests {
     #[test]
     fn the_walk_ends_where_correlation_leads() {
         let id = ServiceId::new;
-        let weights =
-            BTreeMap::from([(id("front"), 1.0), (id("cart"), 0.9), (id("db"), 0.95), (id("ads"), 0.2), (id("idle"), 0.0)]);
+        let weights = BTreeMap::from([
+            (id("front"), 1.0),
+            (id("cart"), 0.9),
+            (id("db"), 0.95),
+            (id("ads"), 0.2),
+            (id("idle"), 0.0),
+        ]);
         let (front, cart, db, ads, idle) = (id("front"), id("cart"), id("db"), id("ads"), id("idle"));
         let got = walk_along(&[(&front, &cart), (&cart, &db), (&front, &ads), (&front, &idle)], &weights);
         let expected = NETWORKX;
