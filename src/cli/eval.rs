@@ -125,7 +125,8 @@ fn methods(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
     if let Some(unknown) = asked.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no ranking method `{unknown}`; methods: {}", known.join(", "));
     }
-    let wanted = |name: &str| name == OURS || ALWAYS.contains(&name) || asked.is_empty() || asked.iter().any(|a| a == name);
+    let wanted =
+        |name: &str| name == OURS || ALWAYS.contains(&name) || asked.is_empty() || asked.iter().any(|a| a == name);
     Ok(known.into_iter().filter(|name| wanted(name)).collect())
 }
 

@@ -161,10 +161,8 @@ impl Day {
         for &other in self.injections.iter().filter(|other| **other != at_ns).chain([&believed_ns]) {
             holes.push(Window::new(other.saturating_sub(FAULT_BEFORE_NS), other.saturating_add(FAULT_AFTER_NS))?);
         }
-        let reach = Window::new(
-            believed_ns.saturating_sub(BASELINE_REACH_NS),
-            believed_ns.saturating_add(BASELINE_REACH_NS),
-        )?;
+        let reach =
+            Window::new(believed_ns.saturating_sub(BASELINE_REACH_NS), believed_ns.saturating_add(BASELINE_REACH_NS))?;
         baselines.extend(without(&[reach], &holes));
         baselines.sort();
         Ok((telemetry, Request { name: name.to_owned(), window, baselines, entry: None, symptom: None }))

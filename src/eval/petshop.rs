@@ -103,7 +103,8 @@ fn scenario_cases(dir: &Path, scenario: &Path, shift_ns: i64) -> Result<Vec<Reco
             let TargetJson { target, root_cause } = read_json(&issue.join("target.json"))?;
             let paths = [normal[0].clone(), normal[1].clone(), issue.join("metrics.csv")];
             let id = id_below(dir, &issue);
-            let alarm = Alarm { name: id.clone(), entry: ServiceId::new(&target.node), symptom: target.metric.symptom() };
+            let alarm =
+                Alarm { name: id.clone(), entry: ServiceId::new(&target.node), symptom: target.metric.symptom() };
             cases.push(RecordedCase {
                 id,
                 system: system.clone(),

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn quiet_cases_ask_for_no_cause() {
-        for (verdict, right) in [(Verdict::CauseFound, false), (Verdict::NoAnomaly, true), (Verdict::CannotTell, true)] {
+        for (verdict, right) in [(Verdict::CauseFound, false), (Verdict::NoAnomaly, true), (Verdict::CannotTell, true)]
+        {
             assert_eq!(Outcome::of(&ranking(verdict, &[("a", 1.0)]), &[]), Outcome::Quiet(right));
         }
     }

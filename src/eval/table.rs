@@ -26,9 +26,8 @@ pub fn write_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
     }
     writeln!(out, "; ties count against the method\n")?;
 
-    let mut rows = vec![
-        ["method", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "specificity", "failures"].map(str::to_owned).to_vec(),
-    ];
+    let mut rows =
+        vec![["method", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "specificity", "failures"].map(str::to_owned).to_vec()];
     for method in &evaluation.methods {
         let a = &method.accuracy;
         let mut row = vec![method.name.clone()];
@@ -133,11 +132,16 @@ fn write_columns(rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let padding = " ".repeat(widths[column] - cell.chars().count());
-            let figure = rows.get(1).and_then(|r| r.get(column)).is_some_and(|c| c.starts_with(|d: char| d.is_ascii_digit()));
+            let figure =
+                rows.get(1).and_then(|r| r.get(column)).is_some_and(|c| c.starts_with(|d: char| d.is_ascii_digit()));
             let separator = if column == 0 { "" } else { "  " };
             line.push_str(separator);
             // The first column names things, even where the names begin with a digit.
-            if figure && column > 0 { line.extend([padding.as_str(), cell]) } else { line.extend([cell, padding.as_str()]) }
+            if figure && column > 0 {
+                line.extend([padding.as_str(), cell])
+            } else {
+                line.extend([cell, padding.as_str()])
+            }
         }
         writeln!(out, "{}", line.trim_end())?;
     }
@@ -177,7 +181,15 @@ struct GroupJson {
 
 impl From<&Accuracy> for GroupJson {
     fn from(a: &Accuracy) -> Self {
-        Self { cases: a.cases, ac1: a.ac1, ac3: a.ac3, ac5: a.ac5, avg5: a.avg5, mrr: a.mrr, specificity: a.specificity }
+        Self {
+            cases: a.cases,
+            ac1: a.ac1,
+            ac3: a.ac3,
+            ac5: a.ac5,
+            avg5: a.avg5,
+            mrr: a.mrr,
+            specificity: a.specificity,
+        }
     }
 }
 
@@ -270,10 +282,10 @@ none                              0  quiet 1.000
     #[test]
     fn the_list_of_cases_is_safe_to_print() {
         let expected = "\
-case  fault kind  truth      hypocenter  first  verdict      seconds
-1     cpu         cart                1  cart   cause found      0.2
+case  fault kind  truth     hypocenter  first  verdict      seconds
+1     cpu         cart               1  cart   cause found      0.2
 2     cpu         pay\u{fffd}[31m           4  cart   cannot tell      0.2
-3     none                           ok  cart   no anomaly       0.2
+3     none                          ok  cart   no anomaly       0.2
 ";
         assert_eq!(text(|out| write_cases(&evaluation(), out)), expected);
     }

@@ -42,7 +42,9 @@ pub(super) fn with_symptom(symptom: &SymptomSeries) -> BTreeMap<ServiceId, f64> 
     let values = |node: &ServiceId| chosen_values(symptom.nodes.values.get(node)?, &near);
     let Some(felt) = values(&symptom.entry) else { return BTreeMap::new() };
     let others = symptom.nodes.values.keys().filter(|node| **node != symptom.entry);
-    others.filter_map(|node| Some((node.clone(), lagged(&values(node)?, &felt, MAX_LAG_BINS).correlation.abs()))).collect()
+    others
+        .filter_map(|node| Some((node.clone(), lagged(&values(node)?, &felt, MAX_LAG_BINS).correlation.abs())))
+        .collect()
 }
 
 /// The chosen values, NaN for gaps as [`lagged`] takes them. `None` with fewer than [`MIN_VALUES`] values.

@@ -97,8 +97,13 @@ mod tests {
     #[test]
     fn the_walk_ends_where_correlation_leads() {
         let id = ServiceId::new;
-        let weights =
-            BTreeMap::from([(id("front"), 1.0), (id("cart"), 0.9), (id("db"), 0.95), (id("ads"), 0.2), (id("idle"), 0.0)]);
+        let weights = BTreeMap::from([
+            (id("front"), 1.0),
+            (id("cart"), 0.9),
+            (id("db"), 0.95),
+            (id("ads"), 0.2),
+            (id("idle"), 0.0),
+        ]);
         let (front, cart, db, ads, idle) = (id("front"), id("cart"), id("db"), id("ads"), id("idle"));
         let got = walk_along(&[(&front, &cart), (&cart, &db), (&front, &ads), (&front, &idle)], &weights);
         let expected = NETWORKX;

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_deepest_anomalous_nodes_are_candidates() {
-        let calls = [("front", "a"), ("front", "b"), ("a", "c"), ("b", "c"), ("c", "quiet"), ("quiet", "far"), ("b", "d")];
+        let calls =
+            [("front", "a"), ("front", "b"), ("a", "c"), ("b", "c"), ("c", "quiet"), ("quiet", "far"), ("b", "d")];
         let changes = [("front", 10.0), ("a", 4.0), ("b", 5.0), ("c", 6.0), ("quiet", 1.0), ("far", 50.0), ("d", 7.0)];
         // front-b-c is 21 (over a it is 20), front-b-d is 22; `far` lies behind a quiet node.
         assert_eq!(ends(&calls, &changes), [("c".to_owned(), 21.0, 2), ("d".to_owned(), 22.0, 2)]);
