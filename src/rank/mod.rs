@@ -201,3 +201,56 @@ pub(crate) fn earliest_onset(service: &ServiceId, findings: &[Finding]) -> Optio
         .filter_map(|f| f.onset)
         .min_by_key(|onset| (onset.at_ns, onset.uncertainty_ns))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranking() -> Ranking {
+        let candidate = |name: &str, probability: f64| Candidate {
+            suspect: Suspect::Service(name.into()),
+            score: probability,
+            probability,
+            explained_share: None,
+            onset: None,
+            evidence: Vec::new(),
+        };
+        Ranking {
+            method: "test",
+            verdict: Verdict::CauseFound,
+            symptoms: Vec::new(),
+            candidates: vec![candidate("a", 0.6), candidate("b", 0.2)],
+            causes: 1,
+            none_probability: 0.2,
+        }
+    }
+
+    #[test]
+    fn lowered_confidence_still_sums_to_one() {
+        let mut ranking = ranking();
+        ranking.lower_confidence(0.9);
+        let sum: f64 = ranking.candidates.iter().map(|c| c.probability).sum::<f64>() + ranking.none_probability;
+        assert!((sum - 1.0).abs() < 1e-12);
+        assert_eq!(ranking.verdict, Verdict::CauseFound);
+    }
+
+    #[test]
+    fn a_cause_no_longer_likelier_than_not_is_withdrawn() {
+        let mut ranking = ranking();
+        ranking.lower_confidence(0.5);
+        assert_eq!((ranking.verdict, ranking.causes), (Verdict::CannotTell, 0));
+    }
+
+    #[test]
+    fn ties_go_to_the_earlier_onset_then_to_the_name() {
+        let mut candidates = ranking().candidates;
+        for candidate in &mut candidates {
+            candidate.score = 1.0;
+        }
+        order(&mut candidates);
+        assert_eq!(candidates[0].suspect.service().as_str(), "a");
+        candidates[1].onset = Some(Onset { at_ns: 5, uncertainty_ns: 1 });
+        order(&mut candidates);
+        assert_eq!(candidates[0].suspect.service().as_str(), "b");
+    }
+}

@@ -75,3 +75,71 @@ fn endpoint(edges: &[(f64, usize, bool)], total: f64, cap: f64) -> Option<Endpoi
     }
     Some(Endpoint { bits, finding: top.1, affected, edges: edges.len() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::series::Unit;
+
+    fn gap(caller: &str, callee: &str, bits: f64) -> Finding {
+        Finding {
+            subject: Subject::Edge { caller: caller.into(), callee: callee.into() },
+            signal: Signal::NetworkGap,
+            name: "p50 of gaps".to_owned(),
+            change: Change::Rise,
+            baseline: 0.001,
+            incident: 0.2,
+            unit: Unit::Seconds,
+            z: 2.0_f64.powf(bits) - 1.0,
+            bits,
+            p_value: 0.0,
+            q_value: 0.0,
+            significant: bits > 0.0,
+            onset: None,
+            n_baseline: 100,
+            n_incident: 100,
+        }
+    }
+
+    fn first(findings: &[Finding]) -> (ServiceId, Endpoint) {
+        let endpoints = endpoints(findings, 8.0);
+        endpoints.into_iter().max_by(|a, b| a.1.bits.total_cmp(&b.1.bits)).expect("an edge is slow")
+    }
+
+    #[test]
+    fn a_callee_slow_from_all_callers_is_the_endpoint() {
+        let findings = [
+            gap("frontend", "cart", 6.0),
+            gap("checkout", "cart", 6.0),
+            gap("frontend", "ads", 0.0),
+            gap("frontend", "shipping", 0.0),
+            gap("checkout", "shipping", 0.0),
+        ];
+        let (node, endpoint) = first(&findings);
+        assert_eq!(node, "cart".into());
+        assert_eq!((endpoint.affected, endpoint.edges), (2, 2));
+        // Both of its edges slow (6/8 each) and all slowness at its end: 6 * sqrt(0.75 * 1).
+        assert!((endpoint.bits - 6.0 * 0.75_f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_caller_slow_towards_all_callees_is_the_endpoint() {
+        let findings = [
+            gap("frontend", "cart", 6.0),
+            gap("frontend", "ads", 6.0),
+            gap("frontend", "shipping", 6.0),
+            gap("cart", "db", 0.0),
+        ];
+        assert_eq!(first(&findings).0, "frontend".into());
+    }
+
+    #[test]
+    fn a_lone_slow_edge_speaks_against_its_callee() {
+        assert_eq!(first(&[gap("frontend", "cart", 6.0)]).0, "cart".into());
+    }
+
+    #[test]
+    fn no_slow_edge_gives_no_endpoint() {
+        assert!(endpoints(&[gap("frontend", "cart", 0.0)], 8.0).is_empty());
+    }
+}

@@ -278,3 +278,92 @@ fn mean_series<'a>(incident: &'a Incident, service: &ServiceId, signal: Signal) 
             && matches!(&s.subject, Subject::Service(name) if name == service)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::IncidentParts;
+    use crate::telemetry::calls::CallStats;
+    use crate::telemetry::series::Unit;
+    use crate::telemetry::time::{Grid, Window};
+    use crate::telemetry::topology::{GivenEdge, NodeKind};
+
+    const MINUTE: i64 = 60_000_000_000;
+
+    /// Forty minutes of baseline and five of incident; latencies in seconds, ten requests a second everywhere.
+    fn incident(services: &[(&str, f64, f64)], edges: &[(&str, &str)]) -> Incident {
+        let series = |name: &str, signal: Signal, unit: Unit, value: &dyn Fn(i64) -> f64| Series {
+            subject: Subject::Service(name.into()),
+            signal,
+            statistic: Statistic::Mean,
+            unit,
+            name: format!("{signal:?}"),
+            samples: (0..45).map(|minute| (minute * MINUTE, value(minute))).collect(),
+        };
+        let mut all = Vec::new();
+        for (name, before, during) in services {
+            all.push(series(name, Signal::Requests, Unit::PerSecond, &|_| 10.0));
+            // An alternating millisecond gives a known spread.
+            let latency = |minute: i64| if minute < 40 { before + 0.001 * (minute % 2) as f64 } else { *during };
+            all.push(series(name, Signal::Latency, Unit::Seconds, &latency));
+        }
+        let given = |(caller, callee): &(&str, &str)| GivenEdge {
+            caller: (*caller).into(),
+            callee: (*callee).into(),
+            callee_kind: NodeKind::Service,
+            mode: EdgeMode::Sync,
+        };
+        Incident::new(IncidentParts {
+            name: "test".to_owned(),
+            window: Window::new(40 * MINUTE, 45 * MINUTE).expect("not empty"),
+            baselines: vec![Window::new(0, 40 * MINUTE).expect("not empty")],
+            entry: Some("frontend".into()),
+            symptom: Some(Symptom::Latency),
+            calls: CallStats::empty(Grid::new(MINUTE)),
+            series: all,
+            given_edges: edges.iter().map(given).collect(),
+            alert: None,
+            warnings: Vec::new(),
+        })
+        .expect("a sound incident")
+    }
+
+    fn own(account: &Account, name: &str) -> f64 {
+        let of_name = |c: &&Contribution| c.suspect == Suspect::Service(name.into());
+        account.contributions.iter().find(of_name).expect("it is reachable").delta()
+    }
+
+    #[test]
+    fn the_slow_callee_keeps_what_its_callers_inherit() {
+        let edges = [("frontend", "checkout"), ("checkout", "payment"), ("frontend", "ads")];
+        let services = [("frontend", 0.1, 0.3), ("checkout", 0.05, 0.25), ("payment", 0.01, 0.21), ("ads", 0.02, 0.02)];
+        let account = account(&incident(&services, &edges), &"frontend".into(), Symptom::Latency).expect("series tell");
+        assert!(account.change.significant);
+        assert!((own(&account, "payment") - 0.1995).abs() < 1e-9, "0.21 less the median 0.0105");
+        assert!(own(&account, "checkout").abs() < 1e-9);
+        assert!(own(&account, "frontend").abs() < 1e-9);
+        let payment = account.contributions.iter().find(|c| c.suspect.service() == &"payment".into());
+        assert!(account.share(payment.expect("it is reachable")) > 0.99);
+    }
+
+    #[test]
+    fn two_callers_share_a_callee_in_proportion_to_their_requests() {
+        let edges = [("frontend", "checkout"), ("frontend", "cart"), ("checkout", "db"), ("cart", "db")];
+        let services = [("frontend", 0.1, 0.3), ("checkout", 0.05, 0.15), ("cart", 0.05, 0.15), ("db", 0.01, 0.21)];
+        let account = account(&incident(&services, &edges), &"frontend".into(), Symptom::Latency).expect("series tell");
+        assert!(own(&account, "checkout").abs() < 1e-3, "half of the database's 0.2 s is its own 0.1 s");
+        assert!(own(&account, "db") > 0.19);
+    }
+
+    #[test]
+    fn nothing_changed_passes_no_gate() {
+        let account = account(
+            &incident(&[("frontend", 0.1, 0.1005), ("db", 0.01, 0.0105)], &[("frontend", "db")]),
+            &"frontend".into(),
+            Symptom::Latency,
+        )
+        .expect("series tell");
+        assert!(!account.change.significant);
+        assert!(account.contributions.iter().all(|c| c.z.abs() < 1.0));
+    }
+}
