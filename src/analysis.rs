@@ -3,7 +3,7 @@
 use crate::detect::{self, detect};
 use crate::explain::{Diagnosis, coverage, explain};
 use crate::incident::Incident;
-use crate::rank::{Ranker, hypocenter::Hypocenter};
+use crate::rank::{Ranker, Ranking, hypocenter::Hypocenter};
 
 /// Settings of all stages.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,18 @@ pub struct Settings {
 /// Finds where the incident began, by our own method. Pure: the same incident and settings give the same diagnosis.
 pub fn analyze(incident: &Incident, settings: &Settings) -> Diagnosis {
     analyze_with(incident, &Hypocenter, settings)
+}
+
+/// What several methods say about one incident, in their order; detection runs once.
+pub fn rankings(incident: &Incident, rankers: &[Box<dyn Ranker>], settings: &Settings) -> Vec<Ranking> {
+    let findings = detect(incident, &settings.detect);
+    let factor = coverage(incident).factor;
+    let ranked = rankers.iter().map(|ranker| {
+        let mut ranking = ranker.rank(incident, &findings);
+        ranking.lower_confidence(factor);
+        ranking
+    });
+    ranked.collect()
 }
 
 /// Finds where the incident began, by any method.

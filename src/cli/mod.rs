@@ -9,6 +9,7 @@ mod command_line;
 mod completions;
 mod drill;
 mod errors;
+pub mod eval;
 mod graph;
 mod inputs;
 mod progress;
@@ -53,6 +54,8 @@ enum Command {
     Analyze(analyze::Args),
     /// Analyse the built-in incident: the first thing to run
     Drill(drill::Args),
+    /// Measure how often the cause is found in recorded incidents
+    Eval(eval::EvalArgs),
     /// Print who calls whom
     Graph(graph::Args),
     /// Print the JSON Schema of the JSON report
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args, &terminal),
         Command::Drill(args) => drill::run(args, &terminal),
+        Command::Eval(args) => eval::run(args),
         Command::Graph(args) => graph::run(args, &terminal),
         Command::Schema => schema::run(&terminal),
         Command::Completions(args) => completions::run(args, &terminal),

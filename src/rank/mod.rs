@@ -1,9 +1,20 @@
 //! Candidate root causes in a total order. One file per method behind one trait.
 
 pub(crate) mod attribution;
+pub mod correlation;
+pub mod earliest_onset;
 pub mod hypocenter;
 pub(crate) mod inside;
+pub mod largest_change;
 pub(crate) mod network;
+pub mod node_series;
+mod page_rank;
+pub mod random;
+pub mod random_walk;
+mod scored;
+#[cfg(test)]
+mod test_findings;
+pub mod traversal;
 
 use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
@@ -158,7 +169,15 @@ pub trait Ranker {
 
 /// Every method, our own first. The names are those of the command line and of tables.
 pub fn registry() -> Vec<Box<dyn Ranker>> {
-    vec![Box::new(hypocenter::Hypocenter)]
+    vec![
+        Box::new(hypocenter::Hypocenter),
+        Box::new(correlation::Correlation),
+        Box::new(traversal::Traversal),
+        Box::new(random_walk::RandomWalk),
+        Box::new(largest_change::LargestChange),
+        Box::new(earliest_onset::EarliestOnset),
+        Box::new(random::Random),
+    ]
 }
 
 /// The method of that name.
