@@ -68,7 +68,8 @@ pub struct Case {
     pub symptom: Option<Symptom>,
     /// The cause, if known. No analysis reads it.
     pub truth: Option<Truth>,
-    /// Telemetry files, sorted. Relative to nothing: ready to open.
+    /// What to read, for [`crate::ingest::read_paths`]: the files that the case names, sorted, or else the whole folder,
+    /// in which a file that is no telemetry is only warned of.
     pub files: Vec<PathBuf>,
     /// Columns of span tables, as for `--span-columns`.
     pub span_columns: Option<String>,
@@ -158,13 +159,13 @@ pub enum CaseError {
         /// The glob.
         glob: String,
     },
-    /// A glob, or the whole folder, that gives nothing to read.
-    #[error("{}: no telemetry: {what} matches no file", path.display())]
+    /// A glob that gives nothing to read.
+    #[error("{}: key `files`: `{glob}` matches no file", path.display())]
     NoFiles {
         /// Which file.
         path: PathBuf,
-        /// The glob, or "the folder".
-        what: String,
+        /// The glob.
+        glob: String,
     },
 }
 
@@ -219,14 +220,7 @@ impl Case {
         let (mut case, globs) = Self::parse(&text, &path, fallback.as_deref().unwrap_or("case"))?;
         case.files = match globs {
             Some(globs) => globbed(dir, &path, &globs)?,
-            None => {
-                let mut files = Vec::new();
-                telemetry_files(dir, &mut files)?;
-                if files.is_empty() {
-                    return Err(CaseError::NoFiles { path, what: "the folder".to_owned() });
-                }
-                files
-            }
+            None => vec![dir.to_owned()],
         };
         case.files.sort();
         case.files.dedup();
@@ -334,30 +328,10 @@ fn globbed(dir: &Path, case_file: &Path, globs: &[String]) -> Result<Vec<PathBuf
             }
         }
         if files.len() == before {
-            return Err(CaseError::NoFiles { path: case_file.to_owned(), what: format!("`{pattern}`") });
+            return Err(CaseError::NoFiles { path: case_file.to_owned(), glob: pattern.clone() });
         }
     }
     Ok(files)
-}
-
-/// Every file below the folder, without hidden ones, descriptions and texts for people.
-fn telemetry_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), CaseError> {
-    let failed = |source| CaseError::Io { path: dir.to_owned(), source };
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let for_people =
-            name == CASE_FILE || name.starts_with('.') || name.ends_with(".md") || name.starts_with("LICENSE");
-        if for_people {
-            continue;
-        }
-        if path.is_dir() {
-            telemetry_files(&path, files)?;
-        } else {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -428,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_from_globs_or_from_the_folder() {
+    fn files_come_from_globs_or_are_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["a.json", "b.csv", "README.md", ".hidden", "sub/c.json"] {
             let path = dir.path().join(name);
@@ -442,7 +416,7 @@ mod tests {
                 case.files.iter().map(inside).collect::<Vec<_>>()
             })
         };
-        assert_eq!(names(WINDOWS).unwrap(), ["a.json", "b.csv", "sub/c.json"]);
+        assert_eq!(names(WINDOWS).unwrap(), [""]);
         assert_eq!(names(&format!("files = [\"*.json\", \"a*\"]\n{WINDOWS}")).unwrap(), ["a.json"]);
         assert!(matches!(names(&format!("files = [\"*.zip\"]\n{WINDOWS}")), Err(CaseError::NoFiles { .. })));
         assert!(matches!(names(&format!("files = [\"../*\"]\n{WINDOWS}")), Err(CaseError::Outside { .. })));

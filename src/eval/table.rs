@@ -282,10 +282,10 @@ none                              0  quiet 1.000
     #[test]
     fn the_list_of_cases_is_safe_to_print() {
         let expected = "\
-case  fault kind  truth      hypocenter  first  verdict      seconds
-1     cpu         cart                1  cart   cause found      0.2
+case  fault kind  truth     hypocenter  first  verdict      seconds
+1     cpu         cart               1  cart   cause found      0.2
 2     cpu         pay\u{fffd}[31m           4  cart   cannot tell      0.2
-3     none                           ok  cart   no anomaly       0.2
+3     none                          ok  cart   no anomaly       0.2
 ";
         assert_eq!(text(|out| write_cases(&evaluation(), out)), expected);
     }

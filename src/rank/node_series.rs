@@ -278,15 +278,16 @@ fn preference(series: &Series) -> Option<Preference> {
     }
 }
 
-/// The median distance of neighbouring samples, at least one second.
+/// The usual distance of neighbouring samples: the lower quartile, since gaps only lengthen it, in whole seconds.
 fn sampling_step_ns<'a, 'b: 'a>(series: impl Iterator<Item = &'a &'b Series>) -> i64 {
     let mut steps: Vec<i64> =
         series.flat_map(|s| s.samples.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0))).collect();
-    let middle = steps.len() / 2;
     if steps.is_empty() {
         return NANOS_PER_SECOND;
     }
-    (*steps.select_nth_unstable(middle).1).max(NANOS_PER_SECOND)
+    let quartile = steps.len() / 4;
+    let step_ns = *steps.select_nth_unstable(quartile).1;
+    (step_ns.saturating_add(NANOS_PER_SECOND / 2) / NANOS_PER_SECOND).max(1) * NANOS_PER_SECOND
 }
 
 /// Values on their way to a common axis.
@@ -423,7 +424,7 @@ mod tests {
         let times: Vec<i64> = (0..30).collect();
         let in_incident = times.iter().map(|t| (20..25).contains(t)).collect();
         let nodes = NodeSeries { times_ns: times, in_incident, values: BTreeMap::new() };
-        assert_eq!(nodes.near_incident(), [18, 19, 20, 21, 22, 23, 24, 25, 26, 27]);
+        assert_eq!(nodes.near_incident(), [17, 18, 19, 20, 21, 22, 23, 24, 25, 26]);
         assert!(NodeSeries::default().near_incident().is_empty());
     }
 }
