@@ -9,7 +9,15 @@
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
 mod error;
+mod ids;
+mod jaeger_json;
+mod json_attributes;
+mod json_stream;
+mod json_values;
 mod open;
+mod otlp_json;
+mod semconv;
+mod span_draft;
 mod text;
 
 use std::fmt::Display;
@@ -195,7 +203,10 @@ pub(crate) struct FormatReader {
 }
 
 /// All formats. The first whose `sniff` says yes reads the file, so the stricter stand before the looser.
-pub(crate) static FORMATS: &[FormatReader] = &[];
+pub(crate) static FORMATS: &[FormatReader] = &[
+    FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
+    FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
+];
 
 impl Format {
     /// The name on the command line and in messages, for example `otlp-json`.
