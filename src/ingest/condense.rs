@@ -50,7 +50,8 @@ pub(super) fn series(groups: &Groups<'_>) -> Vec<Series> {
             }
             Role::Duration | Role::Distribution => {
                 emit.distribution(name, group);
-                if group.role == Role::Duration && group.scope != Scope::EdgeSeenByCallee && !counted.contains(subject) {
+                if group.role == Role::Duration && group.scope != Scope::EdgeSeenByCallee && !counted.contains(subject)
+                {
                     emit.requests(&format!("{name}_count"), &group.members, counts(group));
                 }
             }

@@ -134,7 +134,8 @@ fn place<'r>(
         // A bare duration without quantile is no distribution but a value in words (`latency`).
         if !(matches!(row.role, Role::Duration) && part == Part::None && raw.label("quantile").is_none()) {
             if row.scope == Scope::Service && signals::not_the_handling_side(raw) {
-                let message = "series of client, producer and internal spans are not used: they would count a request twice";
+                let message =
+                    "series of client, producer and internal spans are not used: they would count a request twice";
                 return telemetry.warn(source, place_of(raw), message, 1);
             }
             let subjects = subjects(raw, row.scope);
@@ -176,9 +177,7 @@ fn place_other<'r>(
         && (raw.kind == RawKind::Counter || parts.get(base).is_some_and(|p| p.len() > 1));
     let is_summary = part == Part::None && raw.label("quantile").is_some();
     let is_counter = raw.kind == RawKind::Counter
-        || (metric_name.ends_with("_total")
-            && raw.kind != RawKind::Gauge
-            && rates::looks_like_counter(&raw.samples));
+        || (metric_name.ends_with("_total") && raw.kind != RawKind::Gauge && rates::looks_like_counter(&raw.samples));
     if raw.kind == RawKind::Words && !is_part && !is_counter {
         return place_words(raw, telemetry);
     }
@@ -245,8 +244,12 @@ fn place_words(raw: &RawSeries, telemetry: &mut Telemetry) {
 }
 
 /// Labels of an edge: caller and callee.
-const EDGE_LABELS: &[(&str, &str)] =
-    &[("client", "server"), ("caller", "callee"), ("source", "destination"), ("source_workload", "destination_workload")];
+const EDGE_LABELS: &[(&str, &str)] = &[
+    ("client", "server"),
+    ("caller", "callee"),
+    ("source", "destination"),
+    ("source_workload", "destination_workload"),
+];
 
 fn edge_subject(raw: &RawSeries) -> Option<Subject> {
     let named = |label: &str| raw.label(label).filter(|value| !value.is_empty());
@@ -267,7 +270,8 @@ fn subjects(raw: &RawSeries, scope: Scope) -> Vec<Subject> {
         Scope::EdgeSeenByCaller | Scope::EdgeSeenByCallee => {
             // Whoever calls from outside is no service of ours: what it sees is the entry's own.
             let outside = raw.label("virtual_node") == Some("client");
-            let subject = edge_subject(raw).map(|edge| if outside { Subject::Service(edge.service().clone()) } else { edge });
+            let subject =
+                edge_subject(raw).map(|edge| if outside { Subject::Service(edge.service().clone()) } else { edge });
             subject.into_iter().collect()
         }
     }

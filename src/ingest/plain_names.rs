@@ -62,10 +62,16 @@ const RULES: &[Rule] = &[
     rule(&[&["socket", "sockets", "connection", "connections"]], Quantity::Of(Signal::Sockets)),
     rule(&[&["restart", "restarts"]], Quantity::Of(Signal::Restarts)),
     rule(&[NETWORK, &["receive", "received", "rx", "in", "ingress"]], Quantity::Of(Signal::NetworkReceive)),
-    rule(&[NETWORK, &["transmit", "transmitted", "tx", "out", "sent", "egress"]], Quantity::Of(Signal::NetworkTransmit)),
+    rule(
+        &[NETWORK, &["transmit", "transmitted", "tx", "out", "sent", "egress"]],
+        Quantity::Of(Signal::NetworkTransmit),
+    ),
     rule(&[&["disk", "diskio", "fs", "filesystem", "io", "iops"]], Quantity::Of(Signal::Disk)),
     rule(&[&["syscall", "syscalls"]], Quantity::Of(Signal::Syscalls)),
-    rule(&[&["request", "requests", "workload", "load", "qps", "rps", "throughput", "traffic"]], Quantity::Of(Signal::Requests)),
+    rule(
+        &[&["request", "requests", "workload", "load", "qps", "rps", "throughput", "traffic"]],
+        Quantity::Of(Signal::Requests),
+    ),
 ];
 
 /// Words that tell a unit, with the factor to the base unit. Case counts only in parentheses (`Mi`, `m`, `MB`).
