@@ -197,9 +197,8 @@ impl<'a> GraphJson<'a> {
                 add(edges.entry((calls.service(caller), callee)).or_default());
             }
         }
-        let seconds = windows.map(|(incident, baselines)| {
-            (incident.seconds(), baselines.iter().map(Window::seconds).sum::<f64>())
-        });
+        let seconds = windows
+            .map(|(incident, baselines)| (incident.seconds(), baselines.iter().map(Window::seconds).sum::<f64>()));
         let both = |traffic: &Traffic| {
             let (incident, baseline) = seconds?;
             Some((traffic.baseline.json(baseline), traffic.incident.json(incident)))

@@ -8,15 +8,27 @@
 //! the result does not depend on threads. A record that makes no sense is skipped with [`Telemetry::skip`] and the
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
+mod alertmanager;
+mod call_graph;
+mod condense;
+mod derive;
 mod error;
 mod ids;
+mod instant;
 mod jaeger_json;
 mod json_attributes;
 mod json_stream;
 mod json_values;
 mod open;
+mod openmetrics;
 mod otlp_json;
+mod petshop;
+mod plain_names;
+mod prometheus_range;
+mod rates;
 mod semconv;
+mod series_table;
+mod signals;
 mod span_draft;
 mod text;
 
@@ -93,6 +105,8 @@ pub struct Telemetry {
     pub files: Vec<FileSummary>,
     /// Records skipped in all files; the reasons are among the warnings.
     pub skipped: u64,
+    /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
+    pub(crate) raw_series: Vec<signals::RawSeries>,
 }
 
 /// Distinct warnings kept for one file; what goes beyond is counted together, so that a hostile file cannot fill the
@@ -141,6 +155,7 @@ impl Telemetry {
             self.spans.append(other.spans);
         }
         self.series.extend(other.series);
+        self.raw_series.extend(other.raw_series);
         self.given_edges.extend(other.given_edges);
         self.alerts.extend(other.alerts);
         self.warnings.extend(other.warnings);
@@ -206,6 +221,17 @@ pub(crate) struct FormatReader {
 pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
+    FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
+    FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
+    FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
+    FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
+    FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::SeriesCsv, sniff: series_table::sniff_csv, read: series_table::read_csv },
+    FormatReader {
+        format: Format::SeriesParquet,
+        sniff: series_table::sniff_parquet,
+        read: series_table::read_parquet,
+    },
 ];
 
 impl Format {
