@@ -16,6 +16,9 @@ const MIN_FOR_AUTOCORRELATION: usize = 8;
 /// Noise is taken to be at least this share of the scale's floor: a recording is not more exact than that, and a baseline
 /// that happened to stand still for a few samples does not prove that it always does.
 const NOISE_PER_FLOOR: f64 = 0.2;
+/// The median of one or two samples is no better than a maximum, so their tails are taken to be heavy: Student's t with
+/// at most so many degrees of freedom, which held the alarms in lognormal noise (sigma 0.5) to their promised share.
+const LONE_DEGREES: f64 = 5.0;
 /// A rank test whose most extreme ordering is more likely than this cannot survive control over some thousand tests,
 /// whatever the size of the shift.
 const RANKS_CAN_TELL: f64 = 1e-5;
@@ -25,10 +28,10 @@ const RANKS_CAN_TELL: f64 = 1e-5;
 pub(super) enum View {
     /// The median.
     Median,
-    /// The 90th percentile, where the 90th percentile's shift is more than twice the median's.
-    P90,
-    /// The level that three samples in a row held, likewise.
+    /// The level that three samples in a row held, where its `z` is more than twice the median's.
     Sustained,
+    /// The 90th percentile, where its `z` is more than twice that of the others.
+    P90,
 }
 
 /// A shift with the view that shows it best.
@@ -53,8 +56,8 @@ pub(super) struct Level {
 ///   `sqrt((1 - r) / (1 + r))`, r the baseline's autocorrelation at one step, because neighbours in time say less than
 ///   independent samples. With so few samples that even complete separation is likelier than 1e-5, ranks cannot tell
 ///   small from large; then (and, as a further condition, with several baseline windows) it is Student's t of the shift
-///   over the noise of a single new sample, with one degree of freedom less than baseline samples. That is on the safe
-///   side, as the median of several samples varies less than one.
+///   over the noise of a single new sample, with one degree of freedom less than baseline samples (at most 5 for one or
+///   two incident samples). That is on the safe side, as the median of several samples varies less than one.
 /// * p-values of the other views: Student's t of their z. The result is multiplied by the number of views (Bonferroni).
 pub(super) fn compare(baselines: &[Vec<f64>], incident: &[f64], floor: f64, settings: &Settings) -> Option<Level> {
     let pooled: Vec<f64> = baselines.iter().flatten().copied().collect();
@@ -75,24 +78,28 @@ pub(super) fn compare(baselines: &[Vec<f64>], incident: &[f64], floor: f64, sett
         floor,
     };
     let mut views = vec![(View::Median, by_median)];
-    if base.len() >= MIN_FOR_P90 && now.len() >= MIN_FOR_P90 {
-        let high = quantile_of_sorted(&base, 0.9)?;
-        let high_now = quantile_of_sorted(&now, 0.9)?;
-        let wider = Scale::floored(high - center, high, settings.relative_floor, scale.value());
-        let z = wider.z(high_now - high);
-        let p_value = student_two_sided((high_now - high) / noise.max(high - center), degrees);
-        views.push((View::P90, Shift { baseline: high, incident: high_now, z, p_value, floor }));
-    }
     if let Some((limit, held)) = sustained(baselines, incident, center) {
         let z = scale.z(held - limit);
         let p_value = student_two_sided((held - limit) / noise, degrees);
         views.push((View::Sustained, Shift { baseline: center, incident: held, z, p_value, floor }));
+    }
+    if base.len() >= MIN_FOR_P90 && now.len() >= MIN_FOR_P90 {
+        let (high, high_now) = (ninetieth(&base), ninetieth(&now));
+        let wider = Scale::floored(high - center, high, settings.relative_floor, scale.value());
+        let z = wider.z(high_now - high);
+        let p_value = student_two_sided((high_now - high) / noise.max(high - center), degrees);
+        views.push((View::P90, Shift { baseline: high, incident: high_now, z, p_value, floor }));
     }
     let tests = views.len() as f64;
     let (view, mut shift) =
         views.into_iter().reduce(|best, next| if next.1.z > 2.0 * best.1.z { next } else { best })?;
     shift.p_value = (shift.p_value * tests).min(1.0);
     Some(Level { view, shift, noise })
+}
+
+/// The order statistic at or below the 90th percentile: interpolation would let the maximum in.
+fn ninetieth(sorted: &[f64]) -> f64 {
+    sorted[sorted.len().saturating_sub(1) * 9 / 10]
 }
 
 /// Root mean square distance of the windows' medians from the pooled one; 0 for a single window.
@@ -112,13 +119,12 @@ pub(super) fn spread_of_levels(levels: &[f64], center: f64) -> f64 {
 
 fn p_of_median(baselines: &[Vec<f64>], pooled: &[f64], incident: &[f64], shift_in_noise: f64) -> f64 {
     let (n, m) = (pooled.len() as f64, incident.len() as f64);
-    let predicted = student_two_sided(shift_in_noise / (1.0 + 1.0 / n).sqrt(), n - 1.0);
-    let ranks = mann_whitney(incident, pooled);
+    let degrees = if incident.len() < SUSTAINED { (n - 1.0).min(LONE_DEGREES) } else { n - 1.0 };
+    let predicted = student_two_sided(shift_in_noise / (1.0 + 1.0 / n).sqrt(), degrees);
     // 2 / binomial(n + m, m), the most extreme ordering either way
     let rarest = (1..=incident.len()).fold(2.0, |p, i| p * i as f64 / (n + i as f64));
     if m < 1.0 || rarest > RANKS_CAN_TELL {
-        let separated = ranks.superiority <= 0.0 || ranks.superiority >= 1.0;
-        return if separated { predicted } else { predicted.max(ranks.p_value) };
+        return predicted;
     }
     let correlated = baselines
         .iter()
@@ -127,7 +133,7 @@ fn p_of_median(baselines: &[Vec<f64>], pooled: &[f64], incident: &[f64], shift_i
         .fold(0.0, f64::max)
         .min(0.99);
     let discount = ((1.0 - correlated) / (1.0 + correlated)).sqrt();
-    let by_ranks = normal_two_sided(normal_z(ranks.p_value) * discount);
+    let by_ranks = normal_two_sided(normal_z(mann_whitney(incident, pooled).p_value) * discount);
     if baselines.iter().filter(|window| !window.is_empty()).count() > 1 { by_ranks.max(predicted) } else { by_ranks }
 }
 
