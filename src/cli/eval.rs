@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -12,6 +12,8 @@ use crate::analysis::Settings;
 use crate::eval::{DatasetFormat, cases, recorded::RecordedCase, run::evaluate, table};
 use crate::rank;
 use crate::telemetry::time::NANOS_PER_SECOND;
+
+use super::errors::Usage;
 
 /// Methods that need no knowledge of the system: without them no figure means anything.
 const ALWAYS: [&str; 3] = ["largest_change", "earliest_onset", "random"];
@@ -29,7 +31,7 @@ const OURS: &str = "hypocenter";
   hypocenter eval nezha --format nezha --shift -60 -o json
   hypocenter eval petshop --format petshop --method random_walk --cases
 
-Exit codes: 0 the figures were written (failed cases included), 2 the dataset cannot be used.")]
+Exit codes: 0 the figures were written (failed cases included), 1 the dataset cannot be used, 2 the command line is wrong.")]
 pub struct EvalArgs {
     /// Folder of the dataset
     dir: PathBuf,
@@ -77,7 +79,7 @@ enum OutputArg {
 /// When the dataset cannot be used, a method's name is unknown, or the figures cannot be written.
 pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     if args.cases && args.output == OutputArg::Json {
-        bail!("--cases needs -o table: the JSON holds figures only");
+        return Err(Usage("--cases needs -o table: the JSON holds figures only".to_owned()).into());
     }
     let methods = methods(&args.methods)?;
     let format = match args.format {
@@ -123,7 +125,8 @@ fn dataset_name(args: &EvalArgs) -> String {
 fn methods(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
     let known: Vec<&'static str> = rank::registry().iter().map(|ranker| ranker.name()).collect();
     if let Some(unknown) = asked.iter().find(|name| !known.contains(&name.as_str())) {
-        bail!("there is no ranking method `{unknown}`; methods: {}", known.join(", "));
+        let message = format!("there is no ranking method `{unknown}`; methods: {}", known.join(", "));
+        return Err(Usage(message).into());
     }
     let wanted =
         |name: &str| name == OURS || ALWAYS.contains(&name) || asked.is_empty() || asked.iter().any(|a| a == name);

@@ -8,7 +8,7 @@
 //! | window | spans | metrics |
 //! | --- | --- | --- |
 //! | incident: the injection and three minutes on | of the minute of the injection and the two after | as spans |
-//! | baseline: from the first span of these files to the injection | the same files | too few rows to matter |
+//! | baseline: from the first span of these files to the injection, outside other faults | the same files | a row or two |
 //! | baseline: the fault-free minute | all | as any baseline |
 //! | baseline: two hours around the injection, outside every fault's minute before to five minutes after | none | all |
 //!
@@ -124,6 +124,12 @@ fn day_cases(root: &Path, day: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>
         .collect())
 }
 
+/// What is no baseline around an injection.
+fn around(injection_ns: i64) -> Result<Window, EvalError> {
+    let (from, to) = (injection_ns.saturating_sub(FAULT_BEFORE_NS), injection_ns.saturating_add(FAULT_AFTER_NS));
+    Ok(Window::new(from, to)?)
+}
+
 /// The pod's name without its last two parts (replica set and pod).
 fn service_of(pod: &str) -> &str {
     pod.rsplitn(3, '-').nth(2).unwrap_or(pod)
@@ -152,18 +158,18 @@ impl Day {
         telemetry.append(self.metrics()?.as_ref().clone());
 
         let window = Window::new(believed_ns, believed_ns.saturating_add(INCIDENT_NS))?;
-        let near = first_span_ns.and_then(|first| Window::new(first, believed_ns).ok());
-        // Windows with spans first; each instant belongs to one window.
-        let mut baselines: Vec<Window> = near.into_iter().collect();
-        baselines.extend(without(fault_free_window.as_slice(), &[baselines.as_slice(), &[window]].concat()));
-        let mut holes = baselines.clone();
+        let others = self.injections.iter().filter(|other| **other != at_ns);
+        let mut holes = others.map(|other| around(*other)).collect::<Result<Vec<_>, _>>()?;
         holes.push(window);
-        for &other in self.injections.iter().filter(|other| **other != at_ns).chain([&believed_ns]) {
-            holes.push(Window::new(other.saturating_sub(FAULT_BEFORE_NS), other.saturating_add(FAULT_AFTER_NS))?);
-        }
-        let reach =
-            Window::new(believed_ns.saturating_sub(BASELINE_REACH_NS), believed_ns.saturating_add(BASELINE_REACH_NS))?;
-        baselines.extend(without(&[reach], &holes));
+        // Each instant belongs to one window; those with spans come first.
+        let near = first_span_ns.and_then(|first| Window::new(first, believed_ns).ok());
+        let mut baselines = without(near.as_slice(), &holes);
+        holes.extend(near);
+        baselines.extend(without(fault_free_window.as_slice(), &holes));
+        holes.extend(fault_free_window);
+        holes.push(around(believed_ns)?);
+        let (from, to) = (believed_ns.saturating_sub(BASELINE_REACH_NS), believed_ns.saturating_add(BASELINE_REACH_NS));
+        baselines.extend(without(&[Window::new(from, to)?], &holes));
         baselines.sort();
         Ok((telemetry, Request { name: name.to_owned(), window, baselines, entry: None, symptom: None }))
     }

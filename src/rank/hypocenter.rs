@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attribution::{self, Account};
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
+use super::node_series::SymptomSeries;
 use super::{
-    CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, earliest_onset,
-    order,
+    CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, correlation,
+    earliest_onset, order, random_walk,
 };
 use crate::detect::Finding;
 use crate::incident::Incident;
@@ -20,6 +21,8 @@ use crate::telemetry::id::ServiceId;
 
 /// Most bits that one modality may add.
 const CAP: f64 = 8.0;
+/// Most bits that correlation with the symptom, and a walk along correlated calls, may add each.
+const SUPPORT_BITS: f64 = 0.5;
 /// Score of "none of the candidates": a candidate needs as much evidence to be as likely as not.
 const NONE_BITS: f64 = 3.0;
 /// Bits of score that double the odds. Evidence of several modalities about one service is correlated,
@@ -85,6 +88,8 @@ struct Signs {
     behaviour: BTreeMap<ServiceId, Own>,
     early_returns: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
+    correlation: BTreeMap<ServiceId, f64>,
+    walk: BTreeMap<ServiceId, f64>,
 }
 
 /// The part of the symptom that begins in a service, over all accounts.
@@ -100,7 +105,12 @@ impl Signs {
         let network = network::endpoints(findings, CAP);
         // Where accounting or spans tell whose time and errors these are, what is seen from outside adds nothing.
         let outside = if accounts.is_empty() { inside::outside(findings, callees, CAP) } else { BTreeMap::new() };
+        let symptom = SymptomSeries::of(incident);
+        let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
+        let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
         Self {
+            correlation,
+            walk: relative_to_largest(walk),
             attribution: attributed(accounts, &network),
             network,
             resources: inside::resources(findings, CAP),
@@ -130,6 +140,14 @@ impl Signs {
         ] {
             if let Some(own) = own.get(service) {
                 add(modality, own.bits, Some(own.finding));
+            }
+        }
+        // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
+        if !evidence.is_empty() {
+            for (modality, scores) in [(Modality::Correlation, &self.correlation), (Modality::Walk, &self.walk)] {
+                if let Some(score) = scores.get(service) {
+                    evidence.push(Evidence { modality, bits: SUPPORT_BITS * score, finding: None });
+                }
             }
         }
         evidence.sort_by(|a, b| b.bits.total_cmp(&a.bits).then_with(|| a.modality.cmp(&b.modality)));
@@ -174,6 +192,14 @@ fn blamed<'a>(suspect: &'a Suspect, network: &BTreeMap<ServiceId, Endpoint>) -> 
             if bits(caller) > bits(callee) { caller } else { callee }
         }
     }
+}
+
+fn relative_to_largest(mut scores: BTreeMap<ServiceId, f64>) -> BTreeMap<ServiceId, f64> {
+    let largest = scores.values().copied().fold(0.0, f64::max);
+    if largest > 0.0 {
+        scores.values_mut().for_each(|s| *s /= largest);
+    }
+    scores
 }
 
 /// Probabilities over the candidates and "none", which is returned.

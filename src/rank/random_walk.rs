@@ -46,15 +46,16 @@ impl Ranker for RandomWalk {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let weights = SymptomSeries::of(incident)
-            .map(|symptom| {
-                let mut weights = correlation::with_symptom(&symptom);
-                weights.insert(symptom.entry, 1.0);
-                weights
-            })
-            .unwrap_or_default();
-        scored::ranking(self.name(), incident, findings, &walk(&incident.graph, &weights))
+        let scores = SymptomSeries::of(incident).map(|s| from_symptom(&incident.graph, s)).unwrap_or_default();
+        scored::ranking(self.name(), incident, findings, &scores)
     }
+}
+
+/// Stationary probabilities of the walk for a symptom.
+pub(super) fn from_symptom(graph: &ServiceGraph, symptom: SymptomSeries) -> BTreeMap<ServiceId, f64> {
+    let mut weights = correlation::with_symptom(&symptom);
+    weights.insert(symptom.entry, 1.0);
+    walk(graph, &weights)
 }
 
 fn walk(graph: &ServiceGraph, weights: &BTreeMap<ServiceId, f64>) -> BTreeMap<ServiceId, f64> {

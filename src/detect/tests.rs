@@ -1,0 +1,1 @@
+//! From an incident script to findings.
