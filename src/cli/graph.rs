@@ -181,7 +181,7 @@ impl<'a> GraphJson<'a> {
         let mut edges: BTreeMap<Ends, Traffic> = BTreeMap::new();
         for row in &calls.rows {
             let callee = calls.service(row.key.callee);
-            let mut add = |traffic: &mut Traffic| {
+            let add = |traffic: &mut Traffic| {
                 traffic.calls += row.calls;
                 let Some((incident, baselines)) = windows else { return };
                 // A bin belongs to the window that holds its start.

@@ -467,6 +467,7 @@ fn modality(modality: Modality) -> &'static str {
         Modality::Correlation => "correlation",
         Modality::Walk => "random_walk",
         Modality::Onset => "onset",
+        Modality::Structure => "structure",
     }
 }
 

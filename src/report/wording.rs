@@ -45,6 +45,7 @@ pub(super) fn modality(modality: Modality) -> &'static str {
         Modality::Correlation => "correlation",
         Modality::Walk => "random walk",
         Modality::Onset => "onset",
+        Modality::Structure => "structure",
     }
 }
 
