@@ -619,6 +619,12 @@ fn critical_and_roots(table: &SpanTable, stats: &CallStats) -> (u64, u64) {
     (critical, roots.values().sum())
 }
 
+/// Calls between nodes, and how many of them are seen from both sides.
+fn remote_calls(stats: &CallStats) -> (u64, u64) {
+    let remote = stats.rows.iter().filter(|row| row.key.caller.is_some());
+    remote.fold((0, 0), |sum, row| (sum.0 + row.calls, sum.1 + row.paired_calls))
+}
+
 #[test]
 fn online_boutique_has_its_known_graph() {
     let minutes = ["construct_data/2022-08-23/trace/17_00_trace.csv.zst"];
@@ -628,19 +634,45 @@ fn online_boutique_has_its_known_graph() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/datasets/nezha/rca_data/2022-08-23/metric/dependency.csv.zst");
     let mut reader = csv::Reader::from_reader(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap());
-    // Beside the edges between services the file lists addresses of hosts.
+    // Beside the edges between services the file lists addresses of hosts. Of checkout's calls to currency no server
+    // span of the whole day has its client's span as parent: the context is lost on the way.
     let known: BTreeSet<String> = reader
         .records()
         .map(|record| record.unwrap())
         .filter(|record| !record[1].starts_with(|c: char| c.is_ascii_digit()))
         .map(|record| format!("{} {}", &record[0], &record[1]))
+        .filter(|edge| edge != "checkoutservice currencyservice")
         .collect();
     let found: BTreeSet<String> = graph.edges().iter().map(|e| format!("{} {}", e.caller, e.callee)).collect();
     assert_eq!(found, known);
     assert!(graph.edges().iter().all(|edge| edge.mode == EdgeMode::Sync));
-    let remote = stats.rows.iter().filter(|row| row.key.caller.is_some());
-    let (calls, paired) = remote.fold((0, 0), |sum, row| (sum.0 + row.calls, sum.1 + row.paired_calls));
-    assert!(paired * 100 >= calls * 99, "{paired} of {calls} calls paired");
+    // By counting in the file: spans whose parent is another pod's, each the only child of its parent.
+    assert_eq!(remote_calls(&stats), (5525, 5525));
     let (critical, roots) = critical_and_roots(&table, &stats);
     assert_eq!((critical, stats.coverage.rootless_traces), (roots, 0));
+}
+
+#[test]
+fn train_ticket_has_its_graph_behind_a_reactive_gateway() {
+    let minutes = ["construct_data/2023-01-29/trace/08_50_trace.csv.zst"];
+    let Some(table) = nezha(&minutes) else { return };
+    let stats = stats(&table);
+    // Counted in the file as above: 783 calls on 42 edges, all below client spans.
+    assert_eq!(remote_calls(&stats), (783, 783));
+    let (graph, _) = ServiceGraph::build(&stats, &[]);
+    assert_eq!(graph.edges().len(), 42);
+    assert!(graph.edges().iter().all(|edge| edge.mode == EdgeMode::Sync));
+    assert!(graph.callers(&"ts-gateway-service".into()).is_empty());
+    assert!(graph.cycles().is_empty());
+    let (critical, roots) = critical_and_roots(&table, &stats);
+    assert_eq!((critical, stats.coverage.rootless_traces), (roots, 0));
+}
+
+#[test]
+fn minutes_that_overlap_count_once() {
+    let minute = "rca_data/2022-08-23/trace/12_10_trace.csv.zst";
+    let (Some(once), Some(twice)) = (nezha(&[minute]), nezha(&[minute, minute])) else { return };
+    let (once, twice) = (stats(&once), stats(&twice));
+    assert_eq!(once.rows, twice.rows);
+    assert_eq!(twice.coverage.duplicates, once.coverage.spans + once.coverage.duplicates);
 }
