@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use crate::aggregate::aggregate;
 use crate::assemble::grid_for;
-use crate::graph::ServiceGraph;
+use crate::explain::numbers;
+use crate::graph::{Edge, ServiceGraph};
 use crate::report::terminal_text;
 use crate::telemetry::calls::{CallRow, CallStats};
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::series::Unit;
 use crate::telemetry::sketch::Sketch;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::telemetry::topology::{EdgeMode, NodeKind};
@@ -30,7 +32,7 @@ Examples:
   hypocenter graph --traces traces/ -o mermaid
   hypocenter graph --case datasets/checkout-db-latency -o json";
 
-/// Prints the service graph. With --incident and --baseline, JSON has the rates, errors and latencies of both.
+/// Prints the service graph. With --incident and --baseline it has the rates, errors and latencies of both.
 #[derive(clap::Args)]
 #[command(after_help = format!("{TIMES_HELP}\n\n{EXAMPLES}"))]
 pub(super) struct Args {
@@ -81,11 +83,11 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     for warning in &warnings {
         anstream::eprintln!("warning: {}", terminal_text(&warning.to_string(), 1_000));
     }
+    let json = GraphJson::new(&graph, &calls, windows.as_ref().map(|w| (&w.incident, w.baselines.as_slice())));
     terminal.print(|out| match args.output {
-        GraphOutput::Dot => out.write_all(graph.to_dot().as_bytes()),
-        GraphOutput::Mermaid => out.write_all(graph.to_mermaid().as_bytes()),
+        GraphOutput::Dot => out.write_all(graph.to_dot_with(|edge| json.label(edge)).as_bytes()),
+        GraphOutput::Mermaid => out.write_all(graph.to_mermaid_with(|edge| json.label(edge)).as_bytes()),
         GraphOutput::Json => {
-            let json = GraphJson::new(&graph, &calls, windows.as_ref().map(|w| (&w.incident, w.baselines.as_slice())));
             serde_json::to_writer_pretty(&mut *out, &json)?;
             writeln!(out)
         }
@@ -181,7 +183,7 @@ impl<'a> GraphJson<'a> {
         let mut edges: BTreeMap<Ends, Traffic> = BTreeMap::new();
         for row in &calls.rows {
             let callee = calls.service(row.key.callee);
-            let mut add = |traffic: &mut Traffic| {
+            let add = |traffic: &mut Traffic| {
                 traffic.calls += row.calls;
                 let Some((incident, baselines)) = windows else { return };
                 // A bin belongs to the window that holds its start.
@@ -197,9 +199,8 @@ impl<'a> GraphJson<'a> {
                 add(edges.entry((calls.service(caller), callee)).or_default());
             }
         }
-        let seconds = windows.map(|(incident, baselines)| {
-            (incident.seconds(), baselines.iter().map(Window::seconds).sum::<f64>())
-        });
+        let seconds = windows
+            .map(|(incident, baselines)| (incident.seconds(), baselines.iter().map(Window::seconds).sum::<f64>()));
         let both = |traffic: &Traffic| {
             let (incident, baseline) = seconds?;
             Some((traffic.baseline.json(baseline), traffic.incident.json(incident)))
@@ -237,6 +238,26 @@ impl<'a> GraphJson<'a> {
                 })
                 .collect(),
         }
+    }
+}
+
+impl GraphJson<'_> {
+    /// What changed on an edge, for a drawing; empty without windows or without calls.
+    fn label(&self, edge: &Edge) -> String {
+        let found =
+            self.edges.binary_search_by(|e| (e.caller, e.callee).cmp(&(edge.caller.as_str(), edge.callee.as_str())));
+        let Some(edge) = found.ok().and_then(|index| self.edges.get(index)) else { return String::new() };
+        let (Some(before), Some(during)) = (&edge.baseline, &edge.incident) else { return String::new() };
+        let mut parts = vec![numbers::change(before.requests_per_second, during.requests_per_second, Unit::PerSecond)];
+        if let (Some(before), Some(during)) = (before.error_ratio, during.error_ratio) {
+            if before > 0.0 || during > 0.0 {
+                parts.push(format!("errors {}", numbers::change(before, during, Unit::Ratio)));
+            }
+        }
+        if let (Some(before), Some(during)) = (before.latency_p90_seconds, during.latency_p90_seconds) {
+            parts.push(format!("p90 {}", numbers::change(before, during, Unit::Seconds)));
+        }
+        parts.join(", ")
     }
 }
 

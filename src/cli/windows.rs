@@ -76,7 +76,8 @@ pub(super) fn choose(
 
 /// From five minutes before the earliest alert until it ended, or as long as there is telemetry, up to half an hour.
 fn from_alert(telemetry: &Telemetry, extent: &Window) -> Option<Window> {
-    let alert = telemetry.alerts.iter().filter(|a| a.starts_ns.is_some()).min_by_key(|a| (a.starts_ns, a.name.clone()))?;
+    let alert =
+        telemetry.alerts.iter().filter(|a| a.starts_ns.is_some()).min_by_key(|a| (a.starts_ns, a.name.clone()))?;
     let starts_ns = alert.starts_ns?;
     let while_firing = || extent.end_ns().min(starts_ns.saturating_add(LONGEST_FIRING_NS));
     let end_ns = alert.ends_ns.filter(|end| *end > starts_ns).unwrap_or_else(while_firing);

@@ -115,7 +115,8 @@ fn ratio(before: f64, during: f64) -> Option<String> {
             let text = match ratio {
                 r if r > 9_999.0 => ">×9999".to_owned(),
                 r if r < 0.001 => "<×0.001".to_owned(),
-                // Two digits are enough for a factor.
+                // Close to 1 the second decimal is what matters; elsewhere two digits are enough for a factor.
+                r if (0.9..1.1).contains(&r) => format!("×{r:.2}"),
                 r if r < 9.95 => format!("×{}", digits(format!("{r:.1e}").parse().unwrap_or(r))),
                 r => format!("×{r:.0}"),
             };
@@ -207,7 +208,7 @@ mod tests {
             (0.0, 0.041, Unit::Ratio, "0 % → 4.1 % (from nothing)"),
             (12.0, 0.0, Unit::PerSecond, "12/s → 0/s (to nothing)"),
             (0.0, 0.0, Unit::Ratio, "0 % → 0 %"),
-            (2.0, 2.1, Unit::Count, "2 → 2.1 (×1.1)"),
+            (2.0, 2.1, Unit::Count, "2 → 2.1 (×1.05)"),
             (8.0, 2.0, Unit::Count, "8 → 2 (×0.25)"),
             (1.0, 9.96, Unit::Count, "1 → 9.96 (×10)"),
             (1e-6, 1.0, Unit::Seconds, "1 µs → 1 s (>×9999)"),

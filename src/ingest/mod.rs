@@ -8,8 +8,20 @@
 //! the result does not depend on threads. A record that makes no sense is skipped with [`Telemetry::skip`] and the
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
+mod alertmanager;
+mod call_graph;
+mod condense;
+mod derive;
 mod error;
+mod instant;
 mod open;
+mod openmetrics;
+mod petshop;
+mod plain_names;
+mod prometheus_range;
+mod rates;
+mod series_table;
+mod signals;
 mod text;
 
 use std::fmt::Display;
@@ -85,6 +97,8 @@ pub struct Telemetry {
     pub files: Vec<FileSummary>,
     /// Records skipped in all files; the reasons are among the warnings.
     pub skipped: u64,
+    /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
+    pub(crate) raw_series: Vec<signals::RawSeries>,
 }
 
 /// Distinct warnings kept for one file; what goes beyond is counted together, so that a hostile file cannot fill the
@@ -133,6 +147,7 @@ impl Telemetry {
             self.spans.append(other.spans);
         }
         self.series.extend(other.series);
+        self.raw_series.extend(other.raw_series);
         self.given_edges.extend(other.given_edges);
         self.alerts.extend(other.alerts);
         self.warnings.extend(other.warnings);
@@ -195,7 +210,19 @@ pub(crate) struct FormatReader {
 }
 
 /// All formats. The first whose `sniff` says yes reads the file, so the stricter stand before the looser.
-pub(crate) static FORMATS: &[FormatReader] = &[];
+pub(crate) static FORMATS: &[FormatReader] = &[
+    FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
+    FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
+    FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
+    FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
+    FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::SeriesCsv, sniff: series_table::sniff_csv, read: series_table::read_csv },
+    FormatReader {
+        format: Format::SeriesParquet,
+        sniff: series_table::sniff_parquet,
+        read: series_table::read_parquet,
+    },
+];
 
 impl Format {
     /// The name on the command line and in messages, for example `otlp-json`.

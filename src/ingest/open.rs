@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::error::LimitReached;
-use super::{FORMATS, FileSummary, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, Telemetry};
+use super::{FORMATS, FileSummary, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, Telemetry, derive};
 
 /// How far reading has come, in bytes and files as they lie on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,6 +54,7 @@ pub fn read_paths(
     for telemetry in read {
         all.append(telemetry);
     }
+    derive::finish(&mut all);
     Ok(all)
 }
 
@@ -64,6 +65,7 @@ pub fn read_paths(
 pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Telemetry, IngestError> {
     let mut out = Telemetry::default();
     read_stream(name, Box::new(bytes), None, options, &mut out)?;
+    derive::finish(&mut out);
     Ok(out)
 }
 
@@ -222,7 +224,7 @@ fn read_stream<'a>(
     if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
         out.warnings.push(error.to_warning());
     }
-    let (spans, series) = (out.spans.len() as u64, out.series.len() as u64);
+    let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len()) as u64);
     let skipped = out.skipped;
     out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, skipped });
     Ok(())

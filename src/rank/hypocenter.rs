@@ -11,8 +11,8 @@ use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::node_series::SymptomSeries;
 use super::{
-    CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, earliest_onset,
-    order,
+    CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, correlation,
+    earliest_onset, order, random_walk,
 };
 use crate::detect::Finding;
 use crate::incident::Incident;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::detect::{Change, Finding, Onset};
-use crate::explain::{BeforeAfter, Cause, Coverage, Diagnosis, EvidenceLine, ExemplarPair, PathStep};
+use crate::explain::{BeforeAfter, Cause, Coverage, Diagnosis, EvidenceLine, ExemplarPair, PathStep, numbers};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::{Alert, Symptom};
 use crate::telemetry::id::TraceId;
@@ -308,7 +308,7 @@ fn symptom_change(change: &SymptomChange) -> SymptomJson<'_> {
     SymptomJson {
         entry: change.entry.as_str(),
         symptom: symptom(change.symptom),
-        unit: unit(super::numbers::symptom_unit(change.symptom)),
+        unit: unit(numbers::symptom_unit(change.symptom)),
         baseline: finite(change.baseline),
         incident: finite(change.incident),
         significant: change.significant,
@@ -467,6 +467,7 @@ fn modality(modality: Modality) -> &'static str {
         Modality::Correlation => "correlation",
         Modality::Walk => "random_walk",
         Modality::Onset => "onset",
+        Modality::Structure => "structure",
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use crate::explain::{Cause, Diagnosis, PathStep};
+use crate::explain::{Cause, Diagnosis, PathStep, numbers};
 use crate::rank::{Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
 
 use super::escape;
-use super::numbers;
+
 use super::wording::{self, MOST_ROWS};
 
 /// Longest name of a service, operation or case.

@@ -1,12 +1,11 @@
 //! A diagnosis for readers: text for the terminal, Markdown for tickets, JSON for programs. One file per format.
 //!
 //! Whatever comes from telemetry is hostile text and passes through `escape`; whatever is a number passes through
-//! `numbers`. The formats differ in form, not in content: what is cut short in one for its readers is complete in JSON.
+//! `explain::numbers`. The formats differ in form, not in content: what is cut short in one for its readers is complete in JSON.
 
 mod escape;
 mod json;
 mod markdown;
-mod numbers;
 mod text;
 mod wording;
 

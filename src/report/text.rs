@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::explain::{Cause, Diagnosis, ExemplarPair, PathStep};
+use crate::explain::{Cause, Diagnosis, ExemplarPair, PathStep, numbers};
 use crate::rank::{Candidate, Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
 
 use super::escape;
-use super::numbers;
+
 use super::wording::{self, MOST_ROWS};
 
 /// Longest name of a service, operation or case.

@@ -1,14 +1,12 @@
 //! The words that all human formats share. Sentences made here hold raw names: each format escapes the whole sentence.
 
-use crate::explain::{AffectedEntry, Cause, Coverage, Diagnosis, OnsetRow, PathStep};
+use crate::explain::{AffectedEntry, Cause, Coverage, Diagnosis, OnsetRow, PathStep, numbers};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::series::Signal;
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 use crate::timespec::rfc3339;
-
-use super::numbers;
 
 /// Rows that a report for people shows of one list; the rest is counted and is in the JSON.
 pub(super) const MOST_ROWS: usize = 10;
@@ -45,6 +43,7 @@ pub(super) fn modality(modality: Modality) -> &'static str {
         Modality::Correlation => "correlation",
         Modality::Walk => "random walk",
         Modality::Onset => "onset",
+        Modality::Structure => "structure",
     }
 }
 
