@@ -103,8 +103,11 @@ impl Signs {
     fn new(incident: &Incident, findings: &[Finding], accounts: &[Account]) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
-        // Where accounting or spans tell whose time and errors these are, what is seen from outside adds nothing.
-        let outside = if accounts.is_empty() { inside::outside(findings, callees, CAP) } else { BTreeMap::new() };
+        let mut outside = inside::outside(findings, callees, CAP);
+        // Where accounting tells whose time and errors these are, what is seen from outside adds nothing.
+        for contribution in accounts.iter().flat_map(|a| &a.contributions) {
+            outside.remove(contribution.suspect.service());
+        }
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
         let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
@@ -254,8 +257,18 @@ fn move_causes_first(candidates: &mut [Candidate], accounts: &[Account]) -> usiz
     causes
 }
 
+/// How much of a symptom's rise begins in each service.
+pub(crate) struct OwnParts {
+    /// The symptom.
+    pub(crate) change: SymptomChange,
+    /// Its rise per entering request, seconds or failures.
+    pub(crate) rise: f64,
+    /// Own parts of that.
+    pub(crate) parts: BTreeMap<ServiceId, f64>,
+}
+
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
-pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<(SymptomChange, BTreeMap<ServiceId, f64>)> {
+pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
     accounts(incident)
         .into_iter()
@@ -264,7 +277,7 @@ pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<(Sympt
             for contribution in &account.contributions {
                 *parts.entry(blamed(&contribution.suspect, &network).clone()).or_default() += contribution.delta();
             }
-            (account.change, parts)
+            OwnParts { change: account.change, rise: account.rise, parts }
         })
         .collect()
 }
