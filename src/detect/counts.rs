@@ -5,7 +5,7 @@ use crate::stats::rate::poisson_two_sided;
 use crate::stats::robust::Scale;
 
 use super::windows::{Bins, Role};
-use super::{Change, Outcome, Settings, Shift, surprise_bits};
+use super::{Change, Outcome, Settings, Shift};
 
 /// Bins, or blocks of bins, of baseline before their dispersion is estimated.
 const MIN_BINS: usize = 5;
@@ -54,8 +54,9 @@ pub(super) fn compare_rates(events: &Events, relative: f64, floor: f64, settings
     let mut outcome = shift.outcome(settings, baseline, incident, None);
     let silent = |seen: u64, there: f64, here: f64| {
         let expected = seen as f64 / dispersion * here / there;
-        let chance = poisson_two_sided(0, here, independent(seen), there) / 2.0;
-        (surprise_bits(chance).min(settings.max_bits), expected >= settings.min_expected_calls)
+        // -log2 of the chance that all fall on the other side
+        let bits = (independent(seen) as f64 * (here / there).ln_1p() / std::f64::consts::LN_2).min(settings.max_bits);
+        (bits, expected >= settings.min_expected_calls)
     };
     if incident == 0 {
         outcome.change = Change::Vanished;

@@ -16,6 +16,9 @@ const MIN_FOR_AUTOCORRELATION: usize = 8;
 /// Noise is taken to be at least this share of the scale's floor: a recording is not more exact than that, and a baseline
 /// that happened to stand still for a few samples does not prove that it always does.
 const NOISE_PER_FLOOR: f64 = 0.2;
+/// The median of one or two samples is no better than a maximum, so their tails are taken to be heavy: Student's t with
+/// at most so many degrees of freedom, which held the alarms in lognormal noise (sigma 0.5) to their promised share.
+const LONE_DEGREES: f64 = 5.0;
 /// A rank test whose most extreme ordering is more likely than this cannot survive control over some thousand tests,
 /// whatever the size of the shift.
 const RANKS_CAN_TELL: f64 = 1e-5;
@@ -25,10 +28,10 @@ const RANKS_CAN_TELL: f64 = 1e-5;
 pub(super) enum View {
     /// The median.
     Median,
-    /// The 90th percentile, where the 90th percentile's shift is more than twice the median's.
-    P90,
-    /// The level that three samples in a row held, likewise.
+    /// The level that three samples in a row held, where its `z` is more than twice the median's.
     Sustained,
+    /// The 90th percentile, where its `z` is more than twice that of the others.
+    P90,
 }
 
 /// A shift with the view that shows it best.
@@ -49,13 +52,15 @@ pub(super) struct Level {
 ///   percentile, if larger.
 /// * `z` of the sustained level (from 3 samples): what three samples in a row all exceed, less the most that three in a
 ///   row exceeded in the baseline.
-/// * p-value of the median: Mann-Whitney. Its statistic in standard normal units is multiplied by
-///   `sqrt((1 - r) / (1 + r))`, r the baseline's autocorrelation at one step, because neighbours in time say less than
-///   independent samples. With so few samples that even complete separation is likelier than 1e-5, ranks cannot tell
-///   small from large; then (and, as a further condition, with several baseline windows) it is Student's t of the shift
-///   over the noise of a single new sample, with one degree of freedom less than baseline samples. That is on the safe
-///   side, as the median of several samples varies less than one.
-/// * p-values of the other views: Student's t of their z. The result is multiplied by the number of views (Bonferroni).
+/// * p-value: the least of these, times their number (Bonferroni):
+///   * Student's t of the median's shift over the noise of a single new sample, with one degree of freedom less than
+///     baseline samples (at most 5 for one or two incident samples). On the safe side, as the median of several samples
+///     varies less than one, and so right for samples that follow each other closely;
+///   * Mann-Whitney, which sees small lasting shifts, with a single baseline window and enough samples that complete
+///     separation is less likely than 1e-5 (else ranks cannot tell small from large). Its statistic in standard normal
+///     units is multiplied by `sqrt((1 - r) / (1 + r))`, r the baseline's autocorrelation at one step, because
+///     neighbours in time say less than independent samples;
+///   * Student's t of the two other shifts.
 pub(super) fn compare(baselines: &[Vec<f64>], incident: &[f64], floor: f64, settings: &Settings) -> Option<Level> {
     let pooled: Vec<f64> = baselines.iter().flatten().copied().collect();
     let base = sorted(&pooled);
@@ -67,32 +72,33 @@ pub(super) fn compare(baselines: &[Vec<f64>], incident: &[f64], floor: f64, sett
     let least_noise = NOISE_PER_FLOOR * (settings.relative_floor * center.abs()).max(floor);
     let noise = tail_spread(&base).hypot(between).max(least_noise);
     let degrees = base.len() as f64 - 1.0;
-    let by_median = Shift {
-        baseline: center,
-        incident: level,
-        z: scale.z(level - center),
-        p_value: p_of_median(baselines, &pooled, incident, (level - center).abs() / noise),
-        floor,
-    };
-    let mut views = vec![(View::Median, by_median)];
+    let shift = |baseline: f64, incident: f64, z: f64| Shift { baseline, incident, z, p_value: 1.0, floor };
+    let mut views = vec![(View::Median, shift(center, level, scale.z(level - center)))];
+    let lone = if now.len() < SUSTAINED { degrees.min(LONE_DEGREES) } else { degrees };
+    let new_sample = noise * (1.0 + 1.0 / base.len() as f64).sqrt();
+    let mut p_values = vec![student_two_sided((level - center) / new_sample, lone)];
+    p_values.extend(by_ranks(baselines, &pooled, incident));
+    if now.len() >= SUSTAINED {
+        let (limit, held) = sustained(baselines, incident, center);
+        views.push((View::Sustained, shift(center, held, scale.z(held - limit))));
+        p_values.push(student_two_sided((held - limit) / noise, degrees));
+    }
     if base.len() >= MIN_FOR_P90 && now.len() >= MIN_FOR_P90 {
-        let high = quantile_of_sorted(&base, 0.9)?;
-        let high_now = quantile_of_sorted(&now, 0.9)?;
+        let (high, high_now) = (ninetieth(&base), ninetieth(&now));
         let wider = Scale::floored(high - center, high, settings.relative_floor, scale.value());
-        let z = wider.z(high_now - high);
-        let p_value = student_two_sided((high_now - high) / noise.max(high - center), degrees);
-        views.push((View::P90, Shift { baseline: high, incident: high_now, z, p_value, floor }));
+        views.push((View::P90, shift(high, high_now, wider.z(high_now - high))));
+        p_values.push(student_two_sided((high_now - high) / noise.max(high - center), degrees));
     }
-    if let Some((limit, held)) = sustained(baselines, incident, center) {
-        let z = scale.z(held - limit);
-        let p_value = student_two_sided((held - limit) / noise, degrees);
-        views.push((View::Sustained, Shift { baseline: center, incident: held, z, p_value, floor }));
-    }
-    let tests = views.len() as f64;
     let (view, mut shift) =
         views.into_iter().reduce(|best, next| if next.1.z > 2.0 * best.1.z { next } else { best })?;
-    shift.p_value = (shift.p_value * tests).min(1.0);
+    let least = p_values.iter().copied().fold(1.0, f64::min);
+    shift.p_value = (least * p_values.len() as f64).min(1.0);
     Some(Level { view, shift, noise })
+}
+
+/// The order statistic at or below the 90th percentile: interpolation would let the maximum in.
+fn ninetieth(sorted: &[f64]) -> f64 {
+    sorted[sorted.len().saturating_sub(1) * 9 / 10]
 }
 
 /// Root mean square distance of the windows' medians from the pooled one; 0 for a single window.
@@ -110,44 +116,34 @@ pub(super) fn spread_of_levels(levels: &[f64], center: f64) -> f64 {
     (squares / (levels.len() - 1) as f64).sqrt()
 }
 
-fn p_of_median(baselines: &[Vec<f64>], pooled: &[f64], incident: &[f64], shift_in_noise: f64) -> f64 {
-    let (n, m) = (pooled.len() as f64, incident.len() as f64);
-    let predicted = student_two_sided(shift_in_noise / (1.0 + 1.0 / n).sqrt(), n - 1.0);
-    let ranks = mann_whitney(incident, pooled);
+/// The rank test, where it can tell; see [`compare`].
+fn by_ranks(baselines: &[Vec<f64>], pooled: &[f64], incident: &[f64]) -> Option<f64> {
     // 2 / binomial(n + m, m), the most extreme ordering either way
-    let rarest = (1..=incident.len()).fold(2.0, |p, i| p * i as f64 / (n + i as f64));
-    if m < 1.0 || rarest > RANKS_CAN_TELL {
-        let separated = ranks.superiority <= 0.0 || ranks.superiority >= 1.0;
-        return if separated { predicted } else { predicted.max(ranks.p_value) };
+    let rarest = (1..=incident.len()).fold(2.0, |p, i| p * i as f64 / (pooled.len() + i) as f64);
+    let mut windows = baselines.iter().filter(|window| !window.is_empty());
+    let (Some(window), None) = (windows.next(), windows.next()) else { return None };
+    if rarest > RANKS_CAN_TELL {
+        return None;
     }
-    let correlated = baselines
-        .iter()
-        .filter(|window| window.len() >= MIN_FOR_AUTOCORRELATION)
-        .map(|window| lag_one_autocorrelation(window))
-        .fold(0.0, f64::max)
-        .min(0.99);
+    let known = window.len() >= MIN_FOR_AUTOCORRELATION;
+    let correlated = if known { lag_one_autocorrelation(window).clamp(0.0, 0.99) } else { 0.0 };
     let discount = ((1.0 - correlated) / (1.0 + correlated)).sqrt();
-    let by_ranks = normal_two_sided(normal_z(ranks.p_value) * discount);
-    if baselines.iter().filter(|window| !window.is_empty()).count() > 1 { by_ranks.max(predicted) } else { by_ranks }
+    Some(normal_two_sided(normal_z(mann_whitney(incident, pooled).p_value) * discount))
 }
 
-/// The most that samples in a row exceeded (baseline, incident), on the side on which the incident's excess is larger;
-/// `None` where the incident does not go further than the baseline did.
-fn sustained(baselines: &[Vec<f64>], incident: &[f64], center: f64) -> Option<(f64, f64)> {
+/// The most that samples in a row exceeded: (in the baseline, in the incident), on the side on which the incident went
+/// further beyond the baseline; equal where it did not.
+fn sustained(baselines: &[Vec<f64>], incident: &[f64], center: f64) -> (f64, f64) {
     let side = |sign: f64| {
         let held = |values: &[f64]| {
             values
                 .windows(SUSTAINED)
                 .map(|run| run.iter().map(|v| sign * (v - center)).fold(f64::INFINITY, f64::min))
-                .reduce(f64::max)
+                .fold(0.0, f64::max)
         };
-        let now = held(incident)?;
-        let before = baselines.iter().filter_map(|window| held(window)).fold(0.0, f64::max);
-        (now > before).then_some((sign, before, now))
+        let before = baselines.iter().map(|window| held(window)).fold(0.0, f64::max);
+        (before, held(incident).max(before))
     };
-    let (sign, before, now) = [side(1.0), side(-1.0)]
-        .into_iter()
-        .flatten()
-        .reduce(|up, down| if down.2 - down.1 > up.2 - up.1 { down } else { up })?;
-    Some((center + sign * before, center + sign * now))
+    let (up, down) = (side(1.0), side(-1.0));
+    if down.1 - down.0 > up.1 - up.0 { (center - down.0, center - down.1) } else { (center + up.0, center + up.1) }
 }
