@@ -104,9 +104,11 @@ impl Signs {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
-        // Where accounting tells whose time and errors these are, what is seen from outside adds nothing.
-        for contribution in accounts.iter().flat_map(|a| &a.contributions) {
-            outside.remove(contribution.suspect.service());
+        if !accounts.is_empty() {
+            // Accounting tells whose time and errors these are; only where the graph does not know a service at all
+            // is there a reason to look at it from outside.
+            let alone = |s: &ServiceId| incident.graph.callers(s).is_empty() && incident.graph.callees(s).is_empty();
+            outside.retain(|service, _| alone(service));
         }
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
