@@ -1,11 +1,177 @@
 //! Spans become small: a table of (time bin, entry, edge, operation) with counts, errors and distributions.
+//!
+//! A trace's spans belong together. So rows are partitioned by trace (`partition`), and each trace is worked by itself,
+//! on all cores: its trees (`forest`), what part each span plays (`roles`), the calls (`calls`) with their times
+//! (`timeline`), and the sums by key (`local`). Names become ranks before anything else (`names`), so that neither the
+//! order of spans nor the numbering of keys can change the result.
 
-use crate::telemetry::calls::CallStats;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use self::calls::{TraceCalls, Unseen};
+use self::forest::{Forest, Oddities};
+use self::links::Links;
+use self::local::{Accumulator, Key};
+use self::names::Names;
+use self::partition::{Partitions, hash_trace};
+use crate::telemetry::calls::{CallStats, SpanCoverage};
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::time::Grid;
 use crate::telemetry::warning::Warning;
 
+mod calls;
+mod forest;
+mod links;
+mod local;
+mod names;
+mod partition;
+mod roles;
+mod table;
+mod timeline;
+
 /// Condenses spans into call statistics on the grid. Never fails: what is odd becomes a warning.
-pub fn aggregate(_spans: &SpanTable, _grid: &Grid) -> (CallStats, Vec<Warning>) {
-    todo!()
+///
+/// A *call* is what a callee's work under one head span shows (a server span, a consumer, or the first span of another
+/// service than its parent's), or else what the caller's span tells of a callee without spans. A span's role is taken
+/// from its kind where the source gives one and from the trace's shape where it does not.
+///
+/// - A client span whose server was seen is the same call seen from the other side; the difference of their durations is
+///   the edge's gap. Several servers under one client share it: the gap is what none of them covers.
+/// - A message goes from its producer to the queue and from the queue to its consumer where either names the queue, else
+///   directly. Nobody waits for messages, nor for work that starts after its caller's span ended. Only calls that
+///   somebody waits for are paired.
+/// - A callee without spans counts as where a failure begins, since nothing tells otherwise.
+/// - Each root's duration is shared out exactly among the calls that spent it (`timeline`). Spans below a lost parent
+///   have no part in that, unless the trace has no root; then its earliest fragment stands for it.
+///
+/// Cost: linear in the spans, about 8 bytes a span beside the table, and the result.
+pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
+    let names = Names::new(spans);
+    let instrumented = instrumented(spans, &names);
+    let links = Links::new(spans, &names);
+    let context = Context { spans, grid, names: &names, links: &links, instrumented: &instrumented };
+
+    // A shared queue and one accumulator for each core: finer tasks would each repeat most of the result's rows.
+    let mut partitions = Partitions::new(&spans.trace);
+    let slices = partitions.slices();
+    let workers = rayon::current_num_threads().min(slices.len());
+    let queue = Mutex::new(slices.into_iter());
+    let parts: Vec<Worker> = (0..workers)
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|_| {
+            let mut worker = Worker::default();
+            // Not `while let`: that would hold the lock for as long as the partition is worked.
+            loop {
+                let slice = queue.lock().expect("nothing panics while it holds the queue").next();
+                let Some(slice) = slice else { break };
+                worker.add_partition(&context, slice);
+            }
+            worker
+        })
+        .collect();
+
+    let mut coverage = SpanCoverage { unresolved_links: links.unresolved, ..SpanCoverage::default() };
+    for part in &parts {
+        part.report(&mut coverage);
+    }
+    let total = local::total(parts.into_iter().map(|part| part.sums).collect());
+    let warnings = warnings(&coverage);
+    (table::call_stats(total, &names, &instrumented, grid, coverage), warnings)
+}
+
+/// What all workers read.
+struct Context<'a> {
+    spans: &'a SpanTable,
+    grid: &'a Grid,
+    names: &'a Names,
+    links: &'a Links,
+    instrumented: &'a [bool],
+}
+
+/// One core's sums and the memory that it uses again for every trace.
+#[derive(Default)]
+struct Worker {
+    forest: Forest,
+    found: TraceCalls,
+    sums: Accumulator,
+    odd: Oddities,
+    unseen: Unseen,
+    spans: u64,
+    traces: u64,
+}
+
+impl Worker {
+    fn add_partition(&mut self, context: &Context, entries: &mut [u64]) {
+        entries.sort_unstable();
+        partition::for_each_trace(entries, &context.spans.trace, |trace| self.add_trace(context, trace));
+    }
+
+    fn add_trace(&mut self, context: &Context, entries: &[u64]) {
+        let (names, links) = (context.names, context.links);
+        self.spans += entries.len() as u64;
+        self.traces += 1;
+        let rows = entries.iter().map(|&entry| partition::row(entry));
+        self.forest.rebuild(context.spans, names, rows, &mut self.odd);
+        self.found.rebuild(&self.forest, names, links, context.instrumented, &mut self.unseen);
+
+        let entry = &self.forest.spans[self.forest.entry as usize];
+        let entry = (entry.service, entry.operation);
+        let trace = self.forest.trace;
+        let trace_hash = hash_trace(trace);
+        for call in &self.found.calls {
+            let key = Key {
+                caller: call.caller.wrapping_add(1), // none is the greatest number and becomes 0
+                callee: call.callee,
+                operation: call.operation,
+                mode: call.mode,
+                entry,
+                bin: context.grid.bin(call.start_ns),
+            };
+            self.sums.add(key, call, trace, trace_hash);
+        }
+    }
+
+    fn report(&self, coverage: &mut SpanCoverage) {
+        coverage.spans += self.spans;
+        coverage.traces += self.traces;
+        coverage.orphans += self.odd.orphans;
+        coverage.rootless_traces += self.odd.rootless;
+        coverage.duplicates += self.odd.duplicates;
+        coverage.cyclic += self.odd.cyclic;
+        coverage.unpaired_clients += self.unseen.unpaired_clients;
+        coverage.outside_parent += self.unseen.outside_parent;
+    }
+}
+
+/// Which nodes emit spans of their own.
+fn instrumented(spans: &SpanTable, names: &Names) -> Vec<bool> {
+    let mut used = vec![false; spans.resources().len()];
+    spans.resource.iter().for_each(|&resource| used[resource as usize] = true);
+    let mut instrumented = vec![false; names.nodes.len()];
+    for (&instance, _) in names.instance_of_resource.iter().zip(&used).filter(|(_, used)| **used) {
+        instrumented[names.instances[instance as usize].node as usize] = true;
+    }
+    instrumented
+}
+
+/// What of the coverage a reader of the report should know.
+fn warnings(coverage: &SpanCoverage) -> Vec<Warning> {
+    let odd = [
+        (coverage.duplicates, "spans have an id that another span of their trace has; only the first counts"),
+        (coverage.cyclic, "spans are their own ancestors; each circle is cut at its earliest span"),
+        (coverage.orphans, "spans name a parent that was not read; what they belong to begins with them"),
+        (coverage.rootless_traces, "traces have no root span; their earliest span counts as the entry"),
+        (coverage.unpaired_clients, "client spans have no server span; their time may stay with the caller"),
+        (coverage.unresolved_links, "span links lead to spans that were not read"),
+    ];
+    let told = odd.into_iter().filter(|(affected, _)| *affected > 0);
+    told.map(|(affected, message)| Warning {
+        source: "traces".to_owned(),
+        place: String::new(),
+        message: message.to_owned(),
+        affected,
+    })
+    .collect()
 }

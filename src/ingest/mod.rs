@@ -1,22 +1,34 @@
 //! Bytes in; typed spans, series, edges, alerts and warnings out. One file per format.
 //!
 //! A format is a file of this folder with two functions, listed once in [`FORMATS`]:
-//! `sniff(&Head) -> bool` looks at the first bytes (after decompression) and the file name,
+//! `sniff(&Head) -> bool` looks at the first bytes (after decompression),
 //! `read(Input, &ReadOptions, &mut Telemetry) -> Result<(), IngestError>` reads the whole.
 //!
 //! Every file is read into a `Telemetry` of its own, in parallel; these are joined in the order of the paths, so that
 //! the result does not depend on threads. A record that makes no sense is skipped with [`Telemetry::skip`] and the
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
+mod alertmanager;
+mod call_graph;
+mod condense;
+mod derive;
 mod error;
 mod ids;
+mod instant;
 mod jaeger_json;
 mod json_attributes;
 mod json_stream;
 mod json_values;
 mod open;
+mod openmetrics;
 mod otlp_json;
+mod petshop;
+mod plain_names;
+mod prometheus_range;
+mod rates;
 mod semconv;
+mod series_table;
+mod signals;
 mod span_columns;
 mod span_csv;
 mod span_draft;
@@ -99,6 +111,8 @@ pub struct Telemetry {
     pub files: Vec<FileSummary>,
     /// Records skipped in all files; the reasons are among the warnings.
     pub skipped: u64,
+    /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
+    pub(crate) raw_series: Vec<signals::RawSeries>,
 }
 
 /// Distinct warnings kept for one file; what goes beyond is counted together, so that a hostile file cannot fill the
@@ -155,6 +169,7 @@ impl Telemetry {
             self.spans.append(other.spans);
         }
         self.series.extend(other.series);
+        self.raw_series.extend(other.raw_series);
         self.given_edges.extend(other.given_edges);
         self.alerts.extend(other.alerts);
         self.warnings.extend(other.warnings);
@@ -197,8 +212,6 @@ pub(crate) const HEAD_BYTES: usize = 64 * 1024;
 
 /// What `sniff` sees of a file.
 pub(crate) struct Head<'a> {
-    /// Name of the file; the compression's suffix may still be on it.
-    pub(crate) path: &'a Path,
     /// The first 64 KiB after decompression, without a byte order mark; the whole file when it is shorter.
     pub(crate) bytes: &'a [u8],
     /// The columns of a Parquet file, which stand at its end; empty for other files and for a broken one.
@@ -218,6 +231,17 @@ pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
     FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
     FormatReader { format: Format::SpanParquet, sniff: span_parquet::sniff, read: span_parquet::read },
+    FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
+    FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
+    FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
+    FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
+    FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::SeriesCsv, sniff: series_table::sniff_csv, read: series_table::read_csv },
+    FormatReader {
+        format: Format::SeriesParquet,
+        sniff: series_table::sniff_parquet,
+        read: series_table::read_parquet,
+    },
 ];
 
 impl Format {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::error::LimitReached;
 use super::{
     FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
-    Telemetry, span_csv, table,
+    Telemetry, derive, span_csv, table,
 };
 
 /// How far reading has come, in bytes and files as they lie on the disk.
@@ -57,6 +57,7 @@ pub fn read_paths(
     for telemetry in read {
         all.append(telemetry);
     }
+    derive::finish(&mut all);
     Ok(all)
 }
 
@@ -67,6 +68,7 @@ pub fn read_paths(
 pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Telemetry, IngestError> {
     let mut out = Telemetry::default();
     read_stream(name, Box::new(bytes), None, options, &mut out)?;
+    derive::finish(&mut out);
     Ok(out)
 }
 
@@ -231,7 +233,7 @@ fn read_stream<'a>(
     if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
         out.warnings.push(error.to_warning());
     }
-    let (spans, series) = (out.spans.len() as u64, out.series.len() as u64);
+    let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len()) as u64);
     let skipped = out.skipped;
     out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, skipped });
     Ok(())
@@ -244,7 +246,7 @@ fn choose(
     options: &ReadOptions,
 ) -> Result<&'static FormatReader, IngestError> {
     let bytes = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-    let head = Head { path, bytes: bytes.get(..HEAD_BYTES).unwrap_or(bytes), columns };
+    let head = Head { bytes: bytes.get(..HEAD_BYTES).unwrap_or(bytes), columns };
     let of_format = |format| FORMATS.iter().find(|reader| reader.format == format);
     // Columns that the user named need not have their usual names.
     let fits_mapping = |header: &[String]| {

@@ -1,0 +1,296 @@
+//! The calls of one trace, each with its caller, its callee, its outcome and its share of the time.
+
+use super::forest::{Forest, LocalSpan};
+use super::links::Links;
+use super::names::{NONE, Names};
+use super::roles::{Outgoing, Role, calls_out, find_roles, queue_between};
+use super::timeline::{Timeline, Wait, place};
+use crate::telemetry::span::SpanKind;
+use crate::telemetry::topology::EdgeMode;
+
+/// One call.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    /// Rank of the caller's node, or [`NONE`].
+    pub(super) caller: u32,
+    /// Rank of the callee's node.
+    pub(super) callee: u32,
+    /// Rank of the operation.
+    pub(super) operation: u32,
+    pub(super) mode: EdgeMode,
+    /// The callee's span; [`NONE`] when it left none.
+    head: u32,
+    /// Rank of the callee's process; [`NONE`] when the callee left no span, or the span already counts with another call.
+    pub(super) instance: u32,
+    pub(super) start_ns: i64,
+    pub(super) duration_ns: u64,
+    pub(super) self_ns: u64,
+    pub(super) critical_ns: u64,
+    pub(super) critical_gap_ns: u64,
+    /// Caller's less callee's duration, for a call seen from both sides.
+    pub(super) gap_ns: Option<u64>,
+    pub(super) caller_failed: bool,
+    pub(super) callee_failed: bool,
+    /// Whether a failure begins at the callee.
+    pub(super) origin: bool,
+}
+
+impl Call {
+    /// A call as its caller's span tells it: the callee is silent, and so a failure seems to begin there.
+    fn to_silent(span: &LocalSpan, callee: u32, mode: EdgeMode) -> Self {
+        let duration_ns = span.duration_ns();
+        Self {
+            caller: span.service,
+            callee,
+            operation: span.operation,
+            mode,
+            head: NONE,
+            instance: NONE,
+            start_ns: span.start_ns,
+            duration_ns,
+            self_ns: duration_ns,
+            critical_ns: 0,
+            critical_gap_ns: 0,
+            gap_ns: None,
+            caller_failed: span.failed(),
+            callee_failed: false,
+            origin: span.failed(),
+        }
+    }
+
+    /// Whether either side judged the call failed.
+    pub(super) fn failed(&self) -> bool {
+        self.caller_failed || self.callee_failed
+    }
+
+    /// Whether the failure begins on the edge: the caller saw one, the callee was seen and did not.
+    pub(super) fn failed_on_edge(&self) -> bool {
+        self.caller_failed && self.head != NONE && !self.callee_failed
+    }
+}
+
+/// What could not be seen of the calls.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Unseen {
+    pub(super) unpaired_clients: u64,
+    pub(super) outside_parent: u64,
+}
+
+/// The calls of one trace; reused from trace to trace.
+#[derive(Default)]
+pub(super) struct TraceCalls {
+    pub(super) calls: Vec<Call>,
+    roles: Vec<Role>,
+    /// For each span as a head, and then for each as an outgoing span, its call or [`NONE`].
+    call_of: Vec<u32>,
+    /// For each head, whether a call that it made failed.
+    callee_of_it_failed: Vec<bool>,
+    timeline: Timeline,
+}
+
+impl TraceCalls {
+    /// Finds the calls of the trace. `instrumented` tells which nodes emit spans of their own.
+    pub(super) fn rebuild(
+        &mut self,
+        forest: &Forest,
+        names: &Names,
+        links: &Links,
+        instrumented: &[bool],
+        unseen: &mut Unseen,
+    ) {
+        find_roles(forest, names, links, &mut self.roles);
+        self.calls.clear();
+        self.call_of.clear();
+        self.call_of.resize(forest.spans.len() * 2, NONE);
+        self.callee_of_it_failed.clear();
+        self.callee_of_it_failed.resize(forest.spans.len(), false);
+        for at in 0..forest.spans.len() as u32 {
+            let role = self.roles[at as usize];
+            if role.head {
+                self.add_head(forest, names, links, at);
+            }
+            let (node, mode) = match role.outgoing {
+                Outgoing::Nothing => continue,
+                Outgoing::Unknown => {
+                    unseen.unpaired_clients += 1;
+                    continue;
+                }
+                Outgoing::Waits(node) => (node, EdgeMode::Sync),
+                Outgoing::Sends(node) => (node, EdgeMode::Async),
+            };
+            unseen.unpaired_clients += u64::from(instrumented[node as usize]);
+            self.add_silent(forest, at, node, mode);
+        }
+        self.list_waits(forest);
+        self.measure(forest, unseen);
+        self.follow_critical_path(forest);
+    }
+
+    /// Adds the call that begins at a head. A message that several sent (a batch) is a call from each of them.
+    fn add_head(&mut self, forest: &Forest, names: &Names, links: &Links, at: u32) {
+        let span = &forest.spans[at as usize];
+        let parent = forest.parent[at as usize];
+        let above = (parent != NONE).then(|| &forest.spans[parent as usize]);
+        let role = self.roles[at as usize];
+        let mut call = Call {
+            caller: above.map_or(NONE, |a| a.service),
+            mode: if role.detached { EdgeMode::Async } else { EdgeMode::Sync },
+            instance: span.instance,
+            caller_failed: false,
+            callee_failed: span.failed(),
+            head: at,
+            origin: false,
+            ..Call::to_silent(span, span.service, EdgeMode::Sync)
+        };
+        if let Some(above) = above.filter(|a| calls_out(a.kind)) {
+            let answers = self.roles[parent as usize].pair == at;
+            call.caller_failed = above.failed() && (answers || role.detached);
+        }
+        self.call_of[at as usize] = self.calls.len() as u32;
+        if span.kind == SpanKind::Consumer {
+            self.add_message(forest, names, links, at, call);
+        } else {
+            self.calls.push(call);
+        }
+        if parent != NONE && (!role.detached || call.caller_failed) {
+            let caller = self.roles[parent as usize].home as usize;
+            self.callee_of_it_failed[caller] |= call.failed();
+        }
+    }
+
+    /// Adds the call of a consumer: from the queue when one is named, else from whoever sent the message.
+    fn add_message(&mut self, forest: &Forest, names: &Names, links: &Links, at: u32, call: Call) {
+        let span = &forest.spans[at as usize];
+        let parent = forest.parent[at as usize];
+        let above = (parent != NONE).then(|| &forest.spans[parent as usize]);
+        let own_queue = names.queue(span.peer);
+        let from_queue = |queue: u32| Call { caller: queue, mode: EdgeMode::Async, caller_failed: false, ..call };
+        if above.is_some_and(|a| calls_out(a.kind)) {
+            let queue = queue_between(forest, names, parent, at);
+            self.calls.push(if queue == NONE { call } else { from_queue(queue) });
+            return;
+        }
+        let senders = links.senders(forest.trace, span.id);
+        if !senders.is_empty() {
+            let first = self.calls.len();
+            for sender in senders {
+                let queue = if sender.queue == NONE { own_queue } else { sender.queue };
+                let direct =
+                    Call { caller: sender.service, mode: EdgeMode::Async, caller_failed: sender.failed, ..call };
+                let next = if queue == NONE { direct } else { from_queue(queue) };
+                if self.calls[first..].iter().all(|c| c.caller != next.caller) {
+                    // Time and process count once, with the first.
+                    let instance = if self.calls.len() == first { call.instance } else { NONE };
+                    self.calls.push(Call { instance, ..next });
+                }
+            }
+            return;
+        }
+        match above {
+            _ if own_queue == NONE => {
+                // A handler without a word about its sender is called by its parent, or comes from outside.
+                self.calls.push(call);
+            }
+            Some(above) if above.service != span.service => {
+                self.calls.push(from_queue(own_queue));
+                // The sender left no span of its own for the hand-over, so nothing is known of its time.
+                let handed_over =
+                    Call { duration_ns: 0, self_ns: 0, ..Call::to_silent(above, own_queue, EdgeMode::Async) };
+                let known = Call { operation: span.operation, caller_failed: false, origin: false, ..handed_over };
+                self.calls.push(known);
+            }
+            Some(_) | None => self.calls.push(from_queue(own_queue)),
+        }
+    }
+
+    /// Adds a call to a callee that left no span.
+    fn add_silent(&mut self, forest: &Forest, at: u32, node: u32, mode: EdgeMode) {
+        let span = &forest.spans[at as usize];
+        self.call_of[forest.spans.len() + at as usize] = self.calls.len() as u32;
+        self.calls.push(Call::to_silent(span, node, mode));
+        let caller = self.roles[at as usize].home as usize;
+        self.callee_of_it_failed[caller] |= span.failed();
+    }
+
+    /// Lists who waits for whom. The timeline's nodes are, for each of `n` spans: as a head `at`, as a caller's half
+    /// `n + at`, as a call to a silent callee `2n + at`.
+    fn list_waits(&mut self, forest: &Forest) {
+        let count = forest.spans.len() as u32;
+        self.timeline.clear();
+        for at in 0..count {
+            let span = &forest.spans[at as usize];
+            let role = self.roles[at as usize];
+            let (start_ns, end_ns) = (span.start_ns, span.end_ns);
+            let whole = |target| Wait { waiting: role.home, start_ns, end_ns, origin_ns: start_ns, target };
+            if matches!(role.outgoing, Outgoing::Waits(_)) {
+                self.timeline.push(whole(2 * count + at));
+            }
+            if role.pair != NONE {
+                self.timeline.push(whole(count + at));
+            }
+            let roles = &self.roles;
+            let waited_for = |child: &&u32| roles[**child as usize].head && !roles[**child as usize].detached;
+            let alone = forest.children(at).iter().filter(waited_for).count() == 1;
+            for &child in forest.children(at).iter().filter(waited_for) {
+                let callee = &forest.spans[child as usize];
+                let direct = Wait {
+                    waiting: role.home,
+                    start_ns: callee.start_ns,
+                    end_ns: callee.end_ns,
+                    origin_ns: callee.start_ns,
+                    target: child,
+                };
+                self.timeline.push(if role.pair == NONE {
+                    direct
+                } else if alone {
+                    let (from_ns, to_ns, origin_ns) = place((start_ns, end_ns), (callee.start_ns, callee.end_ns));
+                    Wait { waiting: count + at, start_ns: from_ns, end_ns: to_ns, origin_ns, target: child }
+                } else {
+                    // Several answered one client (a proxy's second attempt): their clocks are taken as they are.
+                    Wait { waiting: count + at, ..direct }
+                });
+            }
+        }
+        self.timeline.finish(2 * count as usize);
+    }
+
+    /// Fills in self-times, gaps, and where failures begin.
+    fn measure(&mut self, forest: &Forest, unseen: &mut Unseen) {
+        for call in self.calls.iter_mut().filter(|call| call.head != NONE) {
+            let span = &forest.spans[call.head as usize];
+            call.self_ns = self.timeline.own_ns(call.head, span.start_ns, span.end_ns);
+            call.origin = call.callee_failed && !self.callee_of_it_failed[call.head as usize];
+        }
+        for (at, role) in self.roles.iter().enumerate().filter(|(_, role)| role.pair != NONE) {
+            let (caller, callee) = (&forest.spans[at], &forest.spans[role.pair as usize]);
+            let half = (forest.spans.len() + at) as u32;
+            let gap_ns = self.timeline.own_ns(half, caller.start_ns, caller.end_ns);
+            self.calls[self.call_of[role.pair as usize] as usize].gap_ns = Some(gap_ns);
+            let outside = callee.start_ns < caller.start_ns || callee.end_ns > caller.end_ns;
+            unseen.outside_parent += u64::from(outside);
+        }
+    }
+
+    /// Shares each root's duration out. A fragment whose parent was not read lies within somebody else's time, so it
+    /// has none of its own, unless the trace has no root at all.
+    fn follow_critical_path(&mut self, forest: &Forest) {
+        let count = forest.spans.len() as u32;
+        let (calls, call_of, roles) = (&mut self.calls, &self.call_of, &self.roles);
+        for &at in forest.order.iter().take_while(|&&at| forest.parent[at as usize] == NONE) {
+            if at != forest.entry && !forest.is_root(at) {
+                continue;
+            }
+            let span = &forest.spans[at as usize];
+            self.timeline.share_out(at, span.start_ns, span.end_ns, |node, own_ns| {
+                if node < count {
+                    calls[call_of[node as usize] as usize].critical_ns += own_ns;
+                } else if node < 2 * count {
+                    let pair = roles[(node - count) as usize].pair;
+                    calls[call_of[pair as usize] as usize].critical_gap_ns += own_ns;
+                } else {
+                    calls[call_of[(node - count) as usize] as usize].critical_ns += own_ns;
+                }
+            });
+        }
+    }
+}
