@@ -27,8 +27,12 @@ pub(super) enum Role {
 pub(super) struct Bins {
     grid: Grid,
     bins: Vec<(i64, Role)>,
-    /// Number of baseline windows.
-    pub(super) windows: usize,
+    /// Places in the incident window, ascending.
+    pub(super) incident: Vec<usize>,
+    /// Places in each baseline window, ascending.
+    pub(super) baselines: Vec<Vec<usize>>,
+    /// Places in the incident window and in its lead, ascending.
+    leading: Vec<usize>,
 }
 
 impl Bins {
@@ -53,7 +57,16 @@ impl Bins {
         // the first role wins where half a bin is shared
         bins.sort_by_key(|b| b.0);
         bins.dedup_by_key(|b| b.0);
-        Self { grid, bins, windows: incident.baselines.len() }
+        let places = |wanted: &dyn Fn(Role) -> bool| -> Vec<usize> {
+            bins.iter().enumerate().filter(|(_, bin)| wanted(bin.1)).map(|(place, _)| place).collect()
+        };
+        Self {
+            grid,
+            incident: places(&|role| role == Role::Incident),
+            baselines: (0..incident.baselines.len()).map(|at| places(&|role| role == Role::Baseline(at))).collect(),
+            leading: places(&|role| matches!(role, Role::Incident | Role::Lead)),
+            bins,
+        }
     }
 
     /// The place of a bin, if it is looked at.
@@ -76,9 +89,9 @@ impl Bins {
         self.grid.step_ns() as f64 / 1e9
     }
 
-    /// The places of a role, ascending.
-    pub(super) fn places(&self, wanted: impl Fn(Role) -> bool) -> Vec<usize> {
-        (0..self.len()).filter(|&place| wanted(self.role(place))).collect()
+    /// Places in any baseline window.
+    pub(super) fn baseline(&self) -> impl Iterator<Item = usize> {
+        self.baselines.iter().flatten().copied()
     }
 
     /// The onset of a change from `before` to `after` in `value` of each place (`None` where there is none), looking at
@@ -91,9 +104,9 @@ impl Bins {
         value: impl Fn(usize) -> Option<f64>,
     ) -> Option<Onset> {
         let samples: Vec<(i64, f64)> = self
-            .places(|role| matches!(role, Role::Incident | Role::Lead))
-            .into_iter()
-            .filter_map(|place| Some((self.grid.bin_start_ns(self.bins[place].0), value(place)?)))
+            .leading
+            .iter()
+            .filter_map(|&place| Some((self.grid.bin_start_ns(self.bins[place].0), value(place)?)))
             .collect();
         onset(&samples, before, after, noise, self.grid.step_ns())
     }
