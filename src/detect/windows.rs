@@ -41,7 +41,8 @@ impl Bins {
     /// A bin belongs to a window when it lies fully inside. A window without such a bin takes those that overlap it by at
     /// least half of the bin or of the window, whichever is shorter. Runs of bins without a single call of any service are
     /// left out when the traffic lets expect at least 20 calls in them: the collection had a gap, and a gap in the
-    /// collection is not a fall of anybody's rate. They stay if a window has no other bins.
+    /// collection is not a fall of anybody's rate. An incident without a single call keeps all its bins: that is silence,
+    /// as far as anybody can see. A baseline without a call was not recorded.
     pub(super) fn of(incident: &Incident) -> Self {
         let grid = incident.calls.grid;
         let mut ranges = vec![(Role::Incident, range(&incident.window, grid))];
@@ -52,7 +53,12 @@ impl Bins {
         let traffic = Traffic::of(&incident.calls);
         let mut bins: Vec<(i64, Role)> = Vec::new();
         for (role, (from, to)) in ranges {
-            bins.extend(traffic.without_gaps(from, to).into_iter().map(|bin| (bin, role)));
+            let used = if role == Role::Incident || traffic.any(from, to) {
+                traffic.without_gaps(from, to)
+            } else {
+                Vec::new()
+            };
+            bins.extend(used.into_iter().map(|bin| (bin, role)));
         }
         // the first role wins where half a bin is shared
         bins.sort_by_key(|b| b.0);
@@ -184,7 +190,12 @@ impl Traffic {
         Self { busy: bins.into_iter().map(|bin| bin.0).collect(), typical }
     }
 
-    /// The bins of a window without the collection's gaps.
+    /// Whether there is a call in the window.
+    fn any(&self, from: i64, to: i64) -> bool {
+        self.busy.partition_point(|&bin| bin < from) < self.busy.partition_point(|&bin| bin < to)
+    }
+
+    /// The bins of a window without the collection's gaps; all of them where there is nothing else.
     fn without_gaps(&self, from: i64, to: i64) -> Vec<i64> {
         if self.busy.is_empty() {
             return Vec::new();
