@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use self::calls::{TraceCalls, Unseen};
 use self::forest::{Forest, Oddities};
 use self::links::Links;
-use self::local::{Accumulator, Key};
+use self::local::{Accumulator, Key, Line};
 use self::names::Names;
 use self::partition::{Partitions, hash_trace};
 use crate::telemetry::calls::{CallStats, SpanCoverage};
@@ -121,14 +121,14 @@ impl Worker {
         let trace = self.forest.trace;
         let trace_hash = hash_trace(trace);
         for call in &self.found.calls {
-            let key = Key {
+            let line = Line {
                 caller: call.caller.wrapping_add(1), // none is the greatest number and becomes 0
                 callee: call.callee,
                 operation: call.operation,
                 mode: call.mode,
                 entry,
-                bin: context.grid.bin(call.start_ns),
             };
+            let key = Key { line, bin: context.grid.bin(call.start_ns) };
             self.sums.add(key, call, trace, trace_hash);
         }
     }
