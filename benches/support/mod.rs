@@ -1,9 +1,14 @@
 //! Spans of a realistic system for benchmarks: 50 services, 20 spans a trace, one hour; always the same.
 
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::Path;
+
 use hypocenter::telemetry::id::{SpanId, TraceId};
 use hypocenter::telemetry::span::{
     OperationKey, PeerKey, PeerKind, ResourceKey, Span, SpanKind, SpanStatus, SpanTable,
 };
+use polars::prelude::{Column, DataFrame, ParquetCompression, ParquetWriter, PolarsResult};
 
 const SERVICES: usize = 50;
 const SPANS_PER_TRACE: usize = 20;
@@ -56,7 +61,7 @@ fn services(table: &mut SpanTable, random: &mut Random) -> Vec<Service> {
 }
 
 /// So many spans (rounded up to whole traces).
-pub fn spans(count: usize) -> SpanTable {
+pub(crate) fn spans(count: usize) -> SpanTable {
     let mut random = Random(42);
     let mut table = SpanTable::new();
     let services = services(&mut table, &mut random);
@@ -78,12 +83,8 @@ fn add_trace(services: &[Service], random: &mut Random, start_ns: i64, batch: &m
     let trace = TraceId((u128::from(random.next()) << 64) | u128::from(random.next()));
     let first = batch.len();
     // (service, parent, start, duration) of servers still to be added; taken in order, so the tree grows in width.
-    let mut servers = std::collections::VecDeque::from([(
-        random.below(5) as usize,
-        None,
-        start_ns,
-        20_000_000 + random.below(80_000_000),
-    )]);
+    let mut servers =
+        VecDeque::from([(random.below(5) as usize, None, start_ns, 20_000_000 + random.below(80_000_000))]);
     while let Some((number, parent, start_ns, duration_ns)) = servers.pop_front() {
         let service = &services[number];
         let resource = service.resources[random.below(3) as usize];
@@ -132,4 +133,55 @@ fn add_trace(services: &[Service], random: &mut Random, start_ns: i64, batch: &m
             ));
         }
     }
+}
+
+/// Writes the spans as a table in Parquet, identifiers as hexadecimal text and the parent of a root null, as exporters
+/// and `COPY` from span stores write them.
+#[allow(dead_code, reason = "not every benchmark writes files")]
+pub(crate) fn write_parquet(table: &SpanTable, path: &Path) -> PolarsResult<()> {
+    let rows = 0..table.len();
+    let service = |row: usize| table.resources()[table.resource[row] as usize].service.as_str();
+    let instance = |row: usize| table.resources()[table.resource[row] as usize].instance.as_str();
+    let operation = |row: usize| table.operations()[table.operation[row] as usize].as_str();
+    let peer = |row: usize| table.peers().get(table.peer[row] as usize).map(|peer| peer.name.as_str());
+    let id = |id: u64| SpanId(id).to_string();
+    let kind = |row: usize| match table.kind[row] {
+        SpanKind::Unspecified => "UNSPECIFIED",
+        SpanKind::Internal => "INTERNAL",
+        SpanKind::Server => "SERVER",
+        SpanKind::Client => "CLIENT",
+        SpanKind::Producer => "PRODUCER",
+        SpanKind::Consumer => "CONSUMER",
+    };
+    let status = |row: usize| match table.status[row] {
+        SpanStatus::Unset => "UNSET",
+        SpanStatus::Ok => "OK",
+        SpanStatus::Error => "ERROR",
+    };
+    let columns = vec![
+        column("trace_id", rows.clone().map(|row| TraceId(table.trace[row]).to_string())),
+        column("span_id", rows.clone().map(|row| id(table.id[row]))),
+        column("parent_span_id", rows.clone().map(|row| (table.parent[row] != 0).then(|| id(table.parent[row])))),
+        column("service_name", rows.clone().map(service)),
+        column("service_instance_id", rows.clone().map(instance)),
+        column("operation_name", rows.clone().map(operation)),
+        column("peer_service", rows.clone().map(peer)),
+        column("span_kind", rows.clone().map(kind)),
+        column("status_code", rows.clone().map(status)),
+        column("start_time_unix_nano", rows.clone().map(|row| table.start_ns[row])),
+        column("duration_nano", rows.map(|row| table.duration_ns[row] as i64)),
+    ];
+    let mut frame = DataFrame::new(table.len(), columns)?;
+    ParquetWriter::new(File::create(path)?)
+        .with_compression(ParquetCompression::Snappy)
+        .with_row_group_size(Some(1 << 19))
+        .finish(&mut frame)?;
+    Ok(())
+}
+
+fn column<T>(name: &str, values: impl Iterator<Item = T>) -> Column
+where
+    polars::prelude::Series: FromIterator<T>,
+{
+    values.collect::<polars::prelude::Series>().with_name(name.into()).into()
 }

@@ -1,4 +1,9 @@
 //! Adds calls up by key on one machine.
+//!
+//! By hand and not with polars, for its memory and for the distributions. Measured on the 2.8 million calls and 23
+//! thousand rows of five million spans, processor time on a busy two-core machine: polars' `group_by` takes 0.2 s for
+//! the sums of ready columns (250 MB that nothing else needs) and 2 s and 0.5 GB for the counts of (row, bucket), nearly
+//! all of which are distinct; this file takes 0.6 s for both, the look-up of keys included, and 70 MB.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -8,9 +13,11 @@ use rustc_hash::FxHashMap;
 
 use super::calls::Call;
 use super::names::NONE;
+use super::partition::hash_trace;
 use crate::telemetry::calls::Exemplar;
 use crate::telemetry::id::TraceId;
 use crate::telemetry::sketch::Sketch;
+use crate::telemetry::time::Grid;
 use crate::telemetry::topology::EdgeMode;
 
 /// What calls are added up by, in ranks; its order is that of [`crate::telemetry::calls::CallKey`].
@@ -186,29 +193,64 @@ pub(super) struct Accumulator {
     /// (row, distribution and bucket), in blocks, so that growing copies nothing.
     samples: Vec<Vec<(u32, u32)>>,
     instances: FxHashMap<(u32, i64), InstanceSums>,
+    /// Rows of the calls at hand.
+    found: Vec<u32>,
 }
 
 impl Accumulator {
-    /// Adds one call of the trace.
-    pub(super) fn add(&mut self, key: Key, call: &Call, trace: u128, trace_hash: u64) {
-        let sums = Sums::of(call, trace_hash);
-        let next_line = self.lines.len() as u32;
-        let line = *self.lines.entry(key.line).or_insert(next_line);
-        let next = self.sums.len() as u32;
-        let row = *self.index.entry((line, key.bin)).or_insert(next);
-        if row == next {
-            self.keys.push(key);
-            self.sums.push(sums);
-            self.exemplars.push(Exemplars::of(call, trace));
-        } else {
-            let known = &mut self.sums[row as usize];
+    /// Adds the calls of one trace. Step by step for all of them: the steps miss the cache, and misses that do not
+    /// depend on each other overlap.
+    pub(super) fn add_trace(&mut self, trace: u128, entry: (u32, u32), calls: &[Call], grid: &Grid) {
+        let trace_hash = hash_trace(trace);
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        found.extend(calls.iter().map(|call| self.row(entry, call, grid)));
+        for (call, &row) in calls.iter().zip(&found) {
+            let (known, sums) = (&mut self.sums[row as usize], Sums::of(call, trace_hash));
             // Only what can win is looked up.
             if sums.errors > 0 || sums.slowest_ns >= known.slowest_ns || sums.typical >= known.typical {
                 self.exemplars[row as usize].join(known, &Exemplars::of(call, trace), &sums);
             }
             known.add(&sums);
         }
+        for (call, &row) in calls.iter().zip(&found) {
+            self.add_samples(row, call);
+        }
+        for call in calls.iter().filter(|call| call.instance != NONE) {
+            self.instances.entry((call.instance, grid.bin(call.start_ns))).or_default().add(&InstanceSums {
+                calls: 1,
+                errors: u64::from(call.failed()),
+                origin_errors: u64::from(call.origin),
+                duration_ns: call.duration_ns,
+                self_ns: call.self_ns,
+            });
+        }
+        self.found = found;
+    }
 
+    /// The row of a call, a new one where it is the first.
+    fn row(&mut self, entry: (u32, u32), call: &Call, grid: &Grid) -> u32 {
+        let line = Line {
+            caller: call.caller.wrapping_add(1), // none is the greatest number and becomes 0
+            callee: call.callee,
+            operation: call.operation,
+            mode: call.mode,
+            entry,
+        };
+        let bin = grid.bin(call.start_ns);
+        let next_line = self.lines.len() as u32;
+        let number = *self.lines.entry(line).or_insert(next_line);
+        let next = self.sums.len() as u32;
+        let row = *self.index.entry((number, bin)).or_insert(next);
+        if row == next {
+            self.keys.push(Key { line, bin });
+            self.sums.push(Sums::default());
+            self.exemplars.push(NO_EXEMPLARS);
+        }
+        row
+    }
+
+    fn add_samples(&mut self, row: u32, call: &Call) {
         if self.samples.last().is_none_or(|block| block.len() + 3 > BLOCK) {
             self.samples.push(Vec::with_capacity(BLOCK));
         }
@@ -218,16 +260,6 @@ impl Accumulator {
             if let Some(gap_ns) = call.gap_ns {
                 block.push((row, GAP | u32::from(Sketch::bucket(gap_ns))));
             }
-        }
-
-        if call.instance != NONE {
-            self.instances.entry((call.instance, key.bin)).or_default().add(&InstanceSums {
-                calls: 1,
-                errors: sums.errors,
-                origin_errors: sums.origin_errors,
-                duration_ns: sums.duration_ns,
-                self_ns: sums.self_ns,
-            });
         }
     }
 }
