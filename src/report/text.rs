@@ -270,8 +270,10 @@ fn warnings(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
 const UNBROKEN: char = '\u{a0}';
 
 /// What must not stand alone at the beginning of a line.
-const UNITS: [&str; 18] =
-    ["%", "ns", "µs", "ms", "s", "min", "h", "d", "B", "KiB", "MiB", "GiB", "TiB", "KiB/s", "MiB/s", "cores", "bits", "→"];
+const UNITS: [&str; 18] = [
+    "%", "ns", "µs", "ms", "s", "min", "h", "d", "B", "KiB", "MiB", "GiB", "TiB", "KiB/s", "MiB/s", "cores", "bits",
+    "→",
+];
 
 /// Keeps numbers and their units together.
 fn with_units(text: &str) -> String {
