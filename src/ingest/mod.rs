@@ -29,7 +29,12 @@ mod rates;
 mod semconv;
 mod series_table;
 mod signals;
+mod span_columns;
+mod span_csv;
 mod span_draft;
+mod span_parquet;
+mod table;
+mod table_values;
 mod text;
 
 use std::fmt::Display;
@@ -45,6 +50,7 @@ use crate::telemetry::warning::Warning;
 
 pub use error::IngestError;
 pub use open::{Progress, read_bytes, read_paths};
+pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
 
 /// A wire format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -146,6 +152,14 @@ impl Telemetry {
         self.warn(path, place, message, 1);
     }
 
+    /// Adds a part of the file at `path`: as [`Telemetry::append`], but warnings that repeat are counted together.
+    pub(crate) fn absorb(&mut self, path: &Path, mut part: Telemetry) {
+        for warning in std::mem::take(&mut part.warnings) {
+            self.warn(path, warning.place, &warning.message, warning.affected);
+        }
+        self.append(part);
+    }
+
     /// Adds everything of `other` after what is there.
     pub fn append(&mut self, other: Telemetry) {
         if self.spans.is_empty() && self.spans.links.is_empty() {
@@ -165,12 +179,6 @@ impl Telemetry {
 }
 
 const FURTHER_WARNINGS: &str = "further warnings of other kinds";
-
-/// The columns of a span table. Names are compared without regard to case.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SpanColumns {
-    // settled by ingest/span_table.rs
-}
 
 /// How files are to be read, where content does not tell.
 #[derive(Clone, Debug)]
@@ -208,6 +216,8 @@ pub(crate) struct Head<'a> {
     pub(crate) path: &'a Path,
     /// The first 64 KiB after decompression, without a byte order mark; the whole file when it is shorter.
     pub(crate) bytes: &'a [u8],
+    /// The columns of a Parquet file, which stand at its end; empty for other files and for a broken one.
+    pub(crate) columns: &'a [String],
 }
 
 /// A format's row in [`FORMATS`].
@@ -221,6 +231,8 @@ pub(crate) struct FormatReader {
 pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
+    FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
+    FormatReader { format: Format::SpanParquet, sniff: span_parquet::sniff, read: span_parquet::read },
     FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
     FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
     FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
