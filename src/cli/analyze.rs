@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let from_case = case.as_ref().map(|c| c.baselines.as_slice()).unwrap_or_default();
     let baselines = if args.windows.baseline.is_empty() { from_case } else { &args.windows.baseline };
     let windows = windows::choose(given, baselines, &telemetry, &command)?;
-    let request = request(args, case.as_ref(), &windows);
+    let request = request(args, case.as_ref(), &windows, &telemetry);
     let command = reproduce(args, command, case.as_ref(), &windows);
 
     let diagnosis = diagnose(telemetry, request, method.as_deref())?;
@@ -148,12 +148,13 @@ fn method(name: Option<&str>) -> Result<Option<Box<dyn rank::Ranker>>, Usage> {
     })
 }
 
-fn request(args: &Args, case: Option<&Case>, windows: &Chosen) -> Request {
+fn request(args: &Args, case: Option<&Case>, windows: &Chosen, telemetry: &Telemetry) -> Request {
     let file_name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = case.map(|c| c.name.clone());
-    let named_after = args.alert.iter().chain(&args.inputs.traces).chain(&args.inputs.metrics).find_map(file_name);
+    let of_case = case.map(|c| c.name.clone());
+    let of_alert = telemetry.alerts.iter().map(|alert| alert.name.clone()).find(|name| !name.is_empty());
+    let of_file = args.inputs.traces.iter().chain(&args.inputs.metrics).find_map(file_name);
     Request {
-        name: name.or(named_after).unwrap_or_else(|| "incident".to_owned()),
+        name: of_case.or(of_alert).or(of_file).unwrap_or_else(|| "incident".to_owned()),
         window: windows.incident,
         baselines: windows.baselines.clone(),
         entry: args.entry.as_deref().map(ServiceId::new).or_else(|| case?.entry.clone()),

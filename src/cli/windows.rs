@@ -81,16 +81,25 @@ fn from_alert(telemetry: &Telemetry, extent: &Window) -> Option<Window> {
     let starts_ns = alert.starts_ns?;
     let while_firing = || extent.end_ns().min(starts_ns.saturating_add(LONGEST_FIRING_NS));
     let end_ns = alert.ends_ns.filter(|end| *end > starts_ns).unwrap_or_else(while_firing);
-    Window::new(starts_ns.saturating_sub(BEFORE_ALERT_NS), end_ns.max(starts_ns)).ok()
+    Window::new(floor_second(starts_ns.saturating_sub(BEFORE_ALERT_NS)), ceil_second(end_ns.max(starts_ns))).ok()
 }
 
 /// The hour before the incident less a guard of ten minutes, shortened to what telemetry there is. Of less than half an
 /// hour, the guard takes a third: a short baseline is better than none.
 fn before(incident: &Window, extent: &Window) -> Option<Window> {
-    let start_ns = incident.start_ns().saturating_sub(BASELINE_NS).max(extent.start_ns());
+    let start_ns = floor_second(incident.start_ns().saturating_sub(BASELINE_NS).max(extent.start_ns()));
     let available_ns = incident.start_ns().checked_sub(start_ns)?;
     let guard_ns = GUARD_NS.min(available_ns / 3);
-    Window::new(start_ns, incident.start_ns() - guard_ns).ok()
+    Window::new(start_ns, floor_second(incident.start_ns() - guard_ns)).ok()
+}
+
+/// Derived windows are whole seconds: a reader has to be able to name them.
+fn floor_second(at_ns: i64) -> i64 {
+    at_ns.div_euclid(NANOS_PER_SECOND).saturating_mul(NANOS_PER_SECOND)
+}
+
+fn ceil_second(at_ns: i64) -> i64 {
+    floor_second(at_ns.saturating_add(NANOS_PER_SECOND - 1))
 }
 
 fn holds_telemetry(telemetry: &Telemetry, window: &Window) -> bool {
@@ -102,10 +111,8 @@ fn holds_telemetry(telemetry: &Telemetry, window: &Window) -> bool {
 fn proposal(extent: &Window, command: &CommandLine) -> String {
     let (first, last) = (extent.start_ns(), extent.end_ns());
     let range = format!("The telemetry reaches from {} to {}", rfc3339(first), rfc3339(last));
-    let ceil_second = |ns: i64| -(-ns).div_euclid(NANOS_PER_SECOND) * NANOS_PER_SECOND;
     let split = ceil_second(last - ((last - first) / 3).min(30 * MINUTE_NS));
-    let start = first.div_euclid(NANOS_PER_SECOND) * NANOS_PER_SECOND;
-    match (Window::new(start, split), Window::new(split, ceil_second(last))) {
+    match (Window::new(floor_second(first), split), Window::new(split, ceil_second(last))) {
         (Ok(baseline), Ok(incident)) => {
             let command = command.clone().windows(&incident, &[baseline]);
             format!("{range}. Name the windows, for example:\n  {command}")
@@ -154,7 +161,7 @@ mod tests {
         let expected = Chosen { incident: minutes(95, 110), baselines: vec![minutes(35, 85)] };
         assert_eq!(chosen(None, &[], &resolved), Ok(expected));
         let firing = alerting(telemetry(0, 111), 100, None);
-        assert_eq!(chosen(None, &[], &firing).unwrap().incident.end_ns(), 110 * MINUTE_NS + 1);
+        assert_eq!(chosen(None, &[], &firing).unwrap().incident.end_ns(), 110 * MINUTE_NS + NANOS_PER_SECOND);
         let long = alerting(telemetry(0, 500), 100, None);
         assert_eq!(chosen(None, &[], &long).unwrap().incident, minutes(95, 130));
     }

@@ -1,12 +1,13 @@
 //! Evidence as sentences with their numbers.
 
-use std::collections::BTreeMap;
-
 use super::EvidenceLine;
 use super::numbers;
 use crate::detect::{Change, Finding};
 use crate::incident::Incident;
-use crate::rank::{Candidate, Evidence, Modality, SymptomChange, hypocenter};
+use crate::rank::{
+    Candidate, Evidence, Modality,
+    hypocenter::{self, OwnParts},
+};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
@@ -70,11 +71,7 @@ pub(super) fn signal_phrase(signal: Signal, name: &str) -> String {
     }
 }
 
-fn without_finding(
-    parts: &[(SymptomChange, BTreeMap<ServiceId, f64>)],
-    service: &ServiceId,
-    evidence: &Evidence,
-) -> String {
+fn without_finding(parts: &[OwnParts], service: &ServiceId, evidence: &Evidence) -> String {
     match evidence.modality {
         Modality::Attribution => attribution(parts, service),
         Modality::Correlation => format!("{service} moves with the symptom over time"),
@@ -87,17 +84,16 @@ fn without_finding(
 }
 
 /// How much of the symptom begins at the service, for the symptom of which that is most.
-fn attribution(parts: &[(SymptomChange, BTreeMap<ServiceId, f64>)], service: &ServiceId) -> String {
-    let own = |part: &(SymptomChange, BTreeMap<ServiceId, f64>)| part.1.get(service).copied().unwrap_or(0.0);
-    let rise = |change: &SymptomChange| change.incident - change.baseline;
-    let share = |part: &(SymptomChange, BTreeMap<ServiceId, f64>)| own(part) / rise(&part.0).max(1e-9);
+fn attribution(parts: &[OwnParts], service: &ServiceId) -> String {
+    let own = |part: &OwnParts| part.parts.get(service).copied().unwrap_or(0.0);
+    let share = |part: &OwnParts| own(part) / part.rise.max(1e-9);
     let Some(part) = parts.iter().max_by(|a, b| share(a).total_cmp(&share(b))) else {
         return format!("part of the symptom begins at {service}");
     };
-    let (change, own) = (&part.0, own(part));
+    let (change, own) = (&part.change, own(part));
     let (what, own, rise) = match change.symptom {
-        Symptom::Latency => ("mean latency", numbers::seconds(own), numbers::seconds(rise(change))),
-        Symptom::Errors => ("error ratio", numbers::percent(own), numbers::percent(rise(change))),
+        Symptom::Latency => ("mean latency", numbers::seconds(own), numbers::seconds(part.rise)),
+        Symptom::Errors => ("error ratio", numbers::percent(own), numbers::percent(part.rise)),
     };
     format!("the {what} of {} rose by {rise}, and {own} of that begins here", change.entry)
 }

@@ -103,8 +103,13 @@ impl Signs {
     fn new(incident: &Incident, findings: &[Finding], accounts: &[Account]) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
-        // Where accounting or spans tell whose time and errors these are, what is seen from outside adds nothing.
-        let outside = if accounts.is_empty() { inside::outside(findings, callees, CAP) } else { BTreeMap::new() };
+        let mut outside = inside::outside(findings, callees, CAP);
+        if !accounts.is_empty() {
+            // Accounting tells whose time and errors these are; only where the graph does not know a service at all
+            // is there a reason to look at it from outside.
+            let alone = |s: &ServiceId| incident.graph.callers(s).is_empty() && incident.graph.callees(s).is_empty();
+            outside.retain(|service, _| alone(service));
+        }
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
         let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
@@ -254,8 +259,18 @@ fn move_causes_first(candidates: &mut [Candidate], accounts: &[Account]) -> usiz
     causes
 }
 
+/// How much of a symptom's rise begins in each service.
+pub(crate) struct OwnParts {
+    /// The symptom.
+    pub(crate) change: SymptomChange,
+    /// Its rise per entering request, seconds or failures.
+    pub(crate) rise: f64,
+    /// Own parts of that.
+    pub(crate) parts: BTreeMap<ServiceId, f64>,
+}
+
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
-pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<(SymptomChange, BTreeMap<ServiceId, f64>)> {
+pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
     accounts(incident)
         .into_iter()
@@ -264,7 +279,7 @@ pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<(Sympt
             for contribution in &account.contributions {
                 *parts.entry(blamed(&contribution.suspect, &network).clone()).or_default() += contribution.delta();
             }
-            (account.change, parts)
+            OwnParts { change: account.change, rise: account.rise, parts }
         })
         .collect()
 }

@@ -269,6 +269,26 @@ fn warnings(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
 /// A space at which no line is broken.
 const UNBROKEN: char = '\u{a0}';
 
+/// What must not stand alone at the beginning of a line.
+const UNITS: [&str; 18] = [
+    "%", "ns", "µs", "ms", "s", "min", "h", "d", "B", "KiB", "MiB", "GiB", "TiB", "KiB/s", "MiB/s", "cores", "bits",
+    "→",
+];
+
+/// Keeps numbers and their units together.
+fn with_units(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    for word in text.split(' ') {
+        if !joined.is_empty() {
+            let unit = word.trim_end_matches([',', ';', '.', ':', ')']);
+            let after_number = joined.ends_with(|c: char| c.is_ascii_digit());
+            joined.push(if after_number && UNITS.contains(&unit) { UNBROKEN } else { ' ' });
+        }
+        joined.push_str(word);
+    }
+    joined
+}
+
 /// Keeps the parts of a list together, so that lines break only between them.
 fn unbroken(list: &str) -> String {
     list.split(" · ").map(|part| part.replace(' ', "\u{a0}")).collect::<Vec<_>>().join("\u{a0}· ")
@@ -339,7 +359,7 @@ impl Page<'_> {
             lead = " ".repeat(6);
         }
         let continued: String = lead.chars().map(|c| if matches!(c, '│' | '┊') { c } else { ' ' }).collect();
-        for (index, line) in wrap(text, self.width - lead.chars().count()).iter().enumerate() {
+        for (index, line) in wrap(&with_units(text), self.width - lead.chars().count()).iter().enumerate() {
             let lead = if index == 0 { &lead } else { &continued };
             writeln!(self.out, "{}", format!("{lead}{line}").replace(UNBROKEN, " ").trim_end())?;
         }

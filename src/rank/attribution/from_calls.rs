@@ -12,6 +12,8 @@ use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
 /// Entering requests that an entry must have in both windows to be compared.
 const MIN_REQUESTS: f64 = 5.0;
+/// Below this share of comparable requests, operations are pooled: names that hold identifiers never come again.
+const LEAST_COMPARABLE: f64 = 0.5;
 
 /// Costs of one suspect: by entry operation in total for both windows, and by bin of the baseline for the noise.
 #[derive(Default)]
@@ -40,49 +42,135 @@ enum Phase {
 }
 
 /// Splits the symptom of requests that enter at `entry`, or anywhere for `None`.
+///
+/// An entry that is called by others in the traces, and is no root, is measured where it is called; only what it can
+/// reach along calls takes part then.
 pub(super) fn account(incident: &Incident, entry: Option<&ServiceId>, symptom: Symptom) -> Option<Account> {
-    let calls = &incident.calls;
-    let entries = matching_entries(calls, entry);
-    let mut requests = Costs::default();
-    let mut whole = Costs::default();
-    let mut parts: BTreeMap<Suspect, Costs> = BTreeMap::new();
-    for row in &calls.rows {
-        let Some(phase) = phase(incident, row) else { continue };
-        if !entries.contains(&row.key.entry) {
-            continue;
+    let scope = Scope::new(incident, entry);
+    let by_operation = Ledger::new(incident, &scope, symptom, Pooling::ByOperation);
+    let ledger = if by_operation.comparable_share() >= LEAST_COMPARABLE {
+        by_operation
+    } else {
+        Ledger::new(incident, &scope, symptom, Pooling::All)
+    };
+    ledger.account(incident, &scope, symptom)
+}
+
+/// Which requests count, and who may be blamed.
+struct Scope<'a> {
+    entry: Option<&'a ServiceId>,
+    /// The entries whose requests count; all when the entry is no root.
+    entries: BTreeSet<u32>,
+    /// The entry as a node, where it is measured among other calls instead of at the root.
+    inner: Option<(u32, BTreeSet<&'a ServiceId>)>,
+}
+
+impl<'a> Scope<'a> {
+    fn new(incident: &'a Incident, entry: Option<&'a ServiceId>) -> Self {
+        let calls = &incident.calls;
+        let entries = matching_entries(calls, entry);
+        if !entries.is_empty() {
+            return Self { entry, entries, inner: None };
         }
-        let (entry, bin) = (row.key.entry, row.key.bin);
-        if row.key.caller.is_none() {
-            requests.add(phase, entry, bin, row.calls as f64);
-            whole.add(phase, entry, bin, whole_cost(row, symptom));
-        }
-        for (suspect, cost) in part_costs(calls, row, symptom) {
-            parts.entry(suspect).or_default().add(phase, entry, bin, cost);
+        let node = entry.and_then(|name| (0_u32..).zip(&calls.nodes).find(|(_, n)| n.id == *name));
+        let inner = node.map(|(index, n)| (index, incident.graph.reachable_from(&n.id).into_keys().collect()));
+        let entries = if inner.is_some() { matching_entries(calls, None) } else { entries };
+        Self { entry, entries, inner }
+    }
+
+    /// Whether the row is where the symptom is felt.
+    fn is_felt_in(&self, row: &CallRow) -> bool {
+        match &self.inner {
+            Some((node, _)) => row.key.callee == *node,
+            None => row.key.caller.is_none(),
         }
     }
-    let mix = Mix::new(&requests)?;
-    if symptom == Symptom::Errors && whole.baseline.values().chain(whole.incident.values()).sum::<f64>() <= 0.0 {
-        return None; // no span carries a status: let series speak
+
+    fn may_blame(&self, suspect: &Suspect) -> bool {
+        self.inner.as_ref().is_none_or(|(_, reach)| reach.contains(suspect.service()))
     }
-    let baseline = mix.mean(&whole.baseline, &requests.baseline);
-    let during = mix.mean(&whole.incident, &requests.incident);
-    let z = (during - baseline) / spread(&per_request(&whole, &requests), super::floor(symptom));
-    let contributions = parts
-        .into_iter()
-        .map(|(suspect, costs)| {
-            let baseline = mix.mean(&costs.baseline, &requests.baseline);
-            let incident = mix.mean(&costs.incident, &requests.incident);
-            let scale = spread(&per_request(&costs, &requests), part_floor(symptom));
-            Contribution { suspect, baseline, incident, z: (incident - baseline) / scale }
-        })
-        .collect();
-    let name = entry.cloned().or_else(|| busiest_entry(calls, &requests))?;
-    let significant = passes_gate(symptom, z, baseline, during);
-    Some(Account {
-        change: SymptomChange { entry: name, symptom, baseline, incident: during, significant },
-        z,
-        contributions,
-    })
+}
+
+/// Whether entry operations are compared each with itself, or all together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pooling {
+    ByOperation,
+    All,
+}
+
+/// Requests and what they cost.
+#[derive(Default)]
+struct Ledger {
+    requests: Costs,
+    /// Calls at the place where the symptom is felt.
+    felt_calls: Costs,
+    whole: Costs,
+    parts: BTreeMap<Suspect, Costs>,
+}
+
+impl Ledger {
+    fn new(incident: &Incident, scope: &Scope<'_>, symptom: Symptom, pooling: Pooling) -> Self {
+        let mut ledger = Self::default();
+        for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
+            let Some(phase) = phase(incident, row) else { continue };
+            let entry = if pooling == Pooling::All { 0 } else { row.key.entry };
+            let bin = row.key.bin;
+            if row.key.caller.is_none() {
+                ledger.requests.add(phase, entry, bin, row.calls as f64);
+            }
+            if scope.is_felt_in(row) {
+                ledger.felt_calls.add(phase, entry, bin, row.calls as f64);
+                ledger.whole.add(phase, entry, bin, whole_cost(row, symptom));
+            }
+            for (suspect, cost) in part_costs(&incident.calls, row, symptom) {
+                if scope.may_blame(&suspect) {
+                    ledger.parts.entry(suspect).or_default().add(phase, entry, bin, cost);
+                }
+            }
+        }
+        ledger
+    }
+
+    /// Share of the incident's requests whose entry operation can be compared with the baseline, 0 to 1.
+    fn comparable_share(&self) -> f64 {
+        let all: f64 = self.requests.incident.values().sum();
+        if all > 0.0 { Mix::comparable(&self.requests).values().sum::<f64>() / all } else { 0.0 }
+    }
+
+    fn account(self, incident: &Incident, scope: &Scope<'_>, symptom: Symptom) -> Option<Account> {
+        let Self { requests, felt_calls, whole, parts } = self;
+        let mix = Mix::new(&requests)?;
+        let costs = || whole.baseline.values().chain(whole.incident.values());
+        if costs().sum::<f64>() <= 0.0 {
+            return None; // errors where no span carries a status: let series speak
+        }
+        let baseline = mix.mean(&whole.baseline, &requests.baseline);
+        let during = mix.mean(&whole.incident, &requests.incident);
+        let z = (during - baseline) / spread(&per_request(&whole, &requests), super::floor(symptom));
+        let contributions = parts
+            .into_iter()
+            .map(|(suspect, costs)| {
+                let baseline = mix.mean(&costs.baseline, &requests.baseline);
+                let incident = mix.mean(&costs.incident, &requests.incident);
+                let scale = spread(&per_request(&costs, &requests), part_floor(symptom));
+                Contribution { suspect, baseline, incident, z: (incident - baseline) / scale }
+            })
+            .collect();
+        let entry = scope.entry.cloned().or_else(|| busiest_entry(&incident.calls, &requests))?;
+        let significant = passes_gate(symptom, z, baseline, during);
+        // An inner entry may be called several times a request, or not at all: people know its cost per call.
+        let calls_per_request = |calls: f64, requests: f64| if calls > 0.0 { calls / requests } else { 1.0 };
+        let before = calls_per_request(
+            mix.mean(&felt_calls.baseline, &requests.baseline),
+            mix.mean(&requests.baseline, &requests.baseline),
+        );
+        let now = calls_per_request(
+            mix.mean(&felt_calls.incident, &requests.incident),
+            mix.mean(&requests.incident, &requests.incident),
+        );
+        let change = SymptomChange { entry, symptom, baseline: baseline / before, incident: during / now, significant };
+        Some(Account { change, rise: during - baseline, z, contributions })
+    }
 }
 
 fn matching_entries(calls: &CallStats, entry: Option<&ServiceId>) -> BTreeSet<u32> {
@@ -142,15 +230,20 @@ fn part_costs(calls: &CallStats, row: &CallRow, symptom: Symptom) -> Vec<(Suspec
 struct Mix(BTreeMap<u32, f64>);
 
 impl Mix {
-    fn new(requests: &Costs) -> Option<Self> {
-        let comparable: BTreeMap<u32, f64> = requests
+    /// Requests in the incident of the entry operations that have enough of them in both windows.
+    fn comparable(requests: &Costs) -> BTreeMap<u32, f64> {
+        requests
             .incident
             .iter()
             .filter(|(entry, n)| {
                 **n >= MIN_REQUESTS && requests.baseline.get(entry).is_some_and(|before| *before >= MIN_REQUESTS)
             })
             .map(|(entry, n)| (*entry, *n))
-            .collect();
+            .collect()
+    }
+
+    fn new(requests: &Costs) -> Option<Self> {
+        let comparable = Self::comparable(requests);
         let total: f64 = comparable.values().sum();
         (total > 0.0).then(|| Self(comparable.into_iter().map(|(entry, n)| (entry, n / total)).collect()))
     }

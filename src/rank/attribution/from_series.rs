@@ -49,6 +49,9 @@ impl Cost {
 
 /// Splits the symptom at `entry`. `None` where the entry has no series of requests and of the symptom.
 pub(super) fn account(incident: &Incident, entry: &ServiceId, symptom: Symptom) -> Option<Account> {
+    if incident.graph.callees(entry).is_empty() {
+        return None; // without calls below it, all would be the entry's own
+    }
     let entry_requests = requests(incident, entry)?;
     let costs = costs(incident, &entry_requests, symptom);
     let own_cost = costs.get(entry)?;
@@ -74,6 +77,7 @@ pub(super) fn account(incident: &Incident, entry: &ServiceId, symptom: Symptom) 
             incident: own_cost.incident,
             significant,
         },
+        rise: own_cost.delta(),
         z,
         contributions,
     })

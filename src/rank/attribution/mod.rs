@@ -40,6 +40,8 @@ impl Contribution {
 pub(crate) struct Account {
     /// What is split.
     pub(crate) change: SymptomChange,
+    /// What is split, per entering request: seconds or failures.
+    pub(crate) rise: f64,
     /// The symptom's change in scales of the baseline's spread over time.
     pub(crate) z: f64,
     /// Own parts, sorted by suspect.
@@ -52,12 +54,8 @@ impl Account {
     /// The denominator is the largest of the symptom's rise and any single own part: a service may rise by more
     /// than the entry does, where others fell.
     pub(crate) fn share(&self, contribution: &Contribution) -> f64 {
-        let largest = self.contributions.iter().map(Contribution::delta).fold(self.delta(), f64::max);
+        let largest = self.contributions.iter().map(Contribution::delta).fold(self.rise, f64::max);
         if largest > 0.0 { (contribution.delta() / largest).clamp(0.0, 1.0) } else { 0.0 }
-    }
-
-    fn delta(&self) -> f64 {
-        self.change.incident - self.change.baseline
     }
 }
 
