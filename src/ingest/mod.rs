@@ -13,15 +13,23 @@ mod call_graph;
 mod condense;
 mod derive;
 mod error;
+mod ids;
 mod instant;
+mod jaeger_json;
+mod json_attributes;
+mod json_stream;
+mod json_values;
 mod open;
 mod openmetrics;
+mod otlp_json;
 mod petshop;
 mod plain_names;
 mod prometheus_range;
 mod rates;
+mod semconv;
 mod series_table;
 mod signals;
+mod span_draft;
 mod text;
 
 use std::fmt::Display;
@@ -211,6 +219,8 @@ pub(crate) struct FormatReader {
 
 /// All formats. The first whose `sniff` says yes reads the file, so the stricter stand before the looser.
 pub(crate) static FORMATS: &[FormatReader] = &[
+    FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
+    FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
     FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
     FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
     FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },

@@ -66,17 +66,30 @@ impl<'a> LineReader<'a> {
     }
 }
 
+impl LineReader<'_> {
+    /// Everything after the last line, and the error that ended it before its end.
+    pub(crate) fn rest(mut self) -> (Vec<u8>, Option<IngestError>) {
+        if let Some(error) = self.error.take() {
+            return (Vec::new(), Some(error));
+        }
+        read_to_end(self.path, self.stream, self.limit)
+    }
+}
+
 /// The whole stream, and the error that ended it before its end.
 pub(crate) fn read_whole(input: Input<'_>, options: &ReadOptions) -> (Vec<u8>, Option<IngestError>) {
+    read_to_end(input.path, input.bytes, options.max_file_bytes)
+}
+
+fn read_to_end(path: &Path, stream: impl Read, limit: u64) -> (Vec<u8>, Option<IngestError>) {
     let mut bytes = Vec::new();
-    let limit = options.max_file_bytes;
-    let result = input.bytes.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    let result = stream.take(limit.saturating_add(1)).read_to_end(&mut bytes);
     let source = match result {
         Ok(_) if bytes.len() as u64 <= limit => return (bytes, None),
         Ok(_) => std::io::Error::other(LimitReached { limit }),
         Err(source) => source,
     };
-    let error = IngestError::io(input.path, format_args!("byte {}", bytes.len()), source);
+    let error = IngestError::io(path, format_args!("byte {}", bytes.len()), source);
     (bytes, Some(error))
 }
 
