@@ -446,10 +446,10 @@ impl<'p> Table<'p> {
         if self.slots.is_empty() {
             out.warn(self.path, "", "the table has no rows", 1);
         }
-        if let Some(quantile) = edge_latency_quantile(&self.stem) {
-            if self.name.is_none() {
-                return self.finish_edges(quantile, out);
-            }
+        if let Some(quantile) = edge_latency_quantile(&self.stem)
+            && self.name.is_none()
+        {
+            return self.finish_edges(quantile, out);
         }
         let source: Arc<str> = Arc::from(self.path.to_string_lossy());
         let is_entry_table = self.columns.get(2).is_some_and(|c| c.name == "ServiceName");
@@ -519,11 +519,11 @@ fn edge_latency_quantile(stem: &str) -> Option<f64> {
 fn named_series(written: &str, labels: &[(String, String)], stem: &str) -> (String, Vec<(String, String)>) {
     let mut labels = labels.to_vec();
     let mut name = written.trim().to_owned();
-    if written.contains('{') {
-        if let Ok((base, more)) = parse_series(written) {
-            name = if base.is_empty() { stem.to_owned() } else { base };
-            labels.extend(more);
-        }
+    if written.contains('{')
+        && let Ok((base, more)) = parse_series(written)
+    {
+        name = if base.is_empty() { stem.to_owned() } else { base };
+        labels.extend(more);
     }
     let named = |label: &str| labels.iter().find(|(key, _)| signals::underscored(key) == label).map(|l| l.1.as_str());
     if signals::service(named).is_none() {
