@@ -299,8 +299,8 @@ impl<'de> Element<'de> for ReferenceElement<'_, 'de> {
         self.references.push(Reference::default());
     }
 
-    fn finish(&mut self, _whole: bool) {
-        if self.references.last().is_some_and(|r| r.span == Scalar::Absent) {
+    fn finish(&mut self, whole: bool) {
+        if !whole || self.references.last().is_some_and(|r| r.span == Scalar::Absent) {
             self.references.pop();
         }
     }

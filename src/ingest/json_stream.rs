@@ -187,7 +187,7 @@ pub(crate) trait Element<'de>: Node<'de> {
     /// An element may follow: forget the one before.
     fn start(&mut self);
 
-    /// The element was read; `whole` tells whether to its end, or whether the syntax broke within it.
+    /// The element was read to its end if it is `whole`; else the syntax broke within it, or the list ended before it.
     fn finish(&mut self, whole: bool);
 }
 
@@ -201,7 +201,10 @@ impl<'de, N: Element<'de>> List<'_, N> {
             self.0.start();
             match seq.next_element_seed(Visit(self.0)) {
                 Ok(Some(())) => self.0.finish(true),
-                Ok(None) => return Ok(()),
+                Ok(None) => {
+                    self.0.finish(false);
+                    return Ok(());
+                }
                 Err(error) => {
                     self.0.finish(false);
                     return Err(error);

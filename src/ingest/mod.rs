@@ -27,9 +27,15 @@ mod plain_names;
 mod prometheus_range;
 mod rates;
 mod semconv;
+mod series_parquet;
 mod series_table;
 mod signals;
+mod span_columns;
+mod span_csv;
 mod span_draft;
+mod span_parquet;
+mod table;
+mod table_values;
 mod text;
 
 use std::fmt::Display;
@@ -45,6 +51,7 @@ use crate::telemetry::warning::Warning;
 
 pub use error::IngestError;
 pub use open::{Progress, read_bytes, read_paths};
+pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
 
 /// A wire format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -146,6 +153,14 @@ impl Telemetry {
         self.warn(path, place, message, 1);
     }
 
+    /// Adds a part of the file at `path`: as [`Telemetry::append`], but warnings that repeat are counted together.
+    pub(crate) fn absorb(&mut self, path: &Path, mut part: Telemetry) {
+        for warning in std::mem::take(&mut part.warnings) {
+            self.warn(path, warning.place, &warning.message, warning.affected);
+        }
+        self.append(part);
+    }
+
     /// Adds everything of `other` after what is there.
     pub fn append(&mut self, other: Telemetry) {
         if self.spans.is_empty() && self.spans.links.is_empty() {
@@ -165,12 +180,6 @@ impl Telemetry {
 }
 
 const FURTHER_WARNINGS: &str = "further warnings of other kinds";
-
-/// The columns of a span table. Names are compared without regard to case.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SpanColumns {
-    // settled by ingest/span_table.rs
-}
 
 /// How files are to be read, where content does not tell.
 #[derive(Clone, Debug)]
@@ -208,6 +217,8 @@ pub(crate) struct Head<'a> {
     pub(crate) path: &'a Path,
     /// The first 64 KiB after decompression, without a byte order mark; the whole file when it is shorter.
     pub(crate) bytes: &'a [u8],
+    /// The columns of a Parquet file, which stand at its end; empty for other files and for a broken one.
+    pub(crate) columns: &'a [String],
 }
 
 /// A format's row in [`FORMATS`].
@@ -226,12 +237,10 @@ pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
     FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
     FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
+    FormatReader { format: Format::SpanParquet, sniff: span_parquet::sniff, read: span_parquet::read },
     FormatReader { format: Format::SeriesCsv, sniff: series_table::sniff_csv, read: series_table::read_csv },
-    FormatReader {
-        format: Format::SeriesParquet,
-        sniff: series_table::sniff_parquet,
-        read: series_table::read_parquet,
-    },
+    FormatReader { format: Format::SeriesParquet, sniff: series_parquet::sniff, read: series_parquet::read },
 ];
 
 impl Format {

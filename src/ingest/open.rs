@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::error::LimitReached;
-use super::{FORMATS, FileSummary, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, Telemetry, derive};
+use super::{
+    FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
+    Telemetry, derive, span_csv, table,
+};
 
 /// How far reading has come, in bytes and files as they lie on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -205,12 +208,18 @@ fn read_stream<'a>(
         out.warn(path, "", "the file is empty", 1);
         return Ok(());
     }
-    let reader = choose(path, &head, options)?;
     let file = match on_disk {
         // Opened anew, because clones of a file share their position.
         Some(on_disk) if !compressed => Some(File::open(on_disk).map_err(at_start)?),
         _ => None,
     };
+    let is_parquet = table::is_parquet(&head);
+    if is_parquet && file.is_none() {
+        // A footer at the end tells what the file is: there is no way but to have all of it.
+        stream.by_ref().take(options.max_file_bytes).read_to_end(&mut head).map_err(at_start)?;
+    }
+    let columns = if is_parquet { table::column_names(file.as_ref(), &head) } else { Vec::new() };
+    let reader = choose(path, &head, &columns, options)?;
     let rest: Box<dyn BufRead + Send + 'a> = match head_read {
         Ok(_) => stream,
         // The format shall see the error after the bytes before it.
@@ -230,11 +239,23 @@ fn read_stream<'a>(
     Ok(())
 }
 
-fn choose(path: &Path, head: &[u8], options: &ReadOptions) -> Result<&'static FormatReader, IngestError> {
+fn choose(
+    path: &Path,
+    head: &[u8],
+    columns: &[String],
+    options: &ReadOptions,
+) -> Result<&'static FormatReader, IngestError> {
     let bytes = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-    let head = Head { path, bytes };
+    let head = Head { path, bytes: bytes.get(..HEAD_BYTES).unwrap_or(bytes), columns };
+    let of_format = |format| FORMATS.iter().find(|reader| reader.format == format);
+    // Columns that the user named need not have their usual names.
+    let fits_mapping = |header: &[String]| {
+        options.span_columns.is_some() && SpanColumns::resolve(options.span_columns.as_ref(), path, header).is_ok()
+    };
     let chosen = match options.format {
-        Some(format) => FORMATS.iter().find(|reader| reader.format == format),
+        Some(format) => of_format(format),
+        None if fits_mapping(columns) => of_format(Format::SpanParquet),
+        None if fits_mapping(&span_csv::header(&head)) => of_format(Format::SpanCsv),
         None => FORMATS.iter().find(|reader| (reader.sniff)(&head)),
     };
     chosen.ok_or_else(|| {

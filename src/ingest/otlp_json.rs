@@ -341,5 +341,9 @@ impl<'de> Element<'de> for Link<'_, 'de> {
         self.links.push(Default::default());
     }
 
-    fn finish(&mut self, _whole: bool) {}
+    fn finish(&mut self, whole: bool) {
+        if !whole {
+            self.links.pop();
+        }
+    }
 }

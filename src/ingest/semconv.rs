@@ -257,6 +257,14 @@ pub(crate) fn status(value: &Scalar<'_>) -> Option<SpanStatus> {
     }
 }
 
+/// A status given as a flag: whether the span failed.
+pub(crate) fn failed(value: &Scalar<'_>) -> Option<SpanStatus> {
+    match status(value) {
+        Some(SpanStatus::Ok) if value.as_integer() == Some(1) => Some(SpanStatus::Error),
+        status => status,
+    }
+}
+
 const STATUSES: [(&str, SpanStatus); 6] = [
     ("unset", SpanStatus::Unset),
     ("ok", SpanStatus::Ok),

@@ -63,7 +63,12 @@ impl<'de> SpanDraft<'de> {
 
     /// Notes in `out` that the span is skipped.
     pub(crate) fn skip(&self, out: &mut Telemetry, source: &Source<'_>, near: Option<&str>, defect: Defect) {
-        let place = source.place(self.borrowed().or(near), defect.field);
+        let own = match defect.message {
+            BAD_TRACE_ID => self.trace.borrowed(),
+            BAD_PARENT_ID => self.parent.borrowed(),
+            _ => None,
+        };
+        let place = source.place(own.or(self.borrowed()).or(near), defect.field);
         out.skip(source.path, place, defect.message);
     }
 
