@@ -12,9 +12,9 @@ use rayon::prelude::*;
 use self::calls::{TraceCalls, Unseen};
 use self::forest::{Forest, Oddities};
 use self::links::Links;
-use self::local::{Accumulator, Key};
+use self::local::Accumulator;
 use self::names::Names;
-use self::partition::{Partitions, hash_trace};
+use self::partition::Partitions;
 use crate::telemetry::calls::{CallStats, SpanCoverage};
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::time::Grid;
@@ -118,19 +118,7 @@ impl Worker {
 
         let entry = &self.forest.spans[self.forest.entry as usize];
         let entry = (entry.service, entry.operation);
-        let trace = self.forest.trace;
-        let trace_hash = hash_trace(trace);
-        for call in &self.found.calls {
-            let key = Key {
-                caller: call.caller.wrapping_add(1), // none is the greatest number and becomes 0
-                callee: call.callee,
-                operation: call.operation,
-                mode: call.mode,
-                entry,
-                bin: context.grid.bin(call.start_ns),
-            };
-            self.sums.add(key, call, trace, trace_hash);
-        }
+        self.sums.add_trace(self.forest.trace, entry, &self.found.calls, context.grid);
     }
 
     fn report(&self, coverage: &mut SpanCoverage) {

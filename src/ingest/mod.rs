@@ -1,7 +1,7 @@
 //! Bytes in; typed spans, series, edges, alerts and warnings out. One file per format.
 //!
 //! A format is a file of this folder with two functions, listed once in [`FORMATS`]:
-//! `sniff(&Head) -> bool` looks at the first bytes (after decompression) and the file name,
+//! `sniff(&Head) -> bool` looks at the first bytes (after decompression),
 //! `read(Input, &ReadOptions, &mut Telemetry) -> Result<(), IngestError>` reads the whole.
 //!
 //! Every file is read into a `Telemetry` of its own, in parallel; these are joined in the order of the paths, so that
@@ -212,8 +212,6 @@ pub(crate) const HEAD_BYTES: usize = 64 * 1024;
 
 /// What `sniff` sees of a file.
 pub(crate) struct Head<'a> {
-    /// Name of the file; the compression's suffix may still be on it.
-    pub(crate) path: &'a Path,
     /// The first 64 KiB after decompression, without a byte order mark; the whole file when it is shorter.
     pub(crate) bytes: &'a [u8],
     /// The columns of a Parquet file, which stand at its end; empty for other files and for a broken one.

@@ -246,7 +246,7 @@ fn choose(
     options: &ReadOptions,
 ) -> Result<&'static FormatReader, IngestError> {
     let bytes = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-    let head = Head { path, bytes: bytes.get(..HEAD_BYTES).unwrap_or(bytes), columns };
+    let head = Head { bytes: bytes.get(..HEAD_BYTES).unwrap_or(bytes), columns };
     let of_format = |format| FORMATS.iter().find(|reader| reader.format == format);
     // Columns that the user named need not have their usual names.
     let fits_mapping = |header: &[String]| {

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use super::node_series::SymptomSeries;
+use super::traversal::ANOMALOUS;
 use super::{Ranker, Ranking, scored};
 use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::stats::correlation::lagged;
 use crate::telemetry::id::ServiceId;
 
-/// Scores a node by the absolute correlation of its latency (or error ratio) with that of the entry, near the incident.
+/// Scores a node by the absolute correlation of its latency (or error ratio) with that of the entry, near the incident,
+/// if it is anomalous (as in [`super::traversal`]).
 ///
-/// The node may lead or follow the entry by up to two bins: bins and averages blur who was first. The entry itself scores 0: it correlates with itself
-/// whatever the cause. Among the published baselines the strongest on PetShop's availability incidents (Hardt et al.,
-/// "The PetShop Dataset", CLeaR 2024, table 8).
+/// The node may lead or follow the entry by up to two bins: bins and averages blur who was first. The entry itself
+/// scores 0: it correlates with itself whatever the cause. Among the published baselines the strongest on PetShop's
+/// availability incidents (Hardt et al., "The PetShop Dataset", CLeaR 2024, table 8), where single rows of the incident
+/// are correlated without a lag.
 pub struct Correlation;
 
 /// How far apart cause and symptom may be: calls pass a fault on within one bin, queues and caches within a few.
@@ -31,9 +34,15 @@ impl Ranker for Correlation {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let scores = SymptomSeries::of(incident).map(|s| with_symptom(&s)).unwrap_or_default();
+        let scores = SymptomSeries::of(incident).map(|s| of_anomalous(&s)).unwrap_or_default();
         scored::ranking(self.name(), incident, findings, &scores)
     }
+}
+
+fn of_anomalous(symptom: &SymptomSeries) -> BTreeMap<ServiceId, f64> {
+    let mut scores = with_symptom(symptom);
+    scores.retain(|node, _| symptom.change(node).is_some_and(|change| change.abs() > ANOMALOUS));
+    scores
 }
 
 /// Absolute correlation, 0 to 1, of every measured node but the entry with the entry.

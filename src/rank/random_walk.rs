@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::node_series::SymptomSeries;
 use super::page_rank::{Stop, page_rank};
+use super::traversal::ANOMALOUS;
 use super::{Ranker, Ranking, correlation, scored};
 use crate::detect::Finding;
 use crate::graph::ServiceGraph;
@@ -46,7 +47,10 @@ impl Ranker for RandomWalk {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let scores = SymptomSeries::of(incident).map(|s| from_symptom(&incident.graph, s)).unwrap_or_default();
+        // The published methods start from an alarm; without one there is nothing to walk after.
+        let alarm = |s: &SymptomSeries| s.change(&s.entry).is_some_and(|change| change.abs() > ANOMALOUS);
+        let symptom = SymptomSeries::of(incident).filter(alarm);
+        let scores = symptom.map(|s| from_symptom(&incident.graph, s)).unwrap_or_default();
         scored::ranking(self.name(), incident, findings, &scores)
     }
 }
