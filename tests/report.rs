@@ -1,4 +1,5 @@
 //! Golden reports of hand-made diagnoses, and properties that hold for any diagnosis.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -75,6 +76,7 @@ fn self_time_finding() -> Finding {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a whole diagnosis, written out")]
 fn found() -> Diagnosis {
     let mut first = candidate(service("payments"), 0.943, Modality::Attribution, 6.24);
     first.explained_share = Some(0.92);

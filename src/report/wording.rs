@@ -184,7 +184,7 @@ pub(super) fn coverage(coverage: &Coverage) -> (Vec<String>, Vec<String>) {
     let mut seen = Vec::new();
     if spans.spans > 0 {
         seen.push(format!(
-            "{} spans in {} traces; {} calls in the baseline, {} in the incident",
+            "{} spans in {} traces; {} requests in the baseline, {} in the incident",
             numbers::count(spans.spans),
             numbers::count(spans.traces),
             numbers::count(coverage.calls_baseline),
