@@ -271,7 +271,7 @@ fn hostile() -> Diagnosis {
     d.coverage.silent_nodes = vec![EVIL.into()];
     d.next_steps = vec![EVIL.into(); 30];
     d.warnings = (0..500)
-        .map(|n| Warning { source: format!("{n}{EVIL}"), place: EVIL.into(), message: EVIL.into(), affected: n })
+        .map(|n| Warning { source: EVIL.into(), place: EVIL.into(), message: format!("{n}{EVIL}"), affected: n })
         .collect();
     if let Some(alert) = &mut d.alert {
         alert.name = EVIL.into();
@@ -309,6 +309,22 @@ fn the_other_verdicts_are_honest() {
 fn several_causes_stand_one_after_the_other() {
     insta::assert_snapshot!("two_causes_text", text(&two_causes()));
     insta::assert_snapshot!("two_causes_markdown", rendered(&two_causes(), Format::Markdown));
+}
+
+#[test]
+fn the_same_warning_about_many_files_is_said_once() {
+    let warning = |file: &str, message: &str, affected| Warning {
+        source: file.into(),
+        place: "line 3".into(),
+        message: message.into(),
+        affected,
+    };
+    let mut diagnosis = found();
+    diagnosis.warnings = vec![warning("a", "torn", 2), warning("b", "torn", 3), warning("b", "odd", 1)];
+    let report = text(&diagnosis);
+    let (_, warnings) = report.split_once("\nWarnings (3)\n").unwrap();
+    let expected = "  - 2 files, first a, line 3: torn (2 times); 5 times in all\n  - b, line 3: odd\n";
+    assert_eq!(warnings, expected);
 }
 
 #[test]
