@@ -9,6 +9,9 @@ use super::run::{CaseResult, Evaluation, MethodResult};
 use super::scoring::{Accuracy, Outcome};
 use crate::rank::Verdict;
 
+/// Failed cases that the table names; one wrong folder can fail them all.
+const FAILURES_SHOWN: usize = 5;
+
 /// Writes the figures of all methods, then AC@1 and AC@3 by system, fault kind and split.
 ///
 /// # Errors
@@ -37,14 +40,27 @@ pub fn write_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
         rows.push(row);
     }
     write_columns(&rows, out)?;
-    for case in evaluation.cases.iter().filter(|case| case.error.is_some()) {
-        let reason = case.error.as_deref().unwrap_or_default();
-        writeln!(out, "\n{} failed: {}", plain(&case.id), plain(reason))?;
-    }
+    write_failures(evaluation, out)?;
     let kinds = evaluation.methods.first().map(|m| m.by.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
     for kind in kinds {
         writeln!(out)?;
         write_columns(&group_rows(kind, &evaluation.methods), out)?;
+    }
+    Ok(())
+}
+
+fn write_failures(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
+    let failures: Vec<(&str, &str)> =
+        evaluation.cases.iter().filter_map(|case| Some((case.id.as_str(), case.error.as_deref()?))).collect();
+    if failures.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    for (id, reason) in failures.iter().take(FAILURES_SHOWN) {
+        writeln!(out, "{} failed: {}", plain(id), plain(reason))?;
+    }
+    if failures.len() > FAILURES_SHOWN {
+        writeln!(out, "and {} more failed", failures.len() - FAILURES_SHOWN)?;
     }
     Ok(())
 }

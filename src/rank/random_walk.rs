@@ -47,11 +47,13 @@ impl Ranker for RandomWalk {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        // The published methods start from an alarm; without one there is nothing to walk after.
-        let alarm = |s: &SymptomSeries| s.change(&s.entry).is_some_and(|change| change.abs() > ANOMALOUS);
-        let symptom = SymptomSeries::of(incident).filter(alarm);
-        let scores = symptom.map(|s| from_symptom(&incident.graph, s)).unwrap_or_default();
-        scored::ranking(self.name(), incident, findings, &scores)
+        let Some(symptom) = SymptomSeries::of(incident) else {
+            return scored::ranking(self.name(), incident, findings, &BTreeMap::new());
+        };
+        // The published methods start from an alarm.
+        let alarm = symptom.change(&symptom.entry).is_some_and(|change| change.abs() > ANOMALOUS);
+        let scores = from_symptom(&incident.graph, symptom);
+        scored::ranking_if(alarm, self.name(), incident, findings, &scores)
     }
 }
 
