@@ -1,16 +1,39 @@
 //! The only place where the stages meet.
 
-use crate::explain::Diagnosis;
+use crate::detect::{self, detect};
+use crate::explain::{Diagnosis, coverage, explain};
 use crate::incident::Incident;
+use crate::rank::{Ranker, Ranking, hypocenter::Hypocenter};
 
 /// Settings of all stages.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Name of the ranking method; `None` is our own.
-    pub method: Option<String>,
+    /// Settings of detection.
+    pub detect: detect::Settings,
 }
 
-/// Finds where the incident began. Pure: the same incident and settings give the same diagnosis.
-pub fn analyze(_incident: &Incident, _settings: &Settings) -> Diagnosis {
-    todo!()
+/// Finds where the incident began, by our own method. Pure: the same incident and settings give the same diagnosis.
+pub fn analyze(incident: &Incident, settings: &Settings) -> Diagnosis {
+    analyze_with(incident, &Hypocenter, settings)
+}
+
+/// What several methods say about one incident, in their order; detection runs once.
+pub fn rankings(incident: &Incident, rankers: &[Box<dyn Ranker>], settings: &Settings) -> Vec<Ranking> {
+    let findings = detect(incident, &settings.detect);
+    let factor = coverage(incident).factor;
+    let ranked = rankers.iter().map(|ranker| {
+        let mut ranking = ranker.rank(incident, &findings);
+        ranking.lower_confidence(factor);
+        ranking
+    });
+    ranked.collect()
+}
+
+/// Finds where the incident began, by any method.
+pub fn analyze_with(incident: &Incident, ranker: &dyn Ranker, settings: &Settings) -> Diagnosis {
+    let findings = detect(incident, &settings.detect);
+    let coverage = coverage(incident);
+    let mut ranking = ranker.rank(incident, &findings);
+    ranking.lower_confidence(coverage.factor);
+    explain(incident, &findings, ranking, coverage)
 }

@@ -1,10 +1,12 @@
 //! Everything that one analysis needs, checked once.
 
+use std::collections::BTreeSet;
+
 use crate::graph::ServiceGraph;
 use crate::telemetry::alert::{Alert, Symptom};
 use crate::telemetry::calls::CallStats;
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::series::Series;
+use crate::telemetry::series::{Series, Signal, Subject};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
@@ -43,7 +45,7 @@ pub struct Incident {
     pub window: Window,
     /// Normal operation, sorted by time, none overlapping the incident window.
     pub baselines: Vec<Window>,
-    /// Where users felt it, if known. Always a node of `graph`.
+    /// Where users felt it, if known: a node of `graph` or a service with series.
     pub entry: Option<ServiceId>,
     /// What they felt, if known.
     pub symptom: Option<Symptom>,
@@ -74,4 +76,71 @@ pub enum IncidentError {
     /// The entry service is not among the services seen.
     #[error("the entry service {0:?} is not in the telemetry; services seen: {1}")]
     UnknownEntry(ServiceId, String),
+}
+
+/// How many service names an error message lists.
+const SERVICES_IN_MESSAGE: usize = 12;
+
+impl Incident {
+    /// Checks the parts against each other and builds the service graph.
+    ///
+    /// # Errors
+    /// [`IncidentError`] for a caller's mistake: no baseline, overlapping windows, no telemetry, an unknown entry.
+    pub fn new(parts: IncidentParts) -> Result<Self, IncidentError> {
+        let mut baselines = parts.baselines;
+        baselines.sort();
+        baselines.dedup();
+        if baselines.is_empty() {
+            return Err(IncidentError::NoBaseline);
+        }
+        if let Some(baseline) = baselines.iter().find(|b| b.overlaps(&parts.window)) {
+            return Err(IncidentError::Overlap(*baseline, parts.window));
+        }
+        if parts.calls.rows.is_empty() && parts.series.is_empty() {
+            return Err(IncidentError::NoTelemetry);
+        }
+        let (graph, graph_warnings) = ServiceGraph::build(&parts.calls, &parts.given_edges);
+        let mut series = parts.series;
+        series.sort_by(|a, b| {
+            (&a.subject, a.signal, &a.name)
+                .cmp(&(&b.subject, b.signal, &b.name))
+                .then_with(|| a.samples.len().cmp(&b.samples.len()))
+        });
+        let mut warnings = parts.warnings;
+        warnings.extend(graph_warnings);
+        warnings.sort();
+        let incident = Self {
+            name: parts.name,
+            window: parts.window,
+            baselines,
+            entry: parts.entry,
+            symptom: parts.symptom,
+            calls: parts.calls,
+            series,
+            graph,
+            alert: parts.alert,
+            warnings,
+        };
+        let services = incident.services();
+        match &incident.entry {
+            Some(entry) if !services.contains(entry) => {
+                let mut seen: Vec<&str> = services.iter().take(SERVICES_IN_MESSAGE).map(ServiceId::as_str).collect();
+                if services.len() > SERVICES_IN_MESSAGE {
+                    seen.push("…");
+                }
+                Err(IncidentError::UnknownEntry(entry.clone(), seen.join(", ")))
+            }
+            _ => Ok(incident),
+        }
+    }
+
+    /// Every node of the graph and every service that has a series, sorted by name.
+    pub fn services(&self) -> BTreeSet<ServiceId> {
+        let nodes = self.graph.nodes().iter().map(|n| n.id.clone());
+        let subjects = self.series.iter().filter(|s| s.signal != Signal::Other).flat_map(|s| match &s.subject {
+            Subject::Edge { caller, callee } => vec![caller.clone(), callee.clone()],
+            subject => vec![subject.service().clone()],
+        });
+        nodes.chain(subjects).collect()
+    }
 }

@@ -1,4 +1,62 @@
-//! Hypocenter.
+//! Hypocenter finds the service where an incident began.
+//!
+//! An earthquake is felt at the epicenter and starts at the hypocenter. An alert fires where users feel it; this
+//! crate finds where it started, and says so when it cannot tell.
+//!
+//! # The way of the data
+//!
+//! ```text
+//!  files: OTLP, Jaeger, Parquet/CSV, Prometheus, OpenMetrics      alert file · command line · case folder
+//!         |                                                                  |
+//!         v                                                                  v
+//!    ingest ──spans──> aggregate ──calls per edge──┐                  (which windows?)
+//!         |                                        ├──> assemble ──> Incident ──> detect ──> rank ──> explain ──> report
+//!         └──── series, given edges, alerts ───────┘                (checked)     Finding   Ranking   Diagnosis   text,
+//!                                                                                                                 Markdown,
+//!                                                                                                                 JSON
+//!    ── rim: I/O, may fail ───────────────────────────────────────> core: pure, no clock, no I/O ──────────────> rim
+//! ```
+//!
+//! Four nouns carry the program. [`incident::Incident`]: everything one analysis needs, checked once.
+//! [`detect::Finding`]: this signal of this node or edge left its baseline, when, by how much, how surely.
+//! [`rank::Ranking`]: candidates in a total order with probabilities. [`explain::Diagnosis`]: the ranking with its
+//! reasons. [`analysis`] is the only place where the stages meet.
+//!
+//! # Rooms
+//!
+//! | room | what lives there |
+//! | --- | --- |
+//! | [`telemetry`] | the vocabulary: ids, time, spans, series, call statistics, alerts, warnings |
+//! | [`stats`] | slices in, numbers out: robust scale, tests, false-discovery control, correlation, onset |
+//! | [`graph`] | who calls whom; petgraph is private to it |
+//! | [`ingest`] | one file per format: bytes in, telemetry and warnings out |
+//! | [`aggregate`] | spans become small: counts, errors, distributions per (time bin, entry, edge, operation) |
+//! | [`incident`], [`assemble`] | the checked incident, and how telemetry and windows become one |
+//! | [`detect`] | which signal left its baseline |
+//! | [`rank`] | one file per method behind one `Ranker` trait; our own is `hypocenter` |
+//! | [`explain`] | path, evidence, victims, blast radius, exemplars, coverage, next steps |
+//! | [`report`] | one file per output format; the versioned JSON schema |
+//! | [`case`] | case folders |
+//! | [`eval`] | recorded incidents with known causes to accuracy tables |
+//! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
+//!
+//! Dependencies run downwards only; `tests/rooms.rs` holds the table of who may import whom.
+//!
+//! # Invariants
+//!
+//! 1. [`analysis::analyze`] is a pure function: the same incident and settings give the same bytes of JSON, on any
+//!    machine, in any input order. Times are summed as integers, quantiles come from integer buckets; no clock, no
+//!    order from threads or hashes. Ties break by earlier onset, then by name.
+//! 2. The core does not fail on messy telemetry: what is odd becomes a warning that reaches the reader of the report
+//!    and lowers the confidence. Only a caller's mistake is an `Err`.
+//! 3. Nothing is dropped silently: what is skipped is counted and shown.
+//! 4. Slowness is never a cause. A cause is where time or errors *begin*; a caller that is slow only because its
+//!    callee is slow is a victim, and the report says so.
+//! 5. "Cannot tell" is an answer.
+//! 6. Domain types are not serialized; wire types live at the rim and convert.
+//! 7. Every number knows its unit by type or by name; every score is finite and totally ordered.
+//! 8. Text from telemetry is hostile: escaped for each output; a URL found in it is shown, never fetched.
+
 pub mod aggregate;
 pub mod analysis;
 pub mod assemble;
@@ -14,3 +72,4 @@ pub mod rank;
 pub mod report;
 pub mod stats;
 pub mod telemetry;
+pub mod timespec;

@@ -1,7 +1,17 @@
 //! Why the ranking is as it is, in numbers that a person can check.
 
+mod blast_radius;
+mod coverage;
+mod evidence;
+mod exemplars;
+mod next_steps;
+pub(crate) mod numbers;
+mod path;
+mod victims;
+
 use crate::detect::{Finding, Onset};
-use crate::rank::{Candidate, Modality, SymptomChange, Verdict};
+use crate::incident::Incident;
+use crate::rank::{Candidate, Modality, Ranking, SymptomChange, Verdict};
 use crate::telemetry::alert::Alert;
 use crate::telemetry::calls::SpanCoverage;
 use crate::telemetry::id::{ServiceId, TraceId};
@@ -166,4 +176,78 @@ pub struct Diagnosis {
     pub next_steps: Vec<String>,
     /// Everything odd, sorted.
     pub warnings: Vec<Warning>,
+}
+
+/// How many rows of a list a person reads at night; the JSON report is cut at the same length.
+const MAX_ROWS: usize = 12;
+
+/// What the telemetry let us see; its factor is to lower the confidence of the ranking before it is explained.
+pub fn coverage(incident: &Incident) -> Coverage {
+    coverage::coverage(incident)
+}
+
+/// Gives the reasons for a ranking. `coverage` is that of [`coverage`] for the same incident.
+pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, coverage: Coverage) -> Diagnosis {
+    let mut candidates = ranking.candidates;
+    let others = candidates.split_off(ranking.causes.min(candidates.len()));
+    let symptom = ranking.symptoms.first();
+    let entry = symptom.map(|s| s.entry.clone()).or_else(|| incident.entry.clone());
+    let causes: Vec<Cause> = candidates
+        .into_iter()
+        .map(|candidate| {
+            let service = candidate.suspect.service();
+            Cause {
+                kind: incident.graph.kind(service),
+                path: entry.as_ref().map_or_else(Vec::new, |e| path::path(incident, findings, e, service)),
+                evidence: evidence::lines(incident, findings, &candidate),
+                candidate,
+            }
+        })
+        .collect();
+    let alternatives: Vec<Candidate> = others.into_iter().filter(|c| c.score > 0.0).take(MAX_ROWS).collect();
+    let named = Named { verdict: ranking.verdict, causes: &causes, alternatives: &alternatives };
+    Diagnosis {
+        name: incident.name.clone(),
+        window: incident.window,
+        baselines: incident.baselines.clone(),
+        alert: incident.alert.clone(),
+        method: ranking.method,
+        verdict: ranking.verdict,
+        verdict_reason: next_steps::reason(&named, findings, symptom),
+        victims: victims::victims(incident, findings, &causes),
+        onsets: onsets(findings),
+        blast_radius: blast_radius::affected_entries(incident),
+        exemplars: exemplars::pairs(incident, &causes, symptom),
+        next_steps: next_steps::steps(&named, findings, &coverage),
+        symptoms: ranking.symptoms,
+        causes,
+        alternatives,
+        none_probability: ranking.none_probability,
+        coverage,
+        warnings: incident.warnings.clone(),
+    }
+}
+
+/// What the sentences of a report speak about.
+struct Named<'a> {
+    verdict: Verdict,
+    causes: &'a [Cause],
+    alternatives: &'a [Candidate],
+}
+
+/// Who changed first: the earliest onset of each service.
+fn onsets(findings: &[Finding]) -> Vec<OnsetRow> {
+    let mut rows: Vec<OnsetRow> = Vec::new();
+    for finding in findings.iter().filter(|f| f.significant) {
+        let Some(onset) = finding.onset else { continue };
+        let row = OnsetRow { service: finding.subject.service().clone(), signal: finding.signal, onset };
+        match rows.iter_mut().find(|r| r.service == row.service) {
+            Some(known) if known.onset.at_ns <= onset.at_ns => {}
+            Some(known) => *known = row,
+            None => rows.push(row),
+        }
+    }
+    rows.sort_by(|a, b| a.onset.at_ns.cmp(&b.onset.at_ns).then_with(|| a.service.cmp(&b.service)));
+    rows.truncate(MAX_ROWS);
+    rows
 }

@@ -1,17 +1,57 @@
 //! Bytes in; typed spans, series, edges, alerts and warnings out. One file per format.
 //!
-//! A format is a file of this folder with two functions, listed once in `FORMATS`:
-//! `sniff(&Head) -> bool` looks at the first bytes (after decompression) and the file name,
+//! A format is a file of this folder with two functions, listed once in [`FORMATS`]:
+//! `sniff(&Head) -> bool` looks at the first bytes (after decompression),
 //! `read(Input, &ReadOptions, &mut Telemetry) -> Result<(), IngestError>` reads the whole.
+//!
+//! Every file is read into a `Telemetry` of its own, in parallel; these are joined in the order of the paths, so that
+//! the result does not depend on threads. A record that makes no sense is skipped with [`Telemetry::skip`] and the
+//! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
+mod alertmanager;
+mod call_graph;
+mod condense;
+mod derive;
+mod error;
+mod ids;
+mod instant;
+mod jaeger_json;
+mod json_attributes;
+mod json_stream;
+mod json_values;
+mod open;
+mod openmetrics;
+mod otlp_json;
+mod petshop;
+mod plain_names;
+mod prometheus_range;
+mod rates;
+mod semconv;
+mod series_parquet;
+mod series_table;
+mod signals;
+mod span_columns;
+mod span_csv;
+mod span_draft;
+mod span_parquet;
+mod table;
+mod table_values;
+mod text;
+
+use std::fmt::Display;
+use std::fs::File;
 use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::telemetry::alert::Alert;
 use crate::telemetry::series::Series;
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
+
+pub use error::IngestError;
+pub use open::{Progress, read_bytes, read_paths};
+pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
 
 /// A wire format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -70,27 +110,157 @@ pub struct Telemetry {
     pub warnings: Vec<Warning>,
     /// One row for each file.
     pub files: Vec<FileSummary>,
+    /// Records skipped in all files; the reasons are among the warnings.
+    pub skipped: u64,
+    /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
+    pub(crate) raw_series: Vec<signals::RawSeries>,
 }
 
-/// The columns of a span table. Names are compared without regard to case.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SpanColumns {
-    // settled by ingest/span_table.rs
+/// Distinct warnings kept for one file; what goes beyond is counted together, so that a hostile file cannot fill the
+/// report.
+const MAX_WARNINGS_PER_FILE: usize = 64;
+
+impl Telemetry {
+    /// Notes something odd in a file. The same message about the same file is kept once, with its first place, and
+    /// counted: put the place into `place`, not into `message`.
+    pub(crate) fn warn(&mut self, path: &Path, place: impl Display, message: &str, affected: u64) {
+        // Linear search: there are few distinct messages, and odd records are rare.
+        let source = path.to_string_lossy();
+        if let Some(known) = self.warnings.iter_mut().find(|w| w.message == message && w.source == source) {
+            known.affected += affected;
+            return;
+        }
+        if self.warnings.iter().filter(|w| w.source == source).count() < MAX_WARNINGS_PER_FILE {
+            let place = place.to_string();
+            self.warnings.push(Warning { source: source.into_owned(), place, message: message.to_owned(), affected });
+        } else if message != FURTHER_WARNINGS {
+            // At the limit this one more warning takes the rest.
+            match self.warnings.iter_mut().find(|w| w.message == FURTHER_WARNINGS && w.source == source) {
+                Some(further) => further.affected += affected,
+                None => self.warnings.push(Warning {
+                    source: source.into_owned(),
+                    place: place.to_string(),
+                    message: FURTHER_WARNINGS.to_owned(),
+                    affected,
+                }),
+            }
+        }
+    }
+
+    /// Counts one skipped record and notes why, as [`Telemetry::warn`] does.
+    pub(crate) fn skip(&mut self, path: &Path, place: impl Display, message: &str) {
+        self.skipped += 1;
+        self.warn(path, place, message, 1);
+    }
+
+    /// Adds a part of the file at `path`: as [`Telemetry::append`], but warnings that repeat are counted together.
+    pub(crate) fn absorb(&mut self, path: &Path, mut part: Telemetry) {
+        for warning in std::mem::take(&mut part.warnings) {
+            self.warn(path, warning.place, &warning.message, warning.affected);
+        }
+        self.append(part);
+    }
+
+    /// Adds everything of `other` after what is there.
+    pub fn append(&mut self, other: Telemetry) {
+        if self.spans.is_empty() && self.spans.links.is_empty() {
+            // Moving spares the largest table its copy.
+            self.spans = other.spans;
+        } else {
+            self.spans.append(other.spans);
+        }
+        self.series.extend(other.series);
+        self.raw_series.extend(other.raw_series);
+        self.given_edges.extend(other.given_edges);
+        self.alerts.extend(other.alerts);
+        self.warnings.extend(other.warnings);
+        self.files.extend(other.files);
+        self.skipped += other.skipped;
+    }
 }
+
+const FURTHER_WARNINGS: &str = "further warnings of other kinds";
 
 /// How files are to be read, where content does not tell.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ReadOptions {
     /// Read every file as this format instead of looking at its content.
     pub format: Option<Format>,
     /// Columns of span tables; `None` finds them by their usual names.
     pub span_columns: Option<SpanColumns>,
+    /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
+    pub max_file_bytes: u64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { format: None, span_columns: None, max_file_bytes: 8 << 30 }
+    }
 }
 
 /// One opened file: decompressed bytes and the name for messages.
 pub struct Input<'a> {
     /// Name for messages and for what formats read from names (Nezha's `<pod>_metric.csv`).
-    pub path: &'a std::path::Path,
-    /// Decompressed bytes.
+    pub path: &'a Path,
+    /// Decompressed bytes from the beginning.
     pub bytes: Box<dyn BufRead + Send + 'a>,
+    /// The file itself, at its beginning, for formats that must seek (Parquet): there when the file was not compressed.
+    pub file: Option<File>,
+}
+
+/// How many bytes [`Head::bytes`] holds at most.
+pub(crate) const HEAD_BYTES: usize = 64 * 1024;
+
+/// What `sniff` sees of a file.
+pub(crate) struct Head<'a> {
+    /// The first 64 KiB after decompression, without a byte order mark; the whole file when it is shorter.
+    pub(crate) bytes: &'a [u8],
+    /// The columns of a Parquet file, which stand at its end; empty for other files and for a broken one.
+    pub(crate) columns: &'a [String],
+}
+
+/// A format's row in [`FORMATS`].
+pub(crate) struct FormatReader {
+    pub(crate) format: Format,
+    pub(crate) sniff: fn(&Head<'_>) -> bool,
+    pub(crate) read: fn(Input<'_>, &ReadOptions, &mut Telemetry) -> Result<(), IngestError>,
+}
+
+/// All formats. The first whose `sniff` says yes reads the file, so the stricter stand before the looser.
+pub(crate) static FORMATS: &[FormatReader] = &[
+    FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
+    FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
+    FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
+    FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
+    FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
+    FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
+    FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
+    FormatReader { format: Format::SpanParquet, sniff: span_parquet::sniff, read: span_parquet::read },
+    FormatReader { format: Format::SeriesCsv, sniff: series_table::sniff_csv, read: series_table::read_csv },
+    FormatReader { format: Format::SeriesParquet, sniff: series_parquet::sniff, read: series_parquet::read },
+];
+
+impl Format {
+    /// The name on the command line and in messages, for example `otlp-json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OtlpJson => "otlp-json",
+            Self::JaegerJson => "jaeger-json",
+            Self::SpanCsv => "span-csv",
+            Self::SpanParquet => "span-parquet",
+            Self::PrometheusRange => "prometheus-range",
+            Self::OpenMetrics => "openmetrics",
+            Self::SeriesCsv => "series-csv",
+            Self::SeriesParquet => "series-parquet",
+            Self::PetShopMetrics => "petshop-metrics",
+            Self::CallGraphCsv => "call-graph-csv",
+            Self::Alertmanager => "alertmanager",
+        }
+    }
+
+    /// The format of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        FORMATS.iter().map(|reader| reader.format).find(|format| format.name() == name)
+    }
 }

@@ -1,5 +1,21 @@
 //! Candidate root causes in a total order. One file per method behind one trait.
 
+pub(crate) mod attribution;
+pub mod correlation;
+pub mod earliest_onset;
+pub mod hypocenter;
+pub(crate) mod inside;
+pub mod largest_change;
+pub(crate) mod network;
+pub mod node_series;
+mod page_rank;
+pub mod random;
+pub mod random_walk;
+mod scored;
+#[cfg(test)]
+mod test_findings;
+pub mod traversal;
+
 use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
 use crate::telemetry::alert::Symptom;
@@ -43,6 +59,8 @@ pub enum Modality {
     Correlation,
     /// Random walk along call edges.
     Walk,
+    /// Calls that vanished or appeared.
+    Structure,
     /// Order of onset.
     Onset,
 }
@@ -119,6 +137,29 @@ pub struct Ranking {
     pub none_probability: f64,
 }
 
+impl Ranking {
+    /// Lowers the confidence by a factor of 0 to 1 for what the telemetry could not show: the probability taken from
+    /// the candidates goes to "none", and a cause that is no longer likelier than not becomes [`Verdict::CannotTell`].
+    pub fn lower_confidence(&mut self, factor: f64) {
+        let factor = factor.clamp(0.0, 1.0);
+        let before = self.candidates.first().map_or(0.0, |c| c.probability);
+        for candidate in &mut self.candidates {
+            candidate.probability *= factor;
+        }
+        self.none_probability = 1.0 - (1.0 - self.none_probability) * factor;
+        let after = self.candidates.first().map_or(0.0, |c| c.probability);
+        // Methods that name a cause on a small share of a score stand by it.
+        let withdrawn = before >= CAUSE_PROBABILITY && after < CAUSE_PROBABILITY;
+        if self.verdict == Verdict::CauseFound && withdrawn {
+            self.verdict = Verdict::CannotTell;
+            self.causes = 0;
+        }
+    }
+}
+
+/// The probability from which on the first candidate is called the cause: likelier than not.
+pub(crate) const CAUSE_PROBABILITY: f64 = 0.5;
+
 /// A method that orders suspects.
 pub trait Ranker {
     /// Name on the command line and in tables.
@@ -127,4 +168,92 @@ pub trait Ranker {
     fn about(&self) -> &'static str;
     /// Orders the suspects of an incident. `findings` are those of [`crate::detect::detect`] for the same incident.
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking;
+}
+
+/// Every method, our own first. The names are those of the command line and of tables.
+pub fn registry() -> Vec<Box<dyn Ranker>> {
+    vec![
+        Box::new(hypocenter::Hypocenter),
+        Box::new(correlation::Correlation),
+        Box::new(traversal::Traversal),
+        Box::new(random_walk::RandomWalk),
+        Box::new(largest_change::LargestChange),
+        Box::new(earliest_onset::EarliestOnset),
+        Box::new(random::Random),
+    ]
+}
+
+/// The method of that name.
+pub fn by_name(name: &str) -> Option<Box<dyn Ranker>> {
+    registry().into_iter().find(|r| r.name() == name)
+}
+
+/// Puts candidates in order: higher score, then earlier onset, then name.
+pub(crate) fn order(candidates: &mut [Candidate]) {
+    let onset = |c: &Candidate| c.onset.map_or(i64::MAX, |o| o.at_ns);
+    candidates.sort_by(|a, b| {
+        b.score.total_cmp(&a.score).then_with(|| onset(a).cmp(&onset(b))).then_with(|| a.suspect.cmp(&b.suspect))
+    });
+}
+
+/// The earliest onset among the significant findings about a service.
+pub(crate) fn earliest_onset(service: &ServiceId, findings: &[Finding]) -> Option<Onset> {
+    findings
+        .iter()
+        .filter(|f| f.significant && f.subject.service() == service)
+        .filter_map(|f| f.onset)
+        .min_by_key(|onset| (onset.at_ns, onset.uncertainty_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranking() -> Ranking {
+        let candidate = |name: &str, probability: f64| Candidate {
+            suspect: Suspect::Service(name.into()),
+            score: probability,
+            probability,
+            explained_share: None,
+            onset: None,
+            evidence: Vec::new(),
+        };
+        Ranking {
+            method: "test",
+            verdict: Verdict::CauseFound,
+            symptoms: Vec::new(),
+            candidates: vec![candidate("a", 0.6), candidate("b", 0.2)],
+            causes: 1,
+            none_probability: 0.2,
+        }
+    }
+
+    #[test]
+    fn lowered_confidence_still_sums_to_one() {
+        let mut ranking = ranking();
+        ranking.lower_confidence(0.9);
+        let sum: f64 = ranking.candidates.iter().map(|c| c.probability).sum::<f64>() + ranking.none_probability;
+        assert!((sum - 1.0).abs() < 1e-12);
+        assert_eq!(ranking.verdict, Verdict::CauseFound);
+    }
+
+    #[test]
+    fn a_cause_no_longer_likelier_than_not_is_withdrawn() {
+        let mut ranking = ranking();
+        ranking.lower_confidence(0.5);
+        assert_eq!((ranking.verdict, ranking.causes), (Verdict::CannotTell, 0));
+    }
+
+    #[test]
+    fn ties_go_to_the_earlier_onset_then_to_the_name() {
+        let mut candidates = ranking().candidates;
+        for candidate in &mut candidates {
+            candidate.score = 1.0;
+        }
+        order(&mut candidates);
+        assert_eq!(candidates[0].suspect.service().as_str(), "a");
+        candidates[1].onset = Some(Onset { at_ns: 5, uncertainty_ns: 1 });
+        order(&mut candidates);
+        assert_eq!(candidates[0].suspect.service().as_str(), "b");
+    }
 }

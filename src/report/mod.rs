@@ -1,1 +1,54 @@
-//! Room `report`.
+//! A diagnosis for readers: text for the terminal, Markdown for tickets, JSON for programs. One file per format.
+//!
+//! Whatever comes from telemetry is hostile text and passes through `escape`; whatever is a number passes through
+//! `explain::numbers`. The formats differ in form, not in content: what is cut short in one for its readers is complete in JSON.
+
+mod escape;
+mod json;
+mod markdown;
+mod text;
+mod wording;
+
+use std::io;
+
+use crate::explain::Diagnosis;
+
+/// The form of a report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// For a terminal.
+    Text {
+        /// Whether to use ANSI colours. Nothing is said by colour alone.
+        colour: bool,
+        /// Columns to fit; at least 80 are used.
+        width: usize,
+    },
+    /// For a ticket: GitHub-flavoured Markdown with a Mermaid graph of the path.
+    Markdown,
+    /// For programs: one object, described by [`JSON_SCHEMA`].
+    Json,
+}
+
+/// Columns that a text report fits when nothing better is known.
+pub const DEFAULT_WIDTH: usize = 100;
+
+/// The JSON Schema (draft 2020-12) of the JSON report. Its version is the report's `schema_version`; fields may be
+/// added within a version, so that a reader ignores what it does not know.
+pub const JSON_SCHEMA: &str = include_str!("schema-v1.json");
+
+/// Writes the whole report, ending in a line break. The same diagnosis gives the same bytes.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(diagnosis: &Diagnosis, format: Format, out: &mut dyn io::Write) -> io::Result<()> {
+    match format {
+        Format::Text { colour, width } => text::write(diagnosis, colour, width.max(80), out),
+        Format::Markdown => markdown::write(diagnosis, out),
+        Format::Json => json::write(diagnosis, out),
+    }
+}
+
+/// Makes foreign text safe to print on a terminal: one line, no control sequences, at most `limit` characters.
+pub fn terminal_text(text: &str, limit: usize) -> String {
+    escape::terminal(text, limit)
+}

@@ -1,0 +1,275 @@
+//! `hypocenter graph`: who calls whom, with rates, errors and latency of both windows.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::aggregate::aggregate;
+use crate::assemble::grid_for;
+use crate::explain::numbers;
+use crate::graph::{Edge, ServiceGraph};
+use crate::report::terminal_text;
+use crate::telemetry::calls::{CallRow, CallStats};
+use crate::telemetry::id::ServiceId;
+use crate::telemetry::series::Unit;
+use crate::telemetry::sketch::Sketch;
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::telemetry::topology::{EdgeMode, NodeKind};
+use crate::timespec::rfc3339;
+
+use super::command_line::CommandLine;
+use super::errors::Usage;
+use super::inputs::{Inputs, TIMES_HELP, Windows};
+use super::progress::Progress;
+use super::terminal::Terminal;
+use super::windows;
+
+const EXAMPLES: &str = "\
+Examples:
+  hypocenter graph --traces traces.jsonl | dot -Tsvg > graph.svg
+  hypocenter graph --traces traces/ -o mermaid
+  hypocenter graph --case datasets/checkout-db-latency -o json";
+
+/// Prints the service graph. With --incident and --baseline it has the rates, errors and latencies of both.
+#[derive(clap::Args)]
+#[command(after_help = format!("{TIMES_HELP}\n\n{EXAMPLES}"))]
+pub(super) struct Args {
+    #[command(flatten)]
+    inputs: Inputs,
+    #[command(flatten)]
+    windows: Windows,
+    /// Form of the graph
+    #[arg(short, long, value_enum, default_value_t = GraphOutput::Dot, value_name = "FORM")]
+    output: GraphOutput,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum GraphOutput {
+    /// Graphviz
+    Dot,
+    /// Mermaid flowchart
+    Mermaid,
+    /// Object with sorted `nodes` and `edges`
+    Json,
+}
+
+pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let case = args.inputs.case()?;
+    let telemetry = args.inputs.read(case.as_ref(), None)?;
+    let incident = args.windows.incident.or(case.as_ref().map(|c| c.incident));
+    let from_case = case.as_ref().map(|c| c.baselines.as_slice()).unwrap_or_default();
+    let baselines = if args.windows.baseline.is_empty() { from_case } else { &args.windows.baseline };
+    let windows = match incident {
+        None if baselines.is_empty() => None,
+        None => return Err(Usage("--baseline needs --incident beside it".to_owned()).into()),
+        Some(_) => {
+            let command = args.inputs.words(CommandLine::new("graph"));
+            Some(windows::choose(incident, baselines, &telemetry, &command)?)
+        }
+    };
+    let progress = Progress::start("aggregating");
+    // Without windows the bins do not matter: all of them are added up.
+    let whole = windows::extent(&telemetry);
+    let grid_window = windows.as_ref().map(|w| w.incident).or(whole);
+    let Some(grid_window) = grid_window else { return Err(Usage("no telemetry was read".to_owned()).into()) };
+    let (calls, mut warnings) = aggregate(&telemetry.spans, &grid_for(&grid_window));
+    let (graph, of_graph) = ServiceGraph::build(&calls, &telemetry.given_edges);
+    warnings.extend(of_graph);
+    warnings.extend(telemetry.warnings);
+    warnings.sort();
+    drop(progress);
+    for warning in &warnings {
+        anstream::eprintln!("warning: {}", terminal_text(&warning.to_string(), 1_000));
+    }
+    let json = GraphJson::new(&graph, &calls, windows.as_ref().map(|w| (&w.incident, w.baselines.as_slice())));
+    terminal.print(|out| match args.output {
+        GraphOutput::Dot => out.write_all(graph.to_dot_with(|edge| json.label(edge)).as_bytes()),
+        GraphOutput::Mermaid => out.write_all(graph.to_mermaid_with(|edge| json.label(edge)).as_bytes()),
+        GraphOutput::Json => {
+            serde_json::to_writer_pretty(&mut *out, &json)?;
+            writeln!(out)
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct GraphJson<'a> {
+    schema_version: &'static str,
+    incident: Option<WindowJson>,
+    baselines: Vec<WindowJson>,
+    nodes: Vec<NodeJson<'a>>,
+    edges: Vec<EdgeJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct WindowJson {
+    start: String,
+    end: String,
+}
+
+#[derive(Serialize)]
+struct NodeJson<'a> {
+    name: &'a str,
+    kind: &'static str,
+    calls: u64,
+    baseline: Option<TrafficJson>,
+    incident: Option<TrafficJson>,
+}
+
+#[derive(Serialize)]
+struct EdgeJson<'a> {
+    caller: &'a str,
+    callee: &'a str,
+    mode: &'static str,
+    calls: u64,
+    baseline: Option<TrafficJson>,
+    incident: Option<TrafficJson>,
+}
+
+#[derive(Serialize)]
+struct TrafficJson {
+    calls: u64,
+    requests_per_second: f64,
+    error_ratio: Option<f64>,
+    latency_p50_seconds: Option<f64>,
+    latency_p90_seconds: Option<f64>,
+    latency_p99_seconds: Option<f64>,
+}
+
+/// Calls of one node or edge: in all, in the baselines, in the incident.
+#[derive(Clone, Default)]
+struct Traffic {
+    calls: u64,
+    baseline: Sum,
+    incident: Sum,
+}
+
+#[derive(Clone, Default)]
+struct Sum {
+    calls: u64,
+    errors: u64,
+    durations: Sketch,
+}
+
+impl Sum {
+    fn add(&mut self, row: &CallRow) {
+        self.calls += row.calls;
+        self.errors += row.errors;
+        self.durations.merge(&row.durations);
+    }
+
+    fn json(&self, seconds: f64) -> TrafficJson {
+        let quantile = |q| self.durations.quantile(q).map(|ns| ns / NANOS_PER_SECOND as f64);
+        TrafficJson {
+            calls: self.calls,
+            requests_per_second: self.calls as f64 / seconds,
+            error_ratio: (self.calls > 0).then(|| self.errors as f64 / self.calls as f64),
+            latency_p50_seconds: quantile(0.5),
+            latency_p90_seconds: quantile(0.9),
+            latency_p99_seconds: quantile(0.99),
+        }
+    }
+}
+
+/// An edge by the names of its ends.
+type Ends<'a> = (&'a ServiceId, &'a ServiceId);
+
+impl<'a> GraphJson<'a> {
+    fn new(graph: &'a ServiceGraph, calls: &'a CallStats, windows: Option<(&Window, &[Window])>) -> Self {
+        let mut nodes: BTreeMap<&ServiceId, Traffic> = BTreeMap::new();
+        let mut edges: BTreeMap<Ends, Traffic> = BTreeMap::new();
+        for row in &calls.rows {
+            let callee = calls.service(row.key.callee);
+            let add = |traffic: &mut Traffic| {
+                traffic.calls += row.calls;
+                let Some((incident, baselines)) = windows else { return };
+                // A bin belongs to the window that holds its start.
+                let start_ns = calls.grid.bin_start_ns(row.key.bin);
+                if incident.contains(start_ns) {
+                    traffic.incident.add(row);
+                } else if baselines.iter().any(|b| b.contains(start_ns)) {
+                    traffic.baseline.add(row);
+                }
+            };
+            add(nodes.entry(callee).or_default());
+            if let Some(caller) = row.key.caller {
+                add(edges.entry((calls.service(caller), callee)).or_default());
+            }
+        }
+        let seconds = windows
+            .map(|(incident, baselines)| (incident.seconds(), baselines.iter().map(Window::seconds).sum::<f64>()));
+        let both = |traffic: &Traffic| {
+            let (incident, baseline) = seconds?;
+            Some((traffic.baseline.json(baseline), traffic.incident.json(incident)))
+        };
+        Self {
+            schema_version: "1",
+            incident: windows.map(|(incident, _)| window(incident)),
+            baselines: windows.map(|(_, baselines)| baselines.iter().map(window).collect()).unwrap_or_default(),
+            nodes: graph
+                .nodes()
+                .iter()
+                .map(|node| {
+                    let traffic = nodes.get(&node.id).cloned().unwrap_or_default();
+                    let (baseline, incident) = both(&traffic).unzip();
+                    NodeJson { name: node.id.as_str(), kind: kind(node.kind), calls: traffic.calls, baseline, incident }
+                })
+                .collect(),
+            edges: graph
+                .edges()
+                .iter()
+                .map(|edge| {
+                    let traffic = edges.get(&(&edge.caller, &edge.callee)).cloned().unwrap_or_default();
+                    let (baseline, incident) = both(&traffic).unzip();
+                    EdgeJson {
+                        caller: edge.caller.as_str(),
+                        callee: edge.callee.as_str(),
+                        mode: match edge.mode {
+                            EdgeMode::Sync => "sync",
+                            EdgeMode::Async => "async",
+                        },
+                        calls: traffic.calls,
+                        baseline,
+                        incident,
+                    }
+                })
+                .collect(),
+        }
+    }
+}
+
+impl GraphJson<'_> {
+    /// What changed on an edge, for a drawing; empty without windows or without calls.
+    fn label(&self, edge: &Edge) -> String {
+        let found =
+            self.edges.binary_search_by(|e| (e.caller, e.callee).cmp(&(edge.caller.as_str(), edge.callee.as_str())));
+        let Some(edge) = found.ok().and_then(|index| self.edges.get(index)) else { return String::new() };
+        let (Some(before), Some(during)) = (&edge.baseline, &edge.incident) else { return String::new() };
+        let mut parts = vec![numbers::change(before.requests_per_second, during.requests_per_second, Unit::PerSecond)];
+        if let (Some(before), Some(during)) = (before.error_ratio, during.error_ratio)
+            && (before > 0.0 || during > 0.0)
+        {
+            parts.push(format!("errors {}", numbers::change(before, during, Unit::Ratio)));
+        }
+        if let (Some(before), Some(during)) = (before.latency_p90_seconds, during.latency_p90_seconds) {
+            parts.push(format!("p90 {}", numbers::change(before, during, Unit::Seconds)));
+        }
+        parts.join(", ")
+    }
+}
+
+fn window(window: &Window) -> WindowJson {
+    WindowJson { start: rfc3339(window.start_ns()), end: rfc3339(window.end_ns()) }
+}
+
+fn kind(kind: NodeKind) -> &'static str {
+    match kind {
+        NodeKind::Service => "service",
+        NodeKind::Database => "database",
+        NodeKind::Queue => "queue",
+        NodeKind::External => "external",
+    }
+}

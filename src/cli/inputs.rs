@@ -1,0 +1,144 @@
+//! The flags that say what to read, and the reading.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use crate::case::Case;
+use crate::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_paths};
+use crate::telemetry::time::Window;
+use crate::timespec::{TimespecError, parse_window};
+
+use super::command_line::CommandLine;
+use super::errors::Usage;
+use super::progress::Progress;
+
+/// What to read.
+#[derive(clap::Args)]
+pub(super) struct Inputs {
+    /// Case folder: telemetry with a case.toml that names windows and entry
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["traces", "metrics"])]
+    pub(super) case: Option<PathBuf>,
+    /// Traces: files, folders or globs; .gz and .zst are unfolded
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) traces: Vec<PathBuf>,
+    /// Metrics: files, folders or globs; .gz and .zst are unfolded
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) metrics: Vec<PathBuf>,
+    /// Read files as this format instead of looking at their content
+    #[arg(long, value_name = "FORMAT", value_parser = format_named)]
+    pub(super) format: Option<Format>,
+    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
+    #[arg(long, value_name = "COLUMNS")]
+    pub(super) span_columns: Option<String>,
+}
+
+/// The windows to compare.
+#[derive(clap::Args)]
+pub(super) struct Windows {
+    /// When users felt it: START/END or START/DURATION
+    #[arg(long, value_name = "WINDOW", value_parser = window)]
+    pub(super) incident: Option<Window>,
+    /// Normal operation to compare with; may be given several times
+    #[arg(long, value_name = "WINDOW", value_parser = window)]
+    pub(super) baseline: Vec<Window>,
+}
+
+/// How to write times and windows, for the help of every command that takes them.
+pub(super) const TIMES_HELP: &str = "\
+Times are RFC 3339 (2026-03-02T10:00:00Z), Unix seconds (1772445600) or relative (now, now-1h30m);
+durations are as in Prometheus (90s, 15m, 1h30m).";
+
+fn window(text: &str) -> Result<Window, TimespecError> {
+    // One present for all flags: `now-1h` must mean the same instant in each of them.
+    static NOW: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    let now_ns = || i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    parse_window(text, *NOW.get_or_init(now_ns))
+}
+
+fn format_named(name: &str) -> Result<Format, String> {
+    Format::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = ALL_FORMATS.iter().map(|format| format.name()).collect();
+        format!("known formats are {}", known.join(", "))
+    })
+}
+
+const ALL_FORMATS: [Format; 11] = [
+    Format::OtlpJson,
+    Format::JaegerJson,
+    Format::SpanCsv,
+    Format::SpanParquet,
+    Format::PrometheusRange,
+    Format::OpenMetrics,
+    Format::SeriesCsv,
+    Format::SeriesParquet,
+    Format::PetShopMetrics,
+    Format::CallGraphCsv,
+    Format::Alertmanager,
+];
+
+/// Whether files of a format are given to `--traces`; the others are given to `--metrics`.
+fn is_traces(format: Format) -> bool {
+    match format {
+        Format::OtlpJson | Format::JaegerJson | Format::SpanCsv | Format::SpanParquet => true,
+        Format::PrometheusRange
+        | Format::OpenMetrics
+        | Format::SeriesCsv
+        | Format::SeriesParquet
+        | Format::PetShopMetrics
+        | Format::CallGraphCsv
+        | Format::Alertmanager => false,
+    }
+}
+
+impl Inputs {
+    /// The case's description, if a case was given.
+    pub(super) fn case(&self) -> anyhow::Result<Option<Case>> {
+        self.case.as_deref().map(Case::read).transpose().context("cannot read the case")
+    }
+
+    /// Reads everything that was named. An alert is a file with the body of a webhook.
+    pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
+        let mut telemetry = Telemetry::default();
+        if let Some(case) = case {
+            let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
+            telemetry.append(read(&case.files, self.format, columns)?);
+        }
+        let columns = self.span_columns.as_deref();
+        for (paths, traces) in [(&self.traces, true), (&self.metrics, false)] {
+            if !paths.is_empty() {
+                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns)?);
+            }
+        }
+        if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
+            return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
+        }
+        if let Some(alert) = alert {
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None)?);
+        }
+        Ok(telemetry)
+    }
+
+    /// The same inputs as words of a command.
+    pub(super) fn words(&self, line: CommandLine) -> CommandLine {
+        let case: Vec<&PathBuf> = self.case.iter().collect();
+        line.paths("--case", &case)
+            .paths("--traces", &self.traces)
+            .paths("--metrics", &self.metrics)
+            .flag_if("--format", self.format.map(Format::name))
+            .flag_if("--span-columns", self.span_columns.as_deref())
+    }
+}
+
+fn read(paths: &[PathBuf], format: Option<Format>, span_columns: Option<&str>) -> anyhow::Result<Telemetry> {
+    let options = ReadOptions { format, span_columns: columns(span_columns)?, ..ReadOptions::default() };
+    let progress = Progress::start("reading");
+    read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
+}
+
+fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
+    text.map(SpanColumns::parse).transpose().map_err(|error| {
+        let flag = anyhow::Error::new(Usage(error.to_string()));
+        flag.context("--span-columns cannot be understood")
+    })
+}

@@ -1,0 +1,208 @@
+//! Which windows to compare, when they are not or only partly given: from the alert, else refused with a proposal.
+
+use crate::ingest::Telemetry;
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::timespec::{rfc3339, window_text};
+
+use super::command_line::CommandLine;
+use super::errors::Usage;
+
+const MINUTE_NS: i64 = 60 * NANOS_PER_SECOND;
+/// An alert fires only after its condition held for a while: users felt it earlier.
+const BEFORE_ALERT_NS: i64 = 5 * MINUTE_NS;
+/// Of an incident that goes on, so much is analysed at most.
+const LONGEST_FIRING_NS: i64 = 30 * MINUTE_NS;
+/// The baseline begins so long before the incident, where there is telemetry.
+const BASELINE_NS: i64 = 60 * MINUTE_NS;
+/// What lies right before the incident may already be part of it.
+const GUARD_NS: i64 = 10 * MINUTE_NS;
+
+/// The windows of an analysis.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Chosen {
+    pub(super) incident: Window,
+    pub(super) baselines: Vec<Window>,
+}
+
+/// From the first to the last instant of all telemetry; `None` when there is none.
+pub(super) fn extent(telemetry: &Telemetry) -> Option<Window> {
+    let spans = &telemetry.spans;
+    let ends = spans.start_ns.iter().zip(&spans.duration_ns);
+    let last_span = ends.map(|(start, length)| start.saturating_add_unsigned(*length)).max();
+    let first_sample = telemetry.series.iter().filter_map(|s| s.samples.first()).map(|s| s.0).min();
+    let last_sample = telemetry.series.iter().filter_map(|s| s.samples.last()).map(|s| s.0).max();
+    let first = spans.start_ns.iter().copied().min().into_iter().chain(first_sample).min()?;
+    let last = last_span.into_iter().chain(last_sample).max()?;
+    Window::new(first, last.saturating_add(1).max(first.saturating_add(1))).ok()
+}
+
+/// Completes what was given, from the alert and from what telemetry there is.
+///
+/// # Errors
+/// [`Usage`] when no window can be derived, or a window holds no telemetry; with the range that does and a command.
+pub(super) fn choose(
+    incident: Option<Window>,
+    baselines: &[Window],
+    telemetry: &Telemetry,
+    command: &CommandLine,
+) -> Result<Chosen, Usage> {
+    let Some(extent) = extent(telemetry) else {
+        let hint = if telemetry.warnings.is_empty() { "" } else { "; what was wrong with it:\n" };
+        let reasons: Vec<String> = telemetry.warnings.iter().take(5).map(ToString::to_string).collect();
+        return Err(Usage(format!("no telemetry was read{hint}{}", reasons.join("\n"))));
+    };
+    let incident = match incident.or_else(|| from_alert(telemetry, &extent)) {
+        Some(incident) => incident,
+        None => return Err(Usage(format!("when was it? {}", proposal(&extent, command)))),
+    };
+    let derived = baselines.is_empty();
+    let baselines = if derived {
+        let before = before(&incident, &extent).ok_or_else(|| {
+            let window = window_text(&incident);
+            Usage(format!("there is no telemetry before the incident {window}. {}", proposal(&extent, command)))
+        })?;
+        vec![before]
+    } else {
+        baselines.to_vec()
+    };
+    for (name, window) in std::iter::once(("incident", &incident)).chain(baselines.iter().map(|b| ("baseline", b))) {
+        if !holds_telemetry(telemetry, window) {
+            let text = window_text(window);
+            return Err(Usage(format!("the {name} window {text} holds no telemetry. {}", proposal(&extent, command))));
+        }
+    }
+    Ok(Chosen { incident, baselines })
+}
+
+/// From five minutes before the earliest alert until it ended, or as long as there is telemetry, up to half an hour.
+fn from_alert(telemetry: &Telemetry, extent: &Window) -> Option<Window> {
+    let alert =
+        telemetry.alerts.iter().filter(|a| a.starts_ns.is_some()).min_by_key(|a| (a.starts_ns, a.name.clone()))?;
+    let starts_ns = alert.starts_ns?;
+    let while_firing = || extent.end_ns().min(starts_ns.saturating_add(LONGEST_FIRING_NS));
+    let end_ns = alert.ends_ns.filter(|end| *end > starts_ns).unwrap_or_else(while_firing);
+    Window::new(floor_second(starts_ns.saturating_sub(BEFORE_ALERT_NS)), ceil_second(end_ns.max(starts_ns))).ok()
+}
+
+/// The hour before the incident less a guard of ten minutes, shortened to what telemetry there is. Of less than half an
+/// hour, the guard takes a third: a short baseline is better than none.
+fn before(incident: &Window, extent: &Window) -> Option<Window> {
+    let start_ns = floor_second(incident.start_ns().saturating_sub(BASELINE_NS).max(extent.start_ns()));
+    let available_ns = incident.start_ns().checked_sub(start_ns)?;
+    let guard_ns = GUARD_NS.min(available_ns / 3);
+    Window::new(start_ns, floor_second(incident.start_ns() - guard_ns)).ok()
+}
+
+/// Derived windows are whole seconds: a reader has to be able to name them.
+fn floor_second(at_ns: i64) -> i64 {
+    at_ns.div_euclid(NANOS_PER_SECOND).saturating_mul(NANOS_PER_SECOND)
+}
+
+fn ceil_second(at_ns: i64) -> i64 {
+    floor_second(at_ns.saturating_add(NANOS_PER_SECOND - 1))
+}
+
+fn holds_telemetry(telemetry: &Telemetry, window: &Window) -> bool {
+    telemetry.spans.start_ns.iter().any(|start| window.contains(*start))
+        || telemetry.series.iter().any(|series| !series.values_in(window).is_empty())
+}
+
+/// The range of the telemetry and a command that would run: its last third, half an hour at most, against what is before.
+fn proposal(extent: &Window, command: &CommandLine) -> String {
+    let (first, last) = (extent.start_ns(), extent.end_ns());
+    let range = format!("The telemetry reaches from {} to {}", rfc3339(first), rfc3339(last));
+    let split = ceil_second(last - ((last - first) / 3).min(30 * MINUTE_NS));
+    match (Window::new(floor_second(first), split), Window::new(split, ceil_second(last))) {
+        (Ok(baseline), Ok(incident)) => {
+            let command = command.clone().windows(&incident, &[baseline]);
+            format!("{range}. Name the windows, for example:\n  {command}")
+        }
+        _ => format!("{range}: too short to compare two windows"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::alert::Alert;
+    use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
+
+    fn minutes(from: i64, to: i64) -> Window {
+        Window::new(from * MINUTE_NS, to * MINUTE_NS).unwrap()
+    }
+
+    /// A sample each minute.
+    fn telemetry(from: i64, to: i64) -> Telemetry {
+        let series = Series {
+            subject: Subject::Service("a".into()),
+            signal: Signal::Cpu,
+            statistic: Statistic::Mean,
+            unit: Unit::Cores,
+            name: "cpu".into(),
+            samples: (from..to).map(|minute| (minute * MINUTE_NS, 1.0)).collect(),
+        };
+        Telemetry { series: vec![series], ..Telemetry::default() }
+    }
+
+    fn alerting(mut telemetry: Telemetry, starts: i64, ends: Option<i64>) -> Telemetry {
+        let starts_ns = Some(starts * MINUTE_NS);
+        telemetry.alerts.push(Alert { starts_ns, ends_ns: ends.map(|m| m * MINUTE_NS), ..Alert::default() });
+        telemetry
+    }
+
+    fn chosen(incident: Option<Window>, baselines: &[Window], telemetry: &Telemetry) -> Result<Chosen, String> {
+        let command = CommandLine::new("analyze");
+        choose(incident, baselines, telemetry, &command).map_err(|usage| usage.0)
+    }
+
+    #[test]
+    fn an_alert_gives_both_windows() {
+        let resolved = alerting(telemetry(0, 200), 100, Some(110));
+        let expected = Chosen { incident: minutes(95, 110), baselines: vec![minutes(35, 85)] };
+        assert_eq!(chosen(None, &[], &resolved), Ok(expected));
+        let firing = alerting(telemetry(0, 111), 100, None);
+        assert_eq!(chosen(None, &[], &firing).unwrap().incident.end_ns(), 110 * MINUTE_NS + NANOS_PER_SECOND);
+        let long = alerting(telemetry(0, 500), 100, None);
+        assert_eq!(chosen(None, &[], &long).unwrap().incident, minutes(95, 130));
+    }
+
+    #[test]
+    fn the_earliest_alert_counts() {
+        let two = alerting(alerting(telemetry(0, 200), 120, Some(130)), 100, Some(110));
+        assert_eq!(chosen(None, &[], &two).unwrap().incident, minutes(95, 110));
+    }
+
+    #[test]
+    fn a_short_past_gives_a_short_baseline() {
+        let chosen = chosen(Some(minutes(10, 15)), &[], &telemetry(1, 15)).unwrap();
+        assert_eq!(chosen.baselines, [minutes(1, 7)]);
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let chosen = chosen(Some(minutes(10, 15)), &[minutes(0, 4)], &alerting(telemetry(0, 20), 18, None)).unwrap();
+        assert_eq!(chosen, Chosen { incident: minutes(10, 15), baselines: vec![minutes(0, 4)] });
+    }
+
+    #[test]
+    fn refusals_show_the_range_and_a_command_that_runs() {
+        for (incident, baselines, telemetry) in [
+            (None, vec![], telemetry(0, 31)),
+            (Some(minutes(40, 50)), vec![], telemetry(0, 31)),
+            (Some(minutes(0, 10)), vec![], telemetry(0, 31)),
+            (Some(minutes(10, 20)), vec![minutes(50, 60)], telemetry(0, 31)),
+        ] {
+            let message = chosen(incident, &baselines, &telemetry).unwrap_err();
+            assert!(message.contains("from 1970-01-01T00:00:00Z to 1970-01-01T00:30:00.000000001Z"), "{message}");
+            let command = message.lines().last().unwrap().trim();
+            let words: Vec<&str> = command.split(' ').collect();
+            let given = |flag: &str| {
+                let at = words.iter().position(|word| *word == flag).unwrap();
+                crate::timespec::parse_window(words[at + 1], 0).unwrap()
+            };
+            let again = chosen(Some(given("--incident")), &[given("--baseline")], &telemetry);
+            assert!(again.is_ok_and(|c| !c.incident.overlaps(&c.baselines[0])), "{message}");
+        }
+        assert!(chosen(None, &[], &Telemetry::default()).unwrap_err().contains("no telemetry"));
+    }
+}

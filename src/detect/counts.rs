@@ -1,0 +1,162 @@
+//! Counts of calls and of failed calls: did their rate or ratio shift by more than counting lets expect?
+
+use crate::stats::proportion::fisher_two_sided;
+use crate::stats::rate::poisson_two_sided;
+use crate::stats::robust::Scale;
+
+use super::windows::Bins;
+use super::{Change, Outcome, Settings, Shift};
+
+/// Bins, or blocks of bins, of baseline before their dispersion is estimated.
+const MIN_BINS: usize = 5;
+const MIN_BLOCKS: usize = 4;
+
+/// Events of the incident window and of all baseline windows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Events {
+    pub(super) incident: u64,
+    pub(super) baseline: u64,
+    /// What the events are counted over: seconds, or requests of the caller.
+    pub(super) exposure_incident: f64,
+    pub(super) exposure_baseline: f64,
+    /// Variance of counts over their mean, at least 1 (see [`dispersion`]).
+    pub(super) dispersion: f64,
+}
+
+/// Compares two rates (events over exposure); `None` when there are no events or an exposure is missing.
+///
+/// p-value: the exact conditional test of two Poisson rates on counts divided by the dispersion (rounded): d events
+/// that come together carry the information of one. `z`: the difference over its standard error, floored by `relative`
+/// (of the baseline's rate) and `floor`.
+///
+/// Without any event on one side the change is `Vanished` or `Appeared`. It matters when the other side lets expect at
+/// least `min_expected_calls` independent events; its bits are those of the exact chance of none, given the sum, which a
+/// short baseline keeps honest.
+pub(super) fn compare_rates(events: &Events, relative: f64, floor: f64, settings: &Settings) -> Option<Outcome> {
+    let Events { incident, baseline, exposure_incident, exposure_baseline, dispersion } = *events;
+    let usable = |exposure: f64| exposure.is_finite() && exposure > 0.0;
+    if incident.saturating_add(baseline) == 0 || !usable(exposure_incident) || !usable(exposure_baseline) {
+        return None;
+    }
+    let independent = |count: u64| (count as f64 / dispersion).round() as u64;
+    let now = incident as f64 / exposure_incident;
+    let before = baseline as f64 / exposure_baseline;
+    let variance =
+        dispersion * before.max(1.0 / exposure_baseline) * (1.0 / exposure_incident + 1.0 / exposure_baseline);
+    let scale = Scale::floored(variance.sqrt(), before, relative, floor);
+    let shift = Shift {
+        baseline: before,
+        incident: now,
+        z: scale.z(now - before),
+        p_value: poisson_two_sided(independent(incident), exposure_incident, independent(baseline), exposure_baseline),
+        floor,
+    };
+    let mut outcome = shift.outcome(settings, baseline, incident, None);
+    let silent = |seen: u64, there: f64, here: f64| {
+        let expected = seen as f64 / dispersion * here / there;
+        // -log2 of the chance that all fall on the other side
+        let bits = (independent(seen) as f64 * (here / there).ln_1p() / std::f64::consts::LN_2).min(settings.max_bits);
+        (bits, expected >= settings.min_expected_calls)
+    };
+    if incident == 0 {
+        outcome.change = Change::Vanished;
+        (outcome.bits, outcome.matters) = silent(baseline, exposure_baseline, exposure_incident);
+    } else if baseline == 0 {
+        outcome.change = Change::Appeared;
+        (outcome.bits, outcome.matters) = silent(incident, exposure_incident, exposure_baseline);
+    }
+    Some(outcome)
+}
+
+/// Failed calls of the incident window and of all baseline windows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failures {
+    pub(super) incident: u64,
+    pub(super) calls_incident: u64,
+    pub(super) baseline: u64,
+    pub(super) calls_baseline: u64,
+    /// Variance of failures over its binomial value, at least 1 (see [`dispersion`]).
+    pub(super) dispersion: f64,
+}
+
+/// Compares two error ratios; `None` when a window has no calls, or no call failed in either.
+///
+/// p-value: the exact test of two proportions on counts divided by the dispersion. `z`: the difference over the pooled
+/// standard error, floored by 5 % of the baseline's ratio and one error in a thousand calls.
+pub(super) fn compare_ratios(failures: &Failures, settings: &Settings) -> Option<Outcome> {
+    let Failures { incident, calls_incident, baseline, calls_baseline, dispersion } = *failures;
+    if calls_incident == 0 || calls_baseline == 0 || incident.saturating_add(baseline) == 0 {
+        return None;
+    }
+    let independent = |count: u64| (count as f64 / dispersion).round() as u64;
+    let (n, m) = (calls_incident as f64, calls_baseline as f64);
+    let (now, before) = (incident as f64 / n, baseline as f64 / m);
+    let pooled = ((incident as f64 + baseline as f64) / (n + m)).min(1.0);
+    let variance = dispersion * pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m);
+    let floor = settings.floors.error_ratio;
+    let scale = Scale::floored(variance.sqrt(), before, settings.relative_floor, floor);
+    let shift = Shift {
+        baseline: before,
+        incident: now,
+        z: scale.z(now - before),
+        p_value: fisher_two_sided(
+            independent(incident),
+            independent(calls_incident),
+            independent(baseline),
+            independent(calls_baseline),
+        ),
+        floor,
+    };
+    Some(shift.outcome(settings, calls_baseline, calls_incident, None))
+}
+
+/// How counts vary from bin to bin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Law {
+    /// Events over an exposure: variance = mean.
+    Poisson,
+    /// Successes of trials: variance = mean x (1 - probability).
+    Binomial,
+}
+
+/// Variance of the baseline's counts over what the law says, at least 1.
+///
+/// Real traffic is burstier than Poisson: users come in sessions, batches at the full minute, load drifts. Pearson's
+/// chi-squared over its degrees of freedom (McCullagh and Nelder, Generalized Linear Models, 1989, section 4.5)
+/// measures by how much, at three lengths of time, and the largest counts: single bins (from 5), blocks as long as the
+/// incident window (from 4), whose counts keep slow drifts that single bins average out, and whole baseline windows
+/// (from 2). 1 where none can be measured.
+pub(super) fn dispersion(bins: &Bins, law: Law, count: impl Fn(usize) -> u64, exposure: impl Fn(usize) -> f64) -> f64 {
+    let block = bins.incident.len().max(1);
+    let (mut by_bin, mut by_block, mut by_window) = (Vec::new(), Vec::new(), Vec::new());
+    for places in &bins.baselines {
+        let cells: Vec<(f64, f64)> = places.iter().map(|&place| (count(place) as f64, exposure(place))).collect();
+        let sum = |cells: &[(f64, f64)]| cells.iter().fold((0.0, 0.0), |s, c| (s.0 + c.0, s.1 + c.1));
+        by_window.push(sum(&cells));
+        by_block.extend(cells.chunks_exact(block).map(sum));
+        by_bin.extend(cells);
+    }
+    let total = by_window.iter().fold((0.0, 0.0), |s: (f64, f64), c| (s.0 + c.0, s.1 + c.1));
+    if total.0 <= 0.0 || total.1 <= 0.0 {
+        return 1.0;
+    }
+    let rate = total.0 / total.1;
+    let kept = match law {
+        Law::Poisson => 1.0,
+        Law::Binomial => 1.0 - rate.min(1.0),
+    };
+    [(by_bin, MIN_BINS), (by_block, MIN_BLOCKS), (by_window, 2)]
+        .into_iter()
+        .map(|(cells, least)| chi_squared_share(&cells, rate, kept, least))
+        .fold(1.0, f64::max)
+}
+
+/// Pearson's chi-squared over degrees of freedom; 1 with fewer than `least` cells that have an exposure.
+fn chi_squared_share(cells: &[(f64, f64)], rate: f64, kept: f64, least: usize) -> f64 {
+    let used: Vec<&(f64, f64)> = cells.iter().filter(|cell| cell.1 > 0.0).collect();
+    if used.len() < least || kept <= 1e-9 {
+        return 1.0;
+    }
+    let sum: f64 = used.iter().map(|(count, over)| (count - rate * over).powi(2) / (rate * over * kept)).sum();
+    sum / (used.len() - 1) as f64
+}

@@ -1,0 +1,58 @@
+//! Datasets of case folders (format `case`): folders with a `case.toml` that names the truth.
+
+use std::path::Path;
+
+use super::recorded::{EvalError, QUIET, RecordedCase, folders, id_below, name_of, shifted};
+use crate::assemble::Request;
+use crate::case::{CASE_FILE, Case};
+use crate::ingest::{ReadOptions, read_paths};
+
+/// How deep below the dataset's folder a case folder may lie: `<dataset>/<system>/<case>`, with one level to spare.
+const DEPTH: usize = 3;
+
+/// Finds all case folders with a truth below `dir`, itself included.
+///
+/// The system is the folder that holds the case.
+///
+/// # Errors
+/// [`EvalError`] when the folder cannot be read, a description is wrong, or there is no case with a truth.
+pub fn cases(dir: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>, EvalError> {
+    let mut found = Vec::new();
+    for folder in folders(dir, DEPTH)? {
+        if !folder.join(CASE_FILE).is_file() {
+            continue;
+        }
+        let case = Case::read(&folder)?;
+        let Some(truth) = case.truth.clone() else { continue };
+        let system = folder.canonicalize().ok().and_then(|f| f.parent().map(name_of)).unwrap_or_default();
+        found.push(RecordedCase {
+            id: id_below(dir, &folder),
+            system,
+            fault_kind: truth
+                .kind
+                .clone()
+                .unwrap_or_else(|| if truth.is_quiet() { QUIET } else { "unknown" }.to_owned()),
+            split: None,
+            truth: truth.services,
+            load: Box::new(move || {
+                let telemetry = read_paths(&case.files, &ReadOptions::default(), &|_| {})?;
+                let request = Request {
+                    name: case.name.clone(),
+                    window: case.incident,
+                    baselines: case.baselines.clone(),
+                    entry: case.entry.clone(),
+                    symptom: case.symptom,
+                };
+                Ok((telemetry, shifted(request, shift_ns)?))
+            }),
+        });
+    }
+    if found.is_empty() {
+        return Err(EvalError::NoCases {
+            path: dir.to_owned(),
+            format: "case",
+            expected: "folders with a case.toml that has a [truth]",
+        });
+    }
+    Ok(found)
+}

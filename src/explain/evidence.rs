@@ -1,0 +1,99 @@
+//! Evidence as sentences with their numbers.
+
+use super::EvidenceLine;
+use super::numbers;
+use crate::detect::{Change, Finding};
+use crate::incident::Incident;
+use crate::rank::{
+    Candidate, Evidence, Modality,
+    hypocenter::{self, OwnParts},
+};
+use crate::telemetry::alert::Symptom;
+use crate::telemetry::id::ServiceId;
+use crate::telemetry::series::{Signal, Subject};
+
+/// One line for each piece of evidence, strongest first.
+pub(super) fn lines(incident: &Incident, findings: &[Finding], candidate: &Candidate) -> Vec<EvidenceLine> {
+    let parts = hypocenter::own_parts(incident, findings);
+    candidate
+        .evidence
+        .iter()
+        .map(|evidence| {
+            let finding = evidence.finding.and_then(|index| findings.get(index)).cloned();
+            let text = match &finding {
+                Some(finding) => sentence(finding),
+                None => without_finding(&parts, candidate.suspect.service(), evidence),
+            };
+            EvidenceLine { modality: evidence.modality, bits: evidence.bits, finding, text }
+        })
+        .collect()
+}
+
+/// What a finding says.
+pub(super) fn sentence(finding: &Finding) -> String {
+    let signal = signal_phrase(finding.signal, &finding.name);
+    let subject = &finding.subject;
+    let before = numbers::value(finding.baseline, finding.unit);
+    let during = numbers::value(finding.incident, finding.unit);
+    let what = match (&finding.change, subject) {
+        (Change::Vanished, Subject::Edge { caller, callee }) => format!("{caller} stopped calling {callee}"),
+        (Change::Vanished, _) => format!("{signal} of {subject} went silent"),
+        (Change::Appeared, Subject::Edge { caller, callee }) => format!("{caller} began to call {callee}"),
+        (Change::Appeared, _) => format!("{signal} of {subject} appeared"),
+        (Change::Rise, _) => format!("{signal} of {subject} rose"),
+        (Change::Fall, _) => format!("{signal} of {subject} fell"),
+    };
+    format!("{what} from {before} to {during}")
+}
+
+/// A signal as people call it.
+pub(super) fn signal_phrase(signal: Signal, name: &str) -> String {
+    match signal {
+        Signal::Requests if name == crate::rank::inside::CALLS_PER_REQUEST => "calls per request".to_owned(),
+        Signal::Requests => "request rate".to_owned(),
+        Signal::ErrorRatio => "error ratio".to_owned(),
+        Signal::OriginErrorRatio => "ratio of errors that begin there".to_owned(),
+        Signal::Latency => "latency".to_owned(),
+        Signal::SelfTime => "own time (callees taken off)".to_owned(),
+        Signal::NetworkGap => "time between caller and callee (network, proxy, queue)".to_owned(),
+        Signal::Cpu => "CPU".to_owned(),
+        Signal::CpuThrottling => "CPU throttling".to_owned(),
+        Signal::Memory => "memory".to_owned(),
+        Signal::Disk => "disk traffic".to_owned(),
+        Signal::Sockets => "open sockets".to_owned(),
+        Signal::Restarts => "restarts".to_owned(),
+        Signal::NetworkReceive => "received bytes".to_owned(),
+        Signal::NetworkTransmit => "sent bytes".to_owned(),
+        Signal::Syscalls => "system calls".to_owned(),
+        Signal::NodeCpu => "CPU of the machine".to_owned(),
+        Signal::NodeMemory => "memory of the machine".to_owned(),
+        Signal::Other => name.to_owned(),
+    }
+}
+
+fn without_finding(parts: &[OwnParts], service: &ServiceId, evidence: &Evidence) -> String {
+    match evidence.modality {
+        Modality::Attribution => attribution(parts, service),
+        Modality::Correlation => format!("{service} moves with the symptom over time"),
+        Modality::Walk => format!("a random walk along slow calls from the entry ends at {service}"),
+        Modality::Onset => format!("{service} changed before the others"),
+        Modality::Resources | Modality::Behaviour | Modality::Network | Modality::Structure => {
+            format!("{service} changed")
+        }
+    }
+}
+
+/// How much of the symptom begins at the service, for the symptom of which that is most.
+fn attribution(parts: &[OwnParts], service: &ServiceId) -> String {
+    let own = |part: &OwnParts| part.parts.get(service).copied().unwrap_or(0.0);
+    let share = |part: &OwnParts| own(part) / part.rise.max(1e-9);
+    let Some(part) = parts.iter().max_by(|a, b| share(a).total_cmp(&share(b))) else {
+        return format!("part of the symptom begins at {service}");
+    };
+    let (change, own) = (&part.change, own(part));
+    let (what, own, rise) = match change.symptom {
+        Symptom::Latency => ("mean latency", numbers::seconds(own), numbers::seconds(part.rise)),
+        Symptom::Errors => ("error ratio", numbers::percent(own), numbers::percent(part.rise)),
+    };
+    format!("the {what} of {} rose by {rise}, and {own} of that begins here", change.entry)
+}

@@ -1,0 +1,380 @@
+//! From paths to telemetry: finds the files, unfolds compression, asks the formats, joins what they read.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::error::LimitReached;
+use super::{
+    FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
+    Telemetry, derive, span_csv, table,
+};
+
+/// How far reading has come, in bytes and files as they lie on the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Files that are done.
+    pub files_done: u64,
+    /// Files in all.
+    pub files: u64,
+    /// Bytes that are done.
+    pub bytes_done: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+}
+
+/// Reads files, folders (recursively) and glob patterns, each in its own format.
+///
+/// In folders and patterns, hidden files, `case.toml`, `*.md` and `LICENSE*` are passed over, and a file that no format
+/// recognises is a warning. The result depends on neither the order of `paths` nor threads: files are joined in the
+/// order of their paths, and a file that is named twice is read once. `progress` is called now and then, from several
+/// threads.
+///
+/// # Errors
+/// [`IngestError::Missing`] and [`IngestError::Pattern`] for a path that names nothing, [`IngestError::Unrecognised`] for
+/// a file named outright that is in none of the known formats. All other failures are warnings.
+pub fn read_paths(
+    paths: &[PathBuf],
+    options: &ReadOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Telemetry, IngestError> {
+    let mut early = Telemetry::default();
+    let files = find_files(paths, &mut early)?;
+    let meter = Meter::new(&files, progress);
+    let read: Vec<Result<Telemetry, IngestError>> =
+        files.par_iter().map(|file| read_file(file, options, &meter)).collect();
+    // The first error in the order of paths, whichever thread met one first.
+    let mut read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
+    // One exact reservation instead of doublings: the spans are by far the largest part of the memory.
+    if let Some((first, others)) = read.split_first_mut() {
+        reserve(first, others.iter().map(|t| t.spans.len()).sum());
+    }
+    let mut all = early;
+    for telemetry in read {
+        all.append(telemetry);
+    }
+    derive::finish(&mut all);
+    Ok(all)
+}
+
+/// Reads one file that lies in memory, as [`read_paths`] would read it from `name`.
+///
+/// # Errors
+/// [`IngestError::Unrecognised`] as in [`read_paths`].
+pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Telemetry, IngestError> {
+    let mut out = Telemetry::default();
+    read_stream(name, Box::new(bytes), None, options, &mut out)?;
+    derive::finish(&mut out);
+    Ok(out)
+}
+
+fn reserve(telemetry: &mut Telemetry, more: usize) {
+    let spans = &mut telemetry.spans;
+    spans.trace.reserve_exact(more);
+    spans.id.reserve_exact(more);
+    spans.parent.reserve_exact(more);
+    spans.start_ns.reserve_exact(more);
+    spans.duration_ns.reserve_exact(more);
+    spans.resource.reserve_exact(more);
+    spans.operation.reserve_exact(more);
+    spans.peer.reserve_exact(more);
+    spans.kind.reserve_exact(more);
+    spans.status.reserve_exact(more);
+}
+
+/// A file to read and whether the user named it, or a folder or pattern that it is in.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Found {
+    path: PathBuf,
+    named: bool,
+}
+
+/// Folders deeper than this are not entered.
+const MAX_DEPTH: usize = 64;
+
+fn find_files(paths: &[PathBuf], out: &mut Telemetry) -> Result<Vec<Found>, IngestError> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            walk(path, 0, &mut found, out);
+        } else if path.exists() {
+            found.push(Found { path: path.clone(), named: true });
+        } else {
+            expand(path, &mut found, out)?;
+        }
+    }
+    // Named ones first, so that of two mentions of one file the stricter counts.
+    found.sort_by(|a, b| (&a.path, !a.named).cmp(&(&b.path, !b.named)));
+    let mut seen = BTreeSet::new();
+    found.retain(|file| seen.insert(fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone())));
+    Ok(found)
+}
+
+fn expand(pattern: &Path, found: &mut Vec<Found>, out: &mut Telemetry) -> Result<(), IngestError> {
+    let text = pattern.to_string_lossy();
+    let matches = glob::glob(&text).map_err(|source| IngestError::Pattern { path: pattern.to_owned(), source })?;
+    let before = found.len();
+    for entry in matches {
+        match entry {
+            Ok(path) if path.is_dir() => walk(&path, 0, found, out),
+            Ok(path) => {
+                if !is_passed_over(&path) {
+                    found.push(Found { path, named: false });
+                }
+            }
+            Err(error) => out.warn(error.path(), "", &format!("cannot be read: {}", error.error()), 1),
+        }
+    }
+    if found.len() == before {
+        return Err(IngestError::Missing { path: pattern.to_owned() });
+    }
+    Ok(())
+}
+
+fn walk(folder: &Path, depth: usize, found: &mut Vec<Found>, out: &mut Telemetry) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return out.warn(folder, "", &format!("the folder cannot be read: {error}"), 1),
+    };
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                out.warn(folder, "", &format!("the folder cannot be read further: {error}"), 1);
+                continue;
+            }
+        };
+        let path = entry.path();
+        if is_passed_over(&path) {
+            continue;
+        }
+        // Links to folders are not followed: they may lead in a circle.
+        let is_folder = entry.file_type().is_ok_and(|t| t.is_dir());
+        if is_folder && depth < MAX_DEPTH {
+            walk(&path, depth + 1, found, out);
+        } else if is_folder {
+            out.warn(&path, "", "not entered: the folders are nested too deep", 1);
+        } else if path.is_file() {
+            found.push(Found { path, named: false });
+        }
+    }
+}
+
+/// What lies beside telemetry in folders and is none.
+fn is_passed_over(path: &Path) -> bool {
+    let Some(name) = path.file_name().map(|n| n.to_string_lossy()) else { return false };
+    name.starts_with('.') || name == "case.toml" || name.ends_with(".md") || name.starts_with("LICENSE")
+}
+
+fn read_file(file: &Found, options: &ReadOptions, meter: &Meter<'_>) -> Result<Telemetry, IngestError> {
+    let mut out = Telemetry::default();
+    let on_disk = fs::metadata(&file.path).map_or(0, |m| m.len());
+    let counted = AtomicU64::new(0);
+    let result = match File::open(&file.path) {
+        Ok(opened) => {
+            let counting = Counting { inner: opened, counted: &counted, meter };
+            let stream = Box::new(BufReader::with_capacity(256 * 1024, counting));
+            read_stream(&file.path, stream, Some(&file.path), options, &mut out)
+        }
+        Err(source) => Err(IngestError::Io { path: file.path.clone(), place: "byte 0".to_owned(), source }),
+    };
+    meter.file_done(on_disk.saturating_sub(counted.into_inner()));
+    match result {
+        Ok(()) => {}
+        Err(error @ IngestError::Unrecognised { .. }) if file.named => return Err(error),
+        Err(error) => out.warnings.push(error.to_warning()),
+    }
+    Ok(out)
+}
+
+/// Reads one stream into `out`. Only failures before the format was found are errors.
+fn read_stream<'a>(
+    path: &'a Path,
+    stream: Box<dyn BufRead + Send + 'a>,
+    on_disk: Option<&Path>,
+    options: &ReadOptions,
+    out: &mut Telemetry,
+) -> Result<(), IngestError> {
+    let at_start = |source| IngestError::io(path, "byte 0", source);
+    let (mut stream, compressed) = decompress(stream, options.max_file_bytes).map_err(at_start)?;
+    let mut head = Vec::new();
+    let head_read = stream.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
+    if head.is_empty() {
+        head_read.map_err(at_start)?;
+        out.warn(path, "", "the file is empty", 1);
+        return Ok(());
+    }
+    let file = match on_disk {
+        // Opened anew, because clones of a file share their position.
+        Some(on_disk) if !compressed => Some(File::open(on_disk).map_err(at_start)?),
+        _ => None,
+    };
+    let is_parquet = table::is_parquet(&head);
+    if is_parquet && file.is_none() {
+        // A footer at the end tells what the file is: there is no way but to have all of it.
+        stream.by_ref().take(options.max_file_bytes).read_to_end(&mut head).map_err(at_start)?;
+    }
+    let columns = if is_parquet { table::column_names(file.as_ref(), &head) } else { Vec::new() };
+    let reader = choose(path, &head, &columns, options)?;
+    let rest: Box<dyn BufRead + Send + 'a> = match head_read {
+        Ok(_) => stream,
+        // The format shall see the error after the bytes before it.
+        Err(error) => Box::new(BufReader::new(Failing { error: Some(error) })),
+    };
+    let mut head = Cursor::new(head);
+    if head.get_ref().starts_with(BYTE_ORDER_MARK) {
+        head.set_position(BYTE_ORDER_MARK.len() as u64);
+    }
+    let bytes = Box::new(head.chain(rest));
+    if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
+        out.warnings.push(error.to_warning());
+    }
+    let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len()) as u64);
+    let skipped = out.skipped;
+    out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, skipped });
+    Ok(())
+}
+
+fn choose(
+    path: &Path,
+    head: &[u8],
+    columns: &[String],
+    options: &ReadOptions,
+) -> Result<&'static FormatReader, IngestError> {
+    let bytes = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    let head = Head { bytes: bytes.get(..HEAD_BYTES).unwrap_or(bytes), columns };
+    let of_format = |format| FORMATS.iter().find(|reader| reader.format == format);
+    // Columns that the user named need not have their usual names.
+    let fits_mapping = |header: &[String]| {
+        options.span_columns.is_some() && SpanColumns::resolve(options.span_columns.as_ref(), path, header).is_ok()
+    };
+    let chosen = match options.format {
+        Some(format) => of_format(format),
+        None if fits_mapping(columns) => of_format(Format::SpanParquet),
+        None if fits_mapping(&span_csv::header(&head)) => of_format(Format::SpanCsv),
+        None => FORMATS.iter().find(|reader| (reader.sniff)(&head)),
+    };
+    chosen.ok_or_else(|| {
+        let known: Vec<_> = FORMATS.iter().map(|reader| reader.format.name()).collect();
+        IngestError::Unrecognised { path: path.to_owned(), known: known.join(", ") }
+    })
+}
+
+/// UTF-8's byte order mark, which some exporters write.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A stream and whether it is the unfolding of a compressed one.
+type Unfolded<'a> = (Box<dyn BufRead + Send + 'a>, bool);
+
+/// Unfolds gzip and zstd, known by their first bytes, up to `limit` bytes.
+fn decompress<'a>(mut stream: Box<dyn BufRead + Send + 'a>, limit: u64) -> io::Result<Unfolded<'a>> {
+    let start = stream.fill_buf()?;
+    let unfolded: Box<dyn Read + Send + 'a> = if start.starts_with(&[0x1f, 0x8b]) {
+        Box::new(flate2::bufread::MultiGzDecoder::new(stream))
+    } else if is_zstd(start) {
+        Box::new(zstd::stream::read::Decoder::with_buffer(stream)?)
+    } else {
+        return Ok((stream, false));
+    };
+    let limited = Limited { inner: unfolded, left: limit, limit };
+    Ok((Box::new(BufReader::with_capacity(256 * 1024, limited)), true))
+}
+
+/// A zstd frame, or one of the skippable frames that parallel compressors write first (RFC 8878, 3.1).
+fn is_zstd(start: &[u8]) -> bool {
+    match start {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => true,
+        [first, 0x2a, 0x4d, 0x18, ..] => (0x50..=0x5f).contains(first),
+        _ => false,
+    }
+}
+
+/// Fails, instead of ending, where a stream grows beyond its limit.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+    limit: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            // A stream that ends exactly at the limit is within it.
+            return match self.inner.read(&mut [0])? {
+                0 => Ok(0),
+                _ => Err(io::Error::other(LimitReached { limit: self.limit })),
+            };
+        }
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let n = self.inner.read(&mut buffer[..most])?;
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
+
+/// Returns an error once, then ends.
+struct Failing {
+    error: Option<io::Error>,
+}
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.error.take().map_or(Ok(0), Err)
+    }
+}
+
+/// Adds up what all threads have read and tells the caller.
+struct Meter<'p> {
+    progress: &'p (dyn Fn(Progress) + Sync),
+    files: u64,
+    bytes: u64,
+    files_done: AtomicU64,
+    bytes_done: AtomicU64,
+}
+
+impl<'p> Meter<'p> {
+    fn new(files: &[Found], progress: &'p (dyn Fn(Progress) + Sync)) -> Self {
+        let bytes = files.iter().map(|f| fs::metadata(&f.path).map_or(0, |m| m.len())).sum();
+        let (files_done, bytes_done) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { progress, files: files.len() as u64, bytes, files_done, bytes_done }
+    }
+
+    fn bytes_done(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+        self.tell();
+    }
+
+    fn file_done(&self, bytes_left: u64) {
+        self.bytes_done.fetch_add(bytes_left, Ordering::Relaxed);
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        (self.progress)(Progress {
+            files_done: self.files_done.load(Ordering::Relaxed),
+            files: self.files,
+            bytes_done: self.bytes_done.load(Ordering::Relaxed),
+            bytes: self.bytes,
+        });
+    }
+}
+
+struct Counting<'m> {
+    inner: File,
+    counted: &'m AtomicU64,
+    meter: &'m Meter<'m>,
+}
+
+impl Read for Counting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.counted.fetch_add(n as u64, Ordering::Relaxed);
+        self.meter.bytes_done(n as u64);
+        Ok(n)
+    }
+}

@@ -1,0 +1,178 @@
+//! Spans as a table in CSV, one span a row.
+
+use std::borrow::Cow;
+
+use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+use rustc_hash::FxHashMap;
+
+use crate::telemetry::id::{SpanId, TraceId};
+use crate::telemetry::span::{PeerKind, ResourceKey, Span, SpanKind, SpanStatus};
+
+use super::json_stream::Scalar;
+use super::semconv;
+use super::span_columns::{Columns, SpanColumns, TimeUnit};
+use super::span_draft::{BAD_DURATION, BAD_END, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START};
+use super::table_values::{instant_ns, length_ns, parent_id, span_id, trace_id};
+use super::{Head, IngestError, Input, ReadOptions, Telemetry};
+
+/// A first line that names the columns of a span table.
+pub(crate) fn sniff(head: &Head<'_>) -> bool {
+    SpanColumns::recognises(&header(head))
+}
+
+/// The cells of the first line; empty when it cannot be one of column names.
+pub(crate) fn header(head: &Head<'_>) -> Vec<String> {
+    let line = head.bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    if line.is_empty() || matches!(line.first(), Some(b'{' | b'[' | b'#')) || line.contains(&0) {
+        return Vec::new();
+    }
+    let mut reader = ReaderBuilder::new().has_headers(false).delimiter(delimiter(line)).from_reader(line);
+    let mut record = ByteRecord::new();
+    match reader.read_byte_record(&mut record) {
+        Ok(true) => names(&record),
+        _ => Vec::new(),
+    }
+}
+
+fn names(record: &ByteRecord) -> Vec<String> {
+    record.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect()
+}
+
+/// The separator that the header has most of.
+fn delimiter(header: &[u8]) -> u8 {
+    let count = |separator| memchr::memchr_iter(separator, header).count();
+    // The comma wins ties, being last.
+    [b'\t', b';', b','].into_iter().max_by_key(|&separator| count(separator)).unwrap_or(b',')
+}
+
+/// Reads all rows.
+pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
+    let path = input.path;
+    let start = input.bytes.fill_buf().map_err(|e| IngestError::io(path, "line 1", e))?;
+    let delimiter = delimiter(start.split(|&b| b == b'\n').next().unwrap_or_default());
+    let mut reader =
+        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(input.bytes);
+    let mut record = ByteRecord::new();
+    let mut next = |record: &mut ByteRecord, line: u64| {
+        reader.read_byte_record(record).map_err(|error| match error.into_kind() {
+            ErrorKind::Io(source) => IngestError::io(path, format_args!("line {line}"), source),
+            other => IngestError::malformed(path, format_args!("line {line}"), format_args!("broken CSV: {other:?}")),
+        })
+    };
+    if !next(&mut record, 1)? {
+        return Ok(());
+    }
+    let header = names(&record);
+    let mut rows = Rows {
+        columns: SpanColumns::resolve(options.span_columns.as_ref(), path, &header)?,
+        header,
+        resources: FxHashMap::default(),
+        key: String::new(),
+    };
+    let mut line = 2;
+    while next(&mut record, line)? {
+        // A record may stretch over lines; its first one is its place.
+        line = record.position().map_or(line, csv::Position::line);
+        if let Err((column, message)) = rows.push(&record, line, out, path) {
+            out.skip(path, format_args!("line {line}, field `{}`", rows.name(column)), message);
+        }
+        line += 1;
+    }
+    Ok(())
+}
+
+struct Rows {
+    columns: Columns,
+    header: Vec<String>,
+    /// Keys by service, instance and version, joined by a character that does not occur in names.
+    resources: FxHashMap<String, ResourceKey>,
+    key: String,
+}
+
+/// Column and problem.
+type RowDefect = (usize, &'static str);
+
+impl Rows {
+    fn name(&self, column: usize) -> &str {
+        self.header.get(column).map_or("", String::as_str)
+    }
+
+    fn push(
+        &mut self,
+        record: &ByteRecord,
+        line: u64,
+        out: &mut Telemetry,
+        path: &std::path::Path,
+    ) -> Result<(), RowDefect> {
+        let columns = self.columns.clone();
+        let text = |column: usize| lossy(record, column);
+        let optional = |column: Option<usize>| column.map_or(Cow::Borrowed(""), text);
+        let trace = trace_id(&text(columns.trace)).ok_or((columns.trace, BAD_TRACE_ID))?;
+        let id = span_id(&text(columns.id)).ok_or((columns.id, BAD_SPAN_ID))?;
+        let parent = parent_id(&optional(columns.parent)).ok_or((columns.parent.unwrap_or_default(), BAD_PARENT_ID))?;
+        let (start_ns, duration_ns) = times(&columns, &text)?;
+        let mut odd = |column: Option<usize>, message: &str| {
+            let name = self.header.get(column.unwrap_or_default()).map_or("", String::as_str);
+            out.warn(path, format_args!("line {line}, field `{name}`"), message, 1);
+        };
+        let kind = semconv::kind(&Scalar::Text(optional(columns.kind))).unwrap_or_else(|| {
+            odd(columns.kind, "spans of unknown kind are taken as unspecified");
+            SpanKind::Unspecified
+        });
+        let status = Scalar::Text(optional(columns.status));
+        let status = if columns.status_is_flag { semconv::failed(&status) } else { semconv::status(&status) };
+        let status = status.unwrap_or_else(|| {
+            odd(columns.status, "spans of unknown status are taken as unset");
+            SpanStatus::Unset
+        });
+        let cells = [Some(columns.service), columns.instance, columns.version, columns.operation, columns.peer];
+        let bad_text = |column: &usize| record.get(*column).is_some_and(|cell| std::str::from_utf8(cell).is_err());
+        if let Some(column) = cells.into_iter().flatten().find(bad_text) {
+            odd(Some(column), "text that is not UTF-8 was replaced by U+FFFD");
+        }
+        let resource =
+            self.resource(&text(columns.service), &optional(columns.instance), &optional(columns.version), out);
+        let operation = out.spans.operation_key(&optional(columns.operation));
+        let peer = optional(columns.peer);
+        let peer = (!peer.trim().is_empty() && kind != SpanKind::Server)
+            .then(|| out.spans.peer_key(peer.trim(), PeerKind::Service));
+        let (trace, id) = (TraceId(trace), SpanId(id));
+        let parent = (parent != 0).then_some(SpanId(parent));
+        out.spans.push(Span { trace, id, parent, resource, operation, kind, status, peer, start_ns, duration_ns });
+        Ok(())
+    }
+
+    fn resource(&mut self, service: &str, instance: &str, version: &str, out: &mut Telemetry) -> ResourceKey {
+        self.key.clear();
+        for part in [service, "\0", instance, "\0", version] {
+            self.key.push_str(part);
+        }
+        if let Some(&key) = self.resources.get(&self.key) {
+            return key;
+        }
+        let instance = instance.trim();
+        let service = self.columns.service_name.of(service.trim());
+        let key = out.spans.resource_key(&semconv::service_identity(service, "", instance), instance, version.trim());
+        self.resources.insert(self.key.clone(), key);
+        key
+    }
+}
+
+fn lossy(record: &ByteRecord, column: usize) -> Cow<'_, str> {
+    String::from_utf8_lossy(record.get(column).unwrap_or_default())
+}
+
+fn times<'t>(columns: &Columns, text: &dyn Fn(usize) -> Cow<'t, str>) -> Result<(i64, u64), RowDefect> {
+    let start_text = text(columns.start);
+    let start = instant_ns(&start_text, columns.start_unit).ok_or((columns.start, BAD_START))?;
+    if let Some(column) = columns.length() {
+        // A duration without a unit is in that of the start.
+        let unit = columns.duration_unit.or(columns.start_unit);
+        let unit =
+            unit.unwrap_or_else(|| start_text.trim().parse().map_or(TimeUnit::Nanoseconds, TimeUnit::from_magnitude));
+        return length_ns(&text(column), unit).map(|length| (start, length)).ok_or((column, BAD_DURATION));
+    }
+    let column = columns.end.unwrap_or_default();
+    let end = instant_ns(&text(column), columns.end_unit).ok_or((column, BAD_END))?;
+    u64::try_from(end - start).map(|length| (start, length)).map_err(|_negative| (column, END_BEFORE_START))
+}

@@ -1,0 +1,391 @@
+//! Spans as a table in Parquet, read column by column, several batches of rows at a time.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use polars::prelude::{AnyValue, Column, DataFrame, DataType, TimeUnit as PolarsUnit};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use crate::telemetry::id::{SpanId, TraceId};
+use crate::telemetry::span::{OperationKey, PeerKey, PeerKind, ResourceKey, Span, SpanKind, SpanStatus};
+use crate::telemetry::warning::Warning;
+
+use super::json_stream::Scalar;
+use super::semconv;
+use super::span_columns::{Columns, SpanColumns, TimeUnit};
+use super::span_draft::{BAD_DURATION, BAD_END, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START};
+use super::table::{Batch, ParquetTable, is_parquet};
+use super::table_values::{instant_ns, length_ns, parent_id, span_id, trace_id, whole_instant_ns};
+use super::{Head, IngestError, Input, ReadOptions, Telemetry};
+
+/// Parquet with the columns of a span table, or with none that can be read: then the reader says why.
+pub(crate) fn sniff(head: &Head<'_>) -> bool {
+    is_parquet(head.bytes) && (head.columns.is_empty() || SpanColumns::recognises(head.columns))
+}
+
+/// Reads all rows.
+pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
+    let path = input.path;
+    let table = ParquetTable::open(input, options)?;
+    let columns = SpanColumns::resolve(options.span_columns.as_ref(), path, table.column_names())?;
+    let mut projection = Vec::from([columns.trace, columns.id, columns.service, columns.start]);
+    let length = columns.length().or(columns.end);
+    let optional = [columns.parent, columns.instance, columns.version, columns.operation, columns.kind, columns.status];
+    projection.extend(optional.into_iter().chain([length, columns.peer]).flatten());
+
+    let batches = table.batches();
+    let read: Vec<Telemetry> = batches
+        .par_iter()
+        .map(|&batch| {
+            let mut part = Telemetry::default();
+            let rows = match table.read(batch, &projection) {
+                Ok(frame) => {
+                    Rows { frame, columns: &columns, names: table.column_names(), path, batch }.push_all(&mut part)
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = rows {
+                // The other batches are still good.
+                part.skipped += batch.rows as u64;
+                part.warnings.push(Warning { affected: batch.rows as u64, ..error.to_warning() });
+            }
+            part
+        })
+        .collect();
+    for part in read {
+        out.absorb(path, part);
+    }
+    Ok(())
+}
+
+/// The rows of one batch.
+struct Rows<'t> {
+    frame: DataFrame,
+    columns: &'t Columns,
+    names: &'t [String],
+    path: &'t Path,
+    batch: Batch,
+}
+
+impl Rows<'_> {
+    fn column(&self, index: usize) -> Result<&Column, IngestError> {
+        let name = self.name(index);
+        self.frame.column(name).map_err(|error| {
+            IngestError::malformed(self.path, format_args!("row {}, field `{name}`", self.batch.first_row), error)
+        })
+    }
+
+    fn name(&self, index: usize) -> &str {
+        self.names.get(index).map_or("", String::as_str)
+    }
+
+    fn optional(&self, index: Option<usize>) -> Result<Option<&Column>, IngestError> {
+        index.map(|index| self.column(index)).transpose()
+    }
+
+    fn push_all(&self, out: &mut Telemetry) -> Result<(), IngestError> {
+        let columns = self.columns;
+        let traces = trace_ids(self.column(columns.trace)?);
+        let ids = span_ids(self.column(columns.id)?);
+        let parents = self.optional(columns.parent)?.map(parent_ids);
+        let starts = instants(self.column(columns.start)?, columns.start_unit);
+        let lengths = self.lengths(&starts)?;
+        let resources = self.resources(out)?;
+        let unnamed = out.spans.operation_key("");
+        let operations = self.optional(columns.operation)?.map(|column| {
+            let (codes, texts) = encode(column);
+            let keys: Vec<OperationKey> = texts.iter().map(|text| out.spans.operation_key(text)).collect();
+            by_code(&codes, &keys)
+        });
+        let kinds = self.words(columns.kind, semconv::kind, "spans of unknown kind are taken as unspecified", out)?;
+        let status = if columns.status_is_flag { semconv::failed } else { semconv::status };
+        let statuses = self.words(columns.status, status, "spans of unknown status are taken as unset", out)?;
+        let peers = self.peers(out)?;
+        // Columns of one frame have the same length, so that rows index them all.
+        for row in 0..traces.len() {
+            let kind: SpanKind = kinds.as_ref().map_or(SpanKind::Unspecified, |k| k[row]);
+            let parent = parents.as_ref().map_or(Some(0), |parents| parents[row]);
+            let checked = (|| {
+                let trace = traces[row].ok_or((columns.trace, BAD_TRACE_ID))?;
+                let id = ids[row].ok_or((columns.id, BAD_SPAN_ID))?;
+                let parent = parent.ok_or((columns.parent.unwrap_or_default(), BAD_PARENT_ID))?;
+                let start = starts[row].ok_or((columns.start, BAD_START))?;
+                Ok((trace, id, parent, start, lengths[row]?))
+            })();
+            let (trace, id, parent, start_ns, duration_ns) = match checked {
+                Ok(checked) => checked,
+                Err(defect) => {
+                    self.skip(row, defect, out);
+                    continue;
+                }
+            };
+            out.spans.push(Span {
+                trace: TraceId(trace),
+                id: SpanId(id),
+                parent: (parent != 0).then_some(SpanId(parent)),
+                resource: resources[row],
+                operation: operations.as_ref().map_or(unnamed, |o| o[row]),
+                kind,
+                status: statuses.as_ref().map_or(SpanStatus::Unset, |s| s[row]),
+                peer: peers.as_ref().and_then(|p| p[row]).filter(|_| kind != SpanKind::Server),
+                start_ns,
+                duration_ns,
+            });
+        }
+        Ok(())
+    }
+
+    fn skip(&self, row: usize, (column, message): RowDefect, out: &mut Telemetry) {
+        let place = format!("row {}, field `{}`", self.batch.first_row + row + 1, self.name(column));
+        out.skip(self.path, place, message);
+    }
+
+    fn resources(&self, out: &mut Telemetry) -> Result<Vec<ResourceKey>, IngestError> {
+        let columns = self.columns;
+        let services = encode(self.column(columns.service)?);
+        let instances = self.optional(columns.instance)?.map(encode);
+        let versions = self.optional(columns.version)?.map(encode);
+        let code = |encoded: &Option<Encoded>, row: usize| encoded.as_ref().map_or(0, |(codes, _)| codes[row]);
+        let text = |encoded: &Option<Encoded>, code: u32| {
+            encoded.as_ref().map_or("", |(_, texts)| texts[code as usize].trim()).to_owned()
+        };
+        let mut keys: FxHashMap<[u32; 3], ResourceKey> = FxHashMap::default();
+        let mut resources = Vec::with_capacity(services.0.len());
+        for (row, &service) in services.0.iter().enumerate() {
+            let codes = [service, code(&instances, row), code(&versions, row)];
+            let key = *keys.entry(codes).or_insert_with(|| {
+                let instance = text(&instances, codes[1]);
+                let name = columns.service_name.of(services.1[service as usize].trim());
+                let identity = semconv::service_identity(name, "", &instance);
+                out.spans.resource_key(&identity, &instance, &text(&versions, codes[2]))
+            });
+            resources.push(key);
+        }
+        Ok(resources)
+    }
+
+    fn lengths(&self, starts: &[Option<i64>]) -> Result<Vec<Result<u64, RowDefect>>, IngestError> {
+        let columns = self.columns;
+        if let Some(index) = columns.length() {
+            let column = self.column(index)?;
+            // A duration without a unit is in that of the start.
+            let unit = columns.duration_unit.or(columns.start_unit);
+            let unit = match unit {
+                Some(unit) => unit,
+                None => own_unit(self.column(columns.start)?),
+            };
+            let bad = (index, BAD_DURATION);
+            return Ok(durations(column, unit).into_iter().map(|length| length.ok_or(bad)).collect());
+        }
+        let index = columns.end.unwrap_or_default();
+        let ends = instants(self.column(index)?, columns.end_unit);
+        let length = |(end, start): (Option<i64>, &Option<i64>)| {
+            let end = end.ok_or((index, BAD_END))?;
+            u64::try_from(end - start.unwrap_or(end)).map_err(|_negative| (index, END_BEFORE_START))
+        };
+        Ok(ends.into_iter().zip(starts).map(length).collect())
+    }
+
+    /// A column of few distinct words or numbers.
+    fn words<T: Copy + Default>(
+        &self,
+        index: Option<usize>,
+        parse: fn(&Scalar<'_>) -> Option<T>,
+        unknown: &str,
+        out: &mut Telemetry,
+    ) -> Result<Option<Vec<T>>, IngestError> {
+        let Some(index) = index else { return Ok(None) };
+        let (codes, texts) = encode(self.column(index)?);
+        let parsed: Vec<Option<T>> = texts.iter().map(|t| parse(&Scalar::Text(Cow::Borrowed(t.as_str())))).collect();
+        if parsed.iter().any(Option::is_none) {
+            let bad = |code: &u32| parsed[*code as usize].is_none();
+            let first = codes.iter().position(bad).unwrap_or_default();
+            let place = format!("row {}, field `{}`", self.batch.first_row + first + 1, self.name(index));
+            out.warn(self.path, place, unknown, codes.iter().filter(|code| bad(code)).count() as u64);
+        }
+        let parsed: Vec<T> = parsed.into_iter().map(Option::unwrap_or_default).collect();
+        Ok(Some(by_code(&codes, &parsed)))
+    }
+
+    fn peers(&self, out: &mut Telemetry) -> Result<Option<Vec<Option<PeerKey>>>, IngestError> {
+        let Some(column) = self.optional(self.columns.peer)? else { return Ok(None) };
+        let (codes, texts) = encode(column);
+        let mut key = |text: &String| match text.trim() {
+            "" => None,
+            name => Some(out.spans.peer_key(name, PeerKind::Service)),
+        };
+        let keys: Vec<_> = texts.iter().map(&mut key).collect();
+        Ok(Some(by_code(&codes, &keys)))
+    }
+}
+
+fn by_code<T: Copy>(codes: &[u32], values: &[T]) -> Vec<T> {
+    codes.iter().map(|&code| values[code as usize]).collect()
+}
+
+/// Codes of the rows, and the text of each code.
+type Encoded = (Vec<u32>, Vec<String>);
+
+/// Column and problem.
+type RowDefect = (usize, &'static str);
+
+/// Gives the distinct texts of a column small numbers, in order of first appearance; null is the empty text.
+fn encode(column: &Column) -> Encoded {
+    let series = column.as_materialized_series();
+    let mut codes = Vec::with_capacity(series.len());
+    let mut texts = Vec::new();
+    if let Ok(strings) = series.str() {
+        let mut known: FxHashMap<&str, u32> = FxHashMap::default();
+        let mut last = ("", u32::MAX);
+        for text in strings.iter() {
+            let text = text.unwrap_or_default();
+            // Equal values tend to stand together.
+            if last.1 == u32::MAX || last.0 != text {
+                let code = *known.entry(text).or_insert_with(|| {
+                    texts.push(text.to_owned());
+                    texts.len() as u32 - 1
+                });
+                last = (text, code);
+            }
+            codes.push(last.1);
+        }
+        return (codes, texts);
+    }
+    let mut known: FxHashMap<String, u32> = FxHashMap::default();
+    for value in series.iter() {
+        let text = value_text(&value);
+        let next = known.len() as u32;
+        let code = *known.entry(text).or_insert_with_key(|text| {
+            texts.push(text.clone());
+            next
+        });
+        codes.push(code);
+    }
+    (codes, texts)
+}
+
+/// Text of a value of any type but text.
+fn value_text(value: &AnyValue<'_>) -> String {
+    match value {
+        AnyValue::Null => String::new(),
+        AnyValue::String(text) => (*text).to_owned(),
+        AnyValue::StringOwned(text) => text.to_string(),
+        AnyValue::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        AnyValue::BinaryOwned(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => other.str_value().into_owned(),
+    }
+}
+
+fn trace_ids(column: &Column) -> Vec<Option<u128>> {
+    let of_bytes = |bytes: &[u8]| match <[u8; 16]>::try_from(bytes) {
+        Ok(bytes) => Some(u128::from_be_bytes(bytes)),
+        Err(_length) => trace_id(std::str::from_utf8(bytes).ok()?),
+    };
+    ids(column, trace_id, |number| (number != 0).then_some(number.into()), of_bytes, None)
+}
+
+fn span_ids(column: &Column) -> Vec<Option<u64>> {
+    let of_bytes = |bytes: &[u8]| match <[u8; 8]>::try_from(bytes) {
+        Ok(bytes) => Some(u64::from_be_bytes(bytes)).filter(|&id| id != 0),
+        Err(_length) => span_id(std::str::from_utf8(bytes).ok()?),
+    };
+    ids(column, span_id, |number| (number != 0).then_some(number), of_bytes, None)
+}
+
+fn parent_ids(column: &Column) -> Vec<Option<u64>> {
+    let of_bytes = |bytes: &[u8]| match <[u8; 8]>::try_from(bytes) {
+        Ok(bytes) => Some(u64::from_be_bytes(bytes)),
+        Err(_length) => parent_id(std::str::from_utf8(bytes).ok()?),
+    };
+    ids(column, parent_id, Some, of_bytes, Some(0))
+}
+
+/// Ids of any type: text, whole numbers (their bits, negative or not), raw bytes.
+fn ids<T: Copy>(
+    column: &Column,
+    of_text: impl Fn(&str) -> Option<T>,
+    of_number: impl Fn(u64) -> Option<T>,
+    of_bytes: impl Fn(&[u8]) -> Option<T>,
+    absent: Option<T>,
+) -> Vec<Option<T>> {
+    let series = column.as_materialized_series();
+    if let Ok(strings) = series.str() {
+        let mut last = ("", absent);
+        let mut id = |text| {
+            // The spans of a trace tend to stand together.
+            if last.0 != text {
+                last = (text, of_text(text));
+            }
+            last.1
+        };
+        return strings.iter().map(|text| text.filter(|t| !t.is_empty()).map_or(absent, &mut id)).collect();
+    }
+    if let Ok(numbers) = series.u64() {
+        return numbers.iter().map(|number| number.map_or(absent, &of_number)).collect();
+    }
+    if let Ok(numbers) = series.i64() {
+        return numbers.iter().map(|number| number.map_or(absent, |n| of_number(n.cast_unsigned()))).collect();
+    }
+    if let Ok(binaries) = series.binary() {
+        return binaries.iter().map(|bytes| bytes.map_or(absent, &of_bytes)).collect();
+    }
+    let of_value = |value: AnyValue<'_>| match value {
+        AnyValue::Null => absent,
+        value => of_text(&value_text(&value)),
+    };
+    series.iter().map(of_value).collect()
+}
+
+fn polars_unit(unit: PolarsUnit) -> TimeUnit {
+    match unit {
+        PolarsUnit::Nanoseconds => TimeUnit::Nanoseconds,
+        PolarsUnit::Microseconds => TimeUnit::Microseconds,
+        PolarsUnit::Milliseconds => TimeUnit::Milliseconds,
+    }
+}
+
+fn instants(column: &Column, unit: Option<TimeUnit>) -> Vec<Option<i64>> {
+    let series = column.as_materialized_series();
+    let unit = match series.dtype() {
+        DataType::Datetime(unit, _) => Some(polars_unit(*unit)),
+        _ => unit,
+    };
+    let physical = series.to_physical_repr();
+    if let Ok(numbers) = physical.i64() {
+        return numbers.iter().map(|number| whole_instant_ns(number?, unit)).collect();
+    }
+    if let Ok(numbers) = physical.u64() {
+        return numbers.iter().map(|number| whole_instant_ns(i64::try_from(number?).ok()?, unit)).collect();
+    }
+    series.iter().map(|value| instant_ns(&value_text(&value), unit)).collect()
+}
+
+fn durations(column: &Column, unit: TimeUnit) -> Vec<Option<u64>> {
+    let series = column.as_materialized_series();
+    let unit = match series.dtype() {
+        DataType::Duration(unit) => polars_unit(*unit),
+        _ => unit,
+    };
+    let factor = unit.nanoseconds().unsigned_abs();
+    let physical = series.to_physical_repr();
+    if let Ok(numbers) = physical.i64() {
+        return numbers.iter().map(|number| u64::try_from(number?).ok()?.checked_mul(factor)).collect();
+    }
+    if let Ok(numbers) = physical.u64() {
+        return numbers.iter().map(|number| number?.checked_mul(factor)).collect();
+    }
+    series.iter().map(|value| length_ns(&value_text(&value), unit)).collect()
+}
+
+/// The unit that the column's first value tells by its size; nanoseconds where it holds no numbers.
+fn own_unit(column: &Column) -> TimeUnit {
+    let series = column.as_materialized_series();
+    match series.dtype() {
+        dtype if dtype.is_primitive_numeric() => series
+            .iter()
+            .find_map(|value| value.extract::<i64>())
+            .map_or(TimeUnit::Nanoseconds, TimeUnit::from_magnitude),
+        _ => TimeUnit::Nanoseconds,
+    }
+}

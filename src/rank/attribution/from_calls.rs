@@ -1,0 +1,271 @@
+//! The exact split, from call statistics: time on the critical path and errors that begin here, per entering request.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Account, Contribution, part_floor, passes_gate, spread};
+use crate::incident::Incident;
+use crate::rank::{Suspect, SymptomChange};
+use crate::telemetry::alert::Symptom;
+use crate::telemetry::calls::{CallRow, CallStats};
+use crate::telemetry::id::ServiceId;
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+
+/// Entering requests that an entry must have in both windows to be compared.
+const MIN_REQUESTS: f64 = 5.0;
+/// Below this share of comparable requests, operations are pooled: names that hold identifiers never come again.
+const LEAST_COMPARABLE: f64 = 0.5;
+
+/// Costs of one suspect: by entry operation in total for both windows, and by bin of the baseline for the noise.
+#[derive(Default)]
+struct Costs {
+    baseline: BTreeMap<u32, f64>,
+    incident: BTreeMap<u32, f64>,
+    bins: BTreeMap<i64, f64>,
+}
+
+impl Costs {
+    fn add(&mut self, phase: Phase, entry: u32, bin: i64, cost: f64) {
+        match phase {
+            Phase::Baseline => {
+                *self.baseline.entry(entry).or_default() += cost;
+                *self.bins.entry(bin).or_default() += cost;
+            }
+            Phase::Incident => *self.incident.entry(entry).or_default() += cost,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Baseline,
+    Incident,
+}
+
+/// Splits the symptom of requests that enter at `entry`, or anywhere for `None`.
+///
+/// An entry that is called by others in the traces, and is no root, is measured where it is called; only what it can
+/// reach along calls takes part then.
+pub(super) fn account(incident: &Incident, entry: Option<&ServiceId>, symptom: Symptom) -> Option<Account> {
+    let scope = Scope::new(incident, entry);
+    let by_operation = Ledger::new(incident, &scope, symptom, Pooling::ByOperation);
+    let ledger = if by_operation.comparable_share() >= LEAST_COMPARABLE {
+        by_operation
+    } else {
+        Ledger::new(incident, &scope, symptom, Pooling::All)
+    };
+    ledger.account(incident, &scope, symptom)
+}
+
+/// Which requests count, and who may be blamed.
+struct Scope<'a> {
+    entry: Option<&'a ServiceId>,
+    /// The entries whose requests count; all when the entry is no root.
+    entries: BTreeSet<u32>,
+    /// The entry as a node, where it is measured among other calls instead of at the root.
+    inner: Option<(u32, BTreeSet<&'a ServiceId>)>,
+}
+
+impl<'a> Scope<'a> {
+    fn new(incident: &'a Incident, entry: Option<&'a ServiceId>) -> Self {
+        let calls = &incident.calls;
+        let entries = matching_entries(calls, entry);
+        if !entries.is_empty() {
+            return Self { entry, entries, inner: None };
+        }
+        let node = entry.and_then(|name| (0_u32..).zip(&calls.nodes).find(|(_, n)| n.id == *name));
+        let inner = node.map(|(index, n)| (index, incident.graph.reachable_from(&n.id).into_keys().collect()));
+        let entries = if inner.is_some() { matching_entries(calls, None) } else { entries };
+        Self { entry, entries, inner }
+    }
+
+    /// Whether the row is where the symptom is felt.
+    fn is_felt_in(&self, row: &CallRow) -> bool {
+        match &self.inner {
+            Some((node, _)) => row.key.callee == *node,
+            None => row.key.caller.is_none(),
+        }
+    }
+
+    fn may_blame(&self, suspect: &Suspect) -> bool {
+        self.inner.as_ref().is_none_or(|(_, reach)| reach.contains(suspect.service()))
+    }
+}
+
+/// Whether entry operations are compared each with itself, or all together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pooling {
+    ByOperation,
+    All,
+}
+
+/// Requests and what they cost.
+#[derive(Default)]
+struct Ledger {
+    requests: Costs,
+    /// Calls at the place where the symptom is felt.
+    felt_calls: Costs,
+    whole: Costs,
+    parts: BTreeMap<Suspect, Costs>,
+}
+
+impl Ledger {
+    fn new(incident: &Incident, scope: &Scope<'_>, symptom: Symptom, pooling: Pooling) -> Self {
+        let mut ledger = Self::default();
+        for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
+            let Some(phase) = phase(incident, row) else { continue };
+            let entry = if pooling == Pooling::All { 0 } else { row.key.entry };
+            let bin = row.key.bin;
+            if row.key.caller.is_none() {
+                ledger.requests.add(phase, entry, bin, row.calls as f64);
+            }
+            if scope.is_felt_in(row) {
+                ledger.felt_calls.add(phase, entry, bin, row.calls as f64);
+                ledger.whole.add(phase, entry, bin, whole_cost(row, symptom));
+            }
+            for (suspect, cost) in part_costs(&incident.calls, row, symptom) {
+                if scope.may_blame(&suspect) {
+                    ledger.parts.entry(suspect).or_default().add(phase, entry, bin, cost);
+                }
+            }
+        }
+        ledger
+    }
+
+    /// Share of the incident's requests whose entry operation can be compared with the baseline, 0 to 1.
+    fn comparable_share(&self) -> f64 {
+        let all: f64 = self.requests.incident.values().sum();
+        if all > 0.0 { Mix::comparable(&self.requests).values().sum::<f64>() / all } else { 0.0 }
+    }
+
+    fn account(self, incident: &Incident, scope: &Scope<'_>, symptom: Symptom) -> Option<Account> {
+        let Self { requests, felt_calls, whole, parts } = self;
+        let mix = Mix::new(&requests)?;
+        let costs = || whole.baseline.values().chain(whole.incident.values());
+        if costs().sum::<f64>() <= 0.0 {
+            return None; // errors where no span carries a status: let series speak
+        }
+        let baseline = mix.mean(&whole.baseline, &requests.baseline);
+        let during = mix.mean(&whole.incident, &requests.incident);
+        let z = (during - baseline) / spread(&per_request(&whole, &requests), super::floor(symptom));
+        let contributions = parts
+            .into_iter()
+            .map(|(suspect, costs)| {
+                let baseline = mix.mean(&costs.baseline, &requests.baseline);
+                let incident = mix.mean(&costs.incident, &requests.incident);
+                let scale = spread(&per_request(&costs, &requests), part_floor(symptom));
+                Contribution { suspect, baseline, incident, z: (incident - baseline) / scale }
+            })
+            .collect();
+        let entry = scope.entry.cloned().or_else(|| busiest_entry(&incident.calls, &requests))?;
+        let significant = passes_gate(symptom, z, baseline, during);
+        // An inner entry may be called several times a request, or not at all: people know its cost per call.
+        let calls_per_request = |calls: f64, requests: f64| if calls > 0.0 { calls / requests } else { 1.0 };
+        let before = calls_per_request(
+            mix.mean(&felt_calls.baseline, &requests.baseline),
+            mix.mean(&requests.baseline, &requests.baseline),
+        );
+        let now = calls_per_request(
+            mix.mean(&felt_calls.incident, &requests.incident),
+            mix.mean(&requests.incident, &requests.incident),
+        );
+        let change = SymptomChange { entry, symptom, baseline: baseline / before, incident: during / now, significant };
+        Some(Account { change, rise: during - baseline, z, contributions })
+    }
+}
+
+fn matching_entries(calls: &CallStats, entry: Option<&ServiceId>) -> BTreeSet<u32> {
+    (0_u32..)
+        .zip(&calls.entries)
+        .filter(|(_, e)| entry.is_none_or(|name| calls.service(e.service) == name))
+        .map(|(index, _)| index)
+        .collect()
+}
+
+fn busiest_entry(calls: &CallStats, requests: &Costs) -> Option<ServiceId> {
+    let mut by_service: BTreeMap<&ServiceId, f64> = BTreeMap::new();
+    for (entry, n) in &requests.incident {
+        *by_service.entry(calls.service(calls.entries[*entry as usize].service)).or_default() += n;
+    }
+    by_service.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| b.0.cmp(a.0))).map(|(name, _)| name.clone())
+}
+
+/// A bin belongs to a window when it lies fully inside.
+fn phase(incident: &Incident, row: &CallRow) -> Option<Phase> {
+    let grid = &incident.calls.grid;
+    let start_ns = grid.bin_start_ns(row.key.bin);
+    let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
+    let inside = |window: &Window| window.contains(start_ns) && window.contains(last_ns);
+    if inside(&incident.window) {
+        Some(Phase::Incident)
+    } else {
+        incident.baselines.iter().any(inside).then_some(Phase::Baseline)
+    }
+}
+
+/// What the symptom at the entry adds up, seconds or failures.
+fn whole_cost(row: &CallRow, symptom: Symptom) -> f64 {
+    match symptom {
+        Symptom::Latency => row.duration_ns as f64 / NANOS_PER_SECOND as f64,
+        Symptom::Errors => row.errors as f64,
+    }
+}
+
+/// What begins in the callee, and what begins on the edge to it.
+fn part_costs(calls: &CallStats, row: &CallRow, symptom: Symptom) -> Vec<(Suspect, f64)> {
+    let callee = calls.service(row.key.callee).clone();
+    let (own, edge) = match symptom {
+        Symptom::Latency => {
+            (row.critical_ns as f64 / NANOS_PER_SECOND as f64, row.critical_gap_ns as f64 / NANOS_PER_SECOND as f64)
+        }
+        Symptom::Errors => (row.origin_errors as f64, row.edge_errors as f64),
+    };
+    let mut costs = vec![(Suspect::Service(callee.clone()), own)];
+    if let Some(caller) = row.key.caller {
+        costs.push((Suspect::Edge { caller: calls.service(caller).clone(), callee }, edge));
+    }
+    costs
+}
+
+/// Weights of the entry operations: those of the incident, so that a changed mix of requests is no change of cost.
+struct Mix(BTreeMap<u32, f64>);
+
+impl Mix {
+    /// Requests in the incident of the entry operations that have enough of them in both windows.
+    fn comparable(requests: &Costs) -> BTreeMap<u32, f64> {
+        requests
+            .incident
+            .iter()
+            .filter(|(entry, n)| {
+                **n >= MIN_REQUESTS && requests.baseline.get(entry).is_some_and(|before| *before >= MIN_REQUESTS)
+            })
+            .map(|(entry, n)| (*entry, *n))
+            .collect()
+    }
+
+    fn new(requests: &Costs) -> Option<Self> {
+        let comparable = Self::comparable(requests);
+        let total: f64 = comparable.values().sum();
+        (total > 0.0).then(|| Self(comparable.into_iter().map(|(entry, n)| (entry, n / total)).collect()))
+    }
+
+    /// Mean cost per request, over entry operations in the incident's mix.
+    fn mean(&self, costs: &BTreeMap<u32, f64>, requests: &BTreeMap<u32, f64>) -> f64 {
+        self.0
+            .iter()
+            .map(|(entry, weight)| {
+                let n = requests.get(entry).copied().unwrap_or(0.0).max(1.0);
+                weight * costs.get(entry).copied().unwrap_or(0.0) / n
+            })
+            .sum()
+    }
+}
+
+/// Cost per request in each bin of the baseline that has requests.
+fn per_request(costs: &Costs, requests: &Costs) -> Vec<f64> {
+    requests
+        .bins
+        .iter()
+        .filter(|(_, n)| **n > 0.0)
+        .map(|(bin, n)| costs.bins.get(bin).copied().unwrap_or(0.0) / n)
+        .collect()
+}

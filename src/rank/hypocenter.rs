@@ -1,0 +1,285 @@
+//! Our own method: attribution along calls, network by endpoint, evidence from inside, joined in bits.
+//!
+//! The recommended engine of the design's algorithms, section 1, with what traces and metrics give. Every modality
+//! is capped, so that no single loud signal wins alone; scores are bits of evidence, and probabilities are
+//! `2^(score / TEMPERATURE)` over the candidates and "none of them".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attribution::{self, Account};
+use super::inside::{self, Own};
+use super::network::{self, Endpoint};
+use super::node_series::SymptomSeries;
+use super::{
+    CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, correlation,
+    earliest_onset, order, random_walk,
+};
+use crate::detect::Finding;
+use crate::incident::Incident;
+use crate::telemetry::alert::Symptom;
+use crate::telemetry::id::ServiceId;
+
+/// Most bits that one modality may add.
+const CAP: f64 = 8.0;
+/// Most bits that correlation with the symptom, and a walk along correlated calls, may add each.
+const SUPPORT_BITS: f64 = 0.5;
+/// Score of "none of the candidates": a candidate needs as much evidence to be as likely as not.
+const NONE_BITS: f64 = 3.0;
+/// Bits of score that double the odds. Evidence of several modalities about one service is correlated,
+/// so a bit of score is worth less than a bit of evidence. Chosen on the development cases.
+const TEMPERATURE: f64 = 1.5;
+/// A contribution within this many scales of the baseline's spread adds nothing, …
+const LEAST_Z: f64 = 2.0;
+/// … and one beyond this many adds all of its share.
+const FULL_Z: f64 = 4.0;
+/// A further cause must explain at least this share of the symptom by itself, …
+const FURTHER_SHARE: f64 = 0.25;
+/// … and stand this many scales off its baseline.
+const FURTHER_Z: f64 = 6.0;
+/// Bits under which a candidate has no evidence worth the name.
+const NO_EVIDENCE_BITS: f64 = 1.0;
+
+/// The method `hypocenter`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hypocenter;
+
+impl Ranker for Hypocenter {
+    fn name(&self) -> &'static str {
+        "hypocenter"
+    }
+
+    fn about(&self) -> &'static str {
+        "our own: self-contribution accounting along calls, network gaps by endpoint, evidence from inside a service"
+    }
+
+    fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
+        let accounts = accounts(incident);
+        let signs = Signs::new(incident, findings, &accounts);
+        let mut candidates: Vec<Candidate> =
+            incident.services().iter().map(|service| signs.candidate(service, findings, &accounts)).collect();
+        order(&mut candidates);
+        let none_probability = assign_probabilities(&mut candidates);
+        let verdict = verdict(&candidates, &accounts, findings);
+        let causes = if verdict == Verdict::CauseFound { move_causes_first(&mut candidates, &accounts) } else { 0 };
+        let symptoms = accounts.into_iter().map(|a| a.change).collect();
+        Ranking { method: self.name(), verdict, symptoms, candidates, causes, none_probability }
+    }
+}
+
+/// The accounts of the symptoms that are known or possible, the one that changed most first.
+fn accounts(incident: &Incident) -> Vec<Account> {
+    let symptoms = match incident.symptom {
+        Some(symptom) => vec![symptom],
+        None => vec![Symptom::Latency, Symptom::Errors],
+    };
+    let mut accounts: Vec<Account> = symptoms
+        .into_iter()
+        .filter_map(|symptom| attribution::account(incident, incident.entry.as_ref(), symptom))
+        .collect();
+    accounts.sort_by(|a, b| b.z.total_cmp(&a.z).then_with(|| a.change.symptom.cmp(&b.change.symptom)));
+    accounts
+}
+
+/// All signs by service, before they are joined.
+struct Signs {
+    attribution: BTreeMap<ServiceId, Attributed>,
+    network: BTreeMap<ServiceId, Endpoint>,
+    resources: BTreeMap<ServiceId, Own>,
+    behaviour: BTreeMap<ServiceId, Own>,
+    early_returns: BTreeMap<ServiceId, Own>,
+    outside: BTreeMap<ServiceId, Own>,
+    correlation: BTreeMap<ServiceId, f64>,
+    walk: BTreeMap<ServiceId, f64>,
+}
+
+/// The part of the symptom that begins in a service, over all accounts.
+#[derive(Clone, Copy, Default)]
+struct Attributed {
+    bits: f64,
+    share: f64,
+}
+
+impl Signs {
+    fn new(incident: &Incident, findings: &[Finding], accounts: &[Account]) -> Self {
+        let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
+        let network = network::endpoints(findings, CAP);
+        let mut outside = inside::outside(findings, callees, CAP);
+        if !accounts.is_empty() {
+            // Accounting tells whose time and errors these are; only where the graph does not know a service at all
+            // is there a reason to look at it from outside.
+            let alone = |s: &ServiceId| incident.graph.callers(s).is_empty() && incident.graph.callees(s).is_empty();
+            outside.retain(|service, _| alone(service));
+        }
+        let symptom = SymptomSeries::of(incident);
+        let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
+        let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
+        Self {
+            correlation,
+            walk: relative_to_largest(walk),
+            attribution: attributed(accounts, &network),
+            network,
+            resources: inside::resources(findings, CAP),
+            behaviour: inside::behaviour(findings, CAP),
+            early_returns: inside::early_returns(findings, CAP),
+            outside,
+        }
+    }
+
+    fn candidate(&self, service: &ServiceId, findings: &[Finding], accounts: &[Account]) -> Candidate {
+        let attributed = self.attribution.get(service).copied().unwrap_or_default();
+        let mut evidence = Vec::new();
+        let mut add = |modality: Modality, bits: f64, finding: Option<usize>| {
+            if bits > 0.0 {
+                evidence.push(Evidence { modality, bits, finding });
+            }
+        };
+        add(Modality::Attribution, attributed.bits, None);
+        if let Some(endpoint) = self.network.get(service) {
+            add(Modality::Network, endpoint.bits, Some(endpoint.finding));
+        }
+        for (modality, own) in [
+            (Modality::Resources, &self.resources),
+            (Modality::Behaviour, &self.behaviour),
+            (Modality::Structure, &self.early_returns),
+            (Modality::Behaviour, &self.outside),
+        ] {
+            if let Some(own) = own.get(service) {
+                add(modality, own.bits, Some(own.finding));
+            }
+        }
+        // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
+        if !evidence.is_empty() {
+            for (modality, scores) in [(Modality::Correlation, &self.correlation), (Modality::Walk, &self.walk)] {
+                if let Some(score) = scores.get(service) {
+                    evidence.push(Evidence { modality, bits: SUPPORT_BITS * score, finding: None });
+                }
+            }
+        }
+        evidence.sort_by(|a, b| b.bits.total_cmp(&a.bits).then_with(|| a.modality.cmp(&b.modality)));
+        Candidate {
+            suspect: Suspect::Service(service.clone()),
+            score: evidence.iter().map(|e| e.bits).sum(),
+            probability: 0.0,
+            explained_share: (!accounts.is_empty()).then_some(attributed.share),
+            onset: earliest_onset(service, findings),
+            evidence,
+        }
+    }
+}
+
+/// Folds the contributions of services and edges to services. The part that begins on an edge goes to the end at
+/// which more edges are slow; without a sign, to the callee.
+fn attributed(accounts: &[Account], network: &BTreeMap<ServiceId, Endpoint>) -> BTreeMap<ServiceId, Attributed> {
+    let mut by_service: BTreeMap<ServiceId, Attributed> = BTreeMap::new();
+    for account in accounts {
+        let mut of_account: BTreeMap<&ServiceId, Attributed> = BTreeMap::new();
+        for contribution in &account.contributions {
+            let share = account.share(contribution);
+            let weight = ((contribution.z - LEAST_Z) / (FULL_Z - LEAST_Z)).clamp(0.0, 1.0);
+            let entry = of_account.entry(blamed(&contribution.suspect, network)).or_default();
+            entry.bits += CAP * share * weight;
+            entry.share += share * weight;
+        }
+        for (service, part) in of_account {
+            let entry = by_service.entry(service.clone()).or_default();
+            entry.bits = entry.bits.max(part.bits.min(CAP));
+            entry.share = entry.share.max(part.share.min(1.0));
+        }
+    }
+    by_service
+}
+
+fn blamed<'a>(suspect: &'a Suspect, network: &BTreeMap<ServiceId, Endpoint>) -> &'a ServiceId {
+    match suspect {
+        Suspect::Service(service) => service,
+        Suspect::Edge { caller, callee } => {
+            let bits = |node: &ServiceId| network.get(node).map_or(0.0, |e| e.bits);
+            if bits(caller) > bits(callee) { caller } else { callee }
+        }
+    }
+}
+
+fn relative_to_largest(mut scores: BTreeMap<ServiceId, f64>) -> BTreeMap<ServiceId, f64> {
+    let largest = scores.values().copied().fold(0.0, f64::max);
+    if largest > 0.0 {
+        scores.values_mut().for_each(|s| *s /= largest);
+    }
+    scores
+}
+
+/// Probabilities over the candidates and "none", which is returned.
+fn assign_probabilities(candidates: &mut [Candidate]) -> f64 {
+    let top = candidates.iter().map(|c| c.score).fold(NONE_BITS, f64::max);
+    let odds = |score: f64| ((score - top) / TEMPERATURE).exp2();
+    // A candidate without any evidence is not an alternative: else a large system could never be sure.
+    let weight = |c: &Candidate| if c.score > 0.0 { odds(c.score) } else { 0.0 };
+    let none = odds(NONE_BITS);
+    let total = none + candidates.iter().map(weight).sum::<f64>();
+    for candidate in candidates.iter_mut() {
+        candidate.probability = weight(candidate) / total;
+    }
+    none / total
+}
+
+fn verdict(candidates: &[Candidate], accounts: &[Account], findings: &[Finding]) -> Verdict {
+    let first = candidates.first();
+    let score = first.map_or(0.0, |c| c.score);
+    let gate = accounts.iter().any(|a| a.change.significant);
+    let anything = gate || findings.iter().any(|f| f.significant);
+    if first.is_some_and(|c| c.probability >= CAUSE_PROBABILITY) {
+        Verdict::CauseFound
+    } else if !anything || (score < NO_EVIDENCE_BITS && !gate) {
+        Verdict::NoAnomaly
+    } else {
+        Verdict::CannotTell
+    }
+}
+
+/// Several causes one after the other: after the first, whoever by itself explains a good part of what is left.
+/// Contributions exclude what is inherited, so taking one away leaves the others as they are.
+/// The causes are moved to the front in order of their score; their number is returned.
+fn move_causes_first(candidates: &mut [Candidate], accounts: &[Account]) -> usize {
+    let mut strong: BTreeSet<&ServiceId> = BTreeSet::new();
+    for account in accounts.iter().filter(|a| a.change.significant) {
+        for contribution in &account.contributions {
+            if contribution.z >= FURTHER_Z && account.share(contribution) >= FURTHER_SHARE {
+                strong.insert(contribution.suspect.service());
+            }
+        }
+    }
+    let mut causes = 1;
+    for at in 1..candidates.len() {
+        let candidate = &candidates[at];
+        let independent = strong.contains(candidate.suspect.service()) && candidate.score >= CAP;
+        if independent {
+            candidates[causes..=at].rotate_right(1);
+            causes += 1;
+        }
+    }
+    causes
+}
+
+/// How much of a symptom's rise begins in each service.
+pub(crate) struct OwnParts {
+    /// The symptom.
+    pub(crate) change: SymptomChange,
+    /// Its rise per entering request, seconds or failures.
+    pub(crate) rise: f64,
+    /// Own parts of that.
+    pub(crate) parts: BTreeMap<ServiceId, f64>,
+}
+
+/// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
+pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
+    let network = network::endpoints(findings, CAP);
+    accounts(incident)
+        .into_iter()
+        .map(|account| {
+            let mut parts: BTreeMap<ServiceId, f64> = BTreeMap::new();
+            for contribution in &account.contributions {
+                *parts.entry(blamed(&contribution.suspect, &network).clone()).or_default() += contribution.delta();
+            }
+            OwnParts { change: account.change, rise: account.rise, parts }
+        })
+        .collect()
+}

@@ -1,0 +1,243 @@
+//! The words that all human formats share. Sentences made here hold raw names: each format escapes the whole sentence.
+
+use crate::explain::{AffectedEntry, Cause, Coverage, Diagnosis, OnsetRow, PathStep, numbers};
+use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
+use crate::telemetry::alert::Symptom;
+use crate::telemetry::series::Signal;
+use crate::telemetry::time::Window;
+use crate::telemetry::topology::{EdgeMode, NodeKind};
+use crate::timespec::rfc3339;
+
+/// Rows that a report for people shows of one list; the rest is counted and is in the JSON.
+pub(super) const MOST_ROWS: usize = 10;
+
+pub(super) fn signal(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Requests => "requests",
+        Signal::ErrorRatio => "errors",
+        Signal::OriginErrorRatio => "errors of its own",
+        Signal::Latency => "latency",
+        Signal::SelfTime => "self-time",
+        Signal::NetworkGap => "network gap",
+        Signal::Cpu => "CPU",
+        Signal::CpuThrottling => "CPU throttling",
+        Signal::Memory => "memory",
+        Signal::Disk => "disk",
+        Signal::Sockets => "sockets",
+        Signal::Restarts => "restarts",
+        Signal::NetworkReceive => "network receive",
+        Signal::NetworkTransmit => "network transmit",
+        Signal::Syscalls => "system calls",
+        Signal::NodeCpu => "CPU of the machine",
+        Signal::NodeMemory => "memory of the machine",
+        Signal::Other => "metric",
+    }
+}
+
+pub(super) fn modality(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Attribution => "attribution",
+        Modality::Resources => "resources",
+        Modality::Behaviour => "behaviour",
+        Modality::Network => "network",
+        Modality::Correlation => "correlation",
+        Modality::Walk => "random walk",
+        Modality::Onset => "onset",
+        Modality::Structure => "structure",
+    }
+}
+
+pub(super) fn node_kind(kind: NodeKind) -> &'static str {
+    match kind {
+        NodeKind::Service => "service",
+        NodeKind::Database => "database",
+        NodeKind::Queue => "queue",
+        NodeKind::External => "external dependency",
+    }
+}
+
+pub(super) fn symptom_name(symptom: Symptom) -> &'static str {
+    match symptom {
+        Symptom::Latency => "latency",
+        Symptom::Errors => "errors",
+    }
+}
+
+/// A suspect by its name: a node, or the call between two.
+pub(super) fn suspect(suspect: &Suspect) -> String {
+    match suspect {
+        Suspect::Service(service) => service.to_string(),
+        Suspect::Edge { caller, callee } => format!("the call {caller} → {callee}"),
+    }
+}
+
+/// The verdict in capitals: what a tired reader sees first.
+pub(super) fn verdict(diagnosis: &Diagnosis) -> &'static str {
+    match (diagnosis.verdict, diagnosis.causes.len()) {
+        (Verdict::CauseFound, 0 | 1) => "CAUSE FOUND",
+        (Verdict::CauseFound, _) => "SEVERAL CAUSES FOUND",
+        (Verdict::NoAnomaly, _) => "NO ANOMALY",
+        (Verdict::CannotTell, _) => "CANNOT TELL",
+    }
+}
+
+/// What follows the verdict when there is no name to follow it.
+pub(super) fn verdict_gloss(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::CauseFound => "",
+        Verdict::NoAnomaly => "nothing that users feel left its baseline, so there is no cause to name",
+        Verdict::CannotTell => "something changed, but the evidence does not separate the candidates",
+    }
+}
+
+/// `94 %, very likely`.
+pub(super) fn confidence(probability: f64) -> String {
+    format!("{}, {}", numbers::probability(probability), numbers::likelihood(probability))
+}
+
+/// What qualifies a cause: its kind where it is not a plain service, and the share that it explains.
+pub(super) fn cause_details(cause: &Cause) -> String {
+    let mut parts = vec![confidence(cause.candidate.probability)];
+    match cause.kind {
+        Some(NodeKind::Service) | None => {}
+        Some(kind) => parts.push(node_kind(kind).to_owned()),
+    }
+    if let Some(share) = cause.candidate.explained_share {
+        parts.push(format!("{} of the symptom's change begins here", numbers::percent(share)));
+    }
+    if let Some(onset) = &cause.candidate.onset {
+        parts.push(format!("since {}", rfc3339(whole_seconds(onset.at_ns))));
+    }
+    parts.join(" · ")
+}
+
+/// `frontend latency 120 ms → 1.4 s (×12)`.
+pub(super) fn symptom(change: &SymptomChange) -> String {
+    let values = numbers::change(change.baseline, change.incident, numbers::symptom_unit(change.symptom));
+    let passed = if change.significant { "" } else { ", within normal variation" };
+    format!("{} {} {values}{passed}", change.entry, symptom_name(change.symptom))
+}
+
+/// `2026-… to 2026-… (5 min)`.
+pub(super) fn window(window: &Window) -> String {
+    format!("{} to {} ({})", rfc3339(window.start_ns()), rfc3339(window.end_ns()), numbers::length(window))
+}
+
+/// The changes on one edge of the path, most important first.
+pub(super) fn step(step: &PathStep) -> String {
+    let mut parts: Vec<String> =
+        step.changes.iter().map(|c| format!("{} {}", signal(c.signal), numbers::measured(c))).collect();
+    if parts.is_empty() {
+        parts.push("no measurement on this call".to_owned());
+    }
+    if step.mode == EdgeMode::Async {
+        parts.push("asynchronous: the caller does not wait".to_owned());
+    }
+    parts.join(" · ")
+}
+
+/// The nodes of a path in order, from the symptom to the cause.
+pub(super) fn path_nodes(path: &[PathStep]) -> Vec<String> {
+    let mut nodes: Vec<String> = path.iter().map(|step| step.caller.to_string()).collect();
+    nodes.extend(path.last().map(|step| step.callee.to_string()));
+    nodes
+}
+
+/// When, how surely, and what.
+pub(super) fn onset(row: &OnsetRow) -> (String, String) {
+    let within = row.onset.uncertainty_ns.unsigned_abs();
+    let when = format!("{} ±{}", rfc3339(whole_seconds(row.onset.at_ns)), numbers::nanoseconds(within));
+    (when, signal(row.signal).to_owned())
+}
+
+/// `1 234 of 2 345 requests (52.6 %) failed or were slow; normally 1 %`.
+pub(super) fn affected(entry: &AffectedEntry) -> String {
+    let share = if entry.requests == 0 { 0.0 } else { entry.affected as f64 / entry.requests as f64 };
+    format!(
+        "{} of {} requests ({}) failed or were unusually slow; normally {}",
+        numbers::count(entry.affected),
+        numbers::count(entry.requests),
+        numbers::percent(share),
+        numbers::percent(entry.baseline_share)
+    )
+}
+
+/// What speaks for a candidate that was not chosen: `attribution +1.2, network −0.4 bits`.
+pub(super) fn bits_by_modality(candidate: &Candidate) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for evidence in candidate.evidence.iter().take(3) {
+        parts.push(format!("{} {}", modality(evidence.modality), signed(evidence.bits)));
+    }
+    if parts.is_empty() { String::new() } else { format!("{} bits", parts.join(", ")) }
+}
+
+/// A number with its sign and one decimal.
+pub(super) fn signed(bits: f64) -> String {
+    // Rounds first, so that -0.04 is not written as -0.0.
+    let rounded = (bits * 10.0).round() / 10.0 + 0.0;
+    format!("{rounded:+.1}")
+}
+
+/// What was seen, then what was missing; the second list is why the confidence is lower than it could be.
+pub(super) fn coverage(coverage: &Coverage) -> (Vec<String>, Vec<String>) {
+    let spans = &coverage.spans;
+    let mut seen = Vec::new();
+    if spans.spans > 0 {
+        seen.push(format!(
+            "{} spans in {} traces; {} requests in the baseline, {} in the incident",
+            numbers::count(spans.spans),
+            numbers::count(spans.traces),
+            numbers::count(coverage.calls_baseline),
+            numbers::count(coverage.calls_incident)
+        ));
+    } else {
+        seen.push("no spans".to_owned());
+    }
+    seen.push(match coverage.series {
+        0 => "no metric series".to_owned(),
+        n => format!("{} metric series", numbers::count(n)),
+    });
+    let mut missing = Vec::new();
+    for (count, what) in [
+        (spans.orphans, "spans whose parent was not read"),
+        (spans.rootless_traces, "traces without a root span"),
+        (spans.duplicates, "spans with the id of another span, skipped"),
+        (spans.cyclic, "spans whose parents form a cycle, cut"),
+        (spans.unpaired_clients, "client spans without a server span or a named peer"),
+        (spans.outside_parent, "calls outside their caller's span: clocks differ or work is asynchronous"),
+        (spans.unresolved_links, "span links whose other end was not read"),
+        (coverage.series_with_gaps, "metric series with gaps"),
+    ] {
+        if count > 0 {
+            missing.push(format!("{} {what}", numbers::count(count)));
+        }
+    }
+    if !coverage.silent_nodes.is_empty() {
+        let names: Vec<&str> = coverage.silent_nodes.iter().take(MOST_ROWS).map(|s| s.as_str()).collect();
+        let more = coverage.silent_nodes.len().saturating_sub(MOST_ROWS);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        missing.push(format!("no telemetry of their own, known only from callers: {}{rest}", names.join(", ")));
+    }
+    (seen, missing)
+}
+
+/// By how much incomplete telemetry lowered the confidence.
+pub(super) fn coverage_factor(coverage: &Coverage) -> String {
+    if coverage.factor >= 1.0 {
+        "nothing is missing that would lower the confidence".to_owned()
+    } else {
+        format!("confidence lowered to {} of what complete telemetry would give", numbers::percent(coverage.factor))
+    }
+}
+
+/// `and 31 more` for what a list leaves out.
+pub(super) fn omitted(total: usize, shown: usize) -> Option<String> {
+    (total > shown).then(|| format!("and {} more, all of them with -o json", total - shown))
+}
+
+/// Onsets are known to seconds at best: decimals would only pretend.
+fn whole_seconds(at_ns: i64) -> i64 {
+    const SECOND: i64 = crate::telemetry::time::NANOS_PER_SECOND;
+    // Rounded to the nearest; saturating at the ends of the range, where rounding has no room.
+    at_ns.saturating_add(SECOND / 2).div_euclid(SECOND).saturating_mul(SECOND)
+}
