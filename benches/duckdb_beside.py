@@ -29,7 +29,12 @@ LEFT JOIN '{file}' AS parent
        ON child.trace_id = parent.trace_id AND child.parent_span_id = parent.span_id
 GROUP BY ALL
 """
-IN_DUCKDB = "import duckdb, sys; print(len(duckdb.connect().execute(sys.argv[1]).fetchall()), 'rows')"
+IN_DUCKDB = """
+import duckdb, sys
+connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
+print(len(connection.execute(sys.argv[1]).fetchall()), "rows")
+"""
 
 
 def measure(command):

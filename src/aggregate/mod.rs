@@ -14,7 +14,7 @@ use self::forest::{Forest, Oddities};
 use self::links::Links;
 use self::local::Accumulator;
 use self::names::Names;
-use self::partition::{Gathered, Packed, Plan};
+use self::partition::{Copies, Gathered, Packed, Plan};
 use crate::telemetry::calls::{CallStats, SpanCoverage};
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::time::Grid;
@@ -29,6 +29,7 @@ mod partition;
 mod roles;
 mod table;
 mod timeline;
+mod timetable;
 
 /// Condenses spans into call statistics on the grid. Never fails: what is odd becomes a warning.
 ///
@@ -56,8 +57,9 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     // One accumulator for each core: finer tasks would each repeat most of the result's rows.
     let plan = Plan::new(spans.len());
     let mut workers: Vec<Worker> = (0..rayon::current_num_threads()).map(|_| Worker::default()).collect();
+    let mut copies = Copies::default();
     for wave in plan.waves() {
-        let copies = plan.copy(spans, &names, &wave);
+        plan.copy(spans, &names, &wave, &mut copies);
         let next = AtomicUsize::new(0);
         workers.par_iter_mut().with_max_len(1).for_each(|worker| {
             loop {

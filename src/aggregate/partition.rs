@@ -10,7 +10,7 @@ use crate::telemetry::span::{NO_PEER, SpanKind, SpanStatus, SpanTable};
 /// Rows in a partition, about: half a megabyte, so that it fits in a core's own cache.
 const ROWS_PER_PARTITION: usize = 8192;
 /// At most so many partitions at once: more would scatter writes over more lines than a cache holds.
-const PARTITIONS_PER_WAVE: usize = 512;
+const PARTITIONS_PER_WAVE: usize = 256;
 
 /// One row of the span table with names as ranks: 64 bytes.
 #[derive(Clone, Copy)]
@@ -83,21 +83,23 @@ impl Plan {
         hash.unbounded_shr(64 - self.bits) as usize
     }
 
-    /// Copies the rows of one wave. Each core takes its stretch of the table and fills partitions of its own.
-    pub(super) fn copy(&self, spans: &SpanTable, names: &Names, wave: &Range<usize>) -> Copies {
+    /// Copies the rows of one wave, in the memory of the wave before. Each core takes its stretch of the table and fills
+    /// partitions of its own.
+    pub(super) fn copy(&self, spans: &SpanTable, names: &Names, wave: &Range<usize>, copies: &mut Copies) {
         let stretch = spans.len().div_ceil(rayon::current_num_threads()).max(1);
-        let capacity = (stretch >> self.bits) + (stretch >> self.bits) / 8 + 8;
-        let by_stretch = (0..spans.len()).step_by(stretch).collect::<Vec<_>>().into_par_iter().map(|from| {
-            let mut partitions: Vec<Vec<Packed>> = wave.clone().map(|_| Vec::with_capacity(capacity)).collect();
-            for row in from..(from + stretch).min(spans.len()) {
+        let expected = stretch >> self.bits;
+        copies.by_stretch.resize_with(spans.len().div_ceil(stretch), Vec::new);
+        copies.by_stretch.par_iter_mut().enumerate().for_each(|(at, partitions)| {
+            partitions
+                .resize_with(wave.len().max(partitions.len()), || Vec::with_capacity(expected + expected / 8 + 8));
+            partitions.iter_mut().for_each(Vec::clear);
+            for row in at * stretch..((at + 1) * stretch).min(spans.len()) {
                 let partition = self.partition(hash_trace(spans.trace[row]));
                 if wave.contains(&partition) {
                     partitions[partition - wave.start].push(Packed::new(spans, names, row));
                 }
             }
-            partitions
         });
-        Copies { by_stretch: by_stretch.collect() }
     }
 
     /// Gathers a partition's rows into one list and lists them by trace.
@@ -116,6 +118,7 @@ impl Plan {
 }
 
 /// The rows of one wave, by stretch of the table and partition.
+#[derive(Default)]
 pub(super) struct Copies {
     by_stretch: Vec<Vec<Vec<Packed>>>,
 }
@@ -179,9 +182,9 @@ mod tests {
         let plan = Plan { bits: 5, waves: 3 };
         let mut seen = vec![false; spans.len()];
         let mut visited = std::collections::BTreeSet::new();
-        let mut gathered = Gathered::default();
+        let (mut gathered, mut copies) = (Gathered::default(), Copies::default());
         for wave in plan.waves() {
-            let copies = plan.copy(&spans, &names, &wave);
+            plan.copy(&spans, &names, &wave, &mut copies);
             for partition in 0..wave.len() {
                 plan.gather(&copies, partition, &mut gathered);
                 gathered.for_each_trace(|trace, rows| {
