@@ -1,4 +1,5 @@
 //! The program as its users meet it: commands in, output and exit codes out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use super::calls::Call;
 use super::names::NONE;
 use super::partition::hash_trace;
+use super::timetable::Timetable;
 use crate::telemetry::calls::Exemplar;
 use crate::telemetry::id::TraceId;
 use crate::telemetry::sketch::Sketch;
@@ -184,15 +185,15 @@ const BLOCK: usize = 1 << 16;
 /// What one thread has added up so far.
 #[derive(Default)]
 pub(super) struct Accumulator {
-    /// Lines are few, so this stays in a core's own cache; the larger index by bin has the smaller keys.
     lines: FxHashMap<Line, u32>,
-    index: FxHashMap<(u32, i64), u32>,
+    row_of: Timetable,
     keys: Vec<Key>,
     sums: Vec<Sums>,
     exemplars: Vec<Exemplars>,
     /// (row, distribution and bucket), in blocks, so that growing copies nothing.
     samples: Vec<Vec<(u32, u32)>>,
-    instances: FxHashMap<(u32, i64), InstanceSums>,
+    instance_of: Timetable,
+    instances: Vec<(u32, i64, InstanceSums)>,
     /// Rows of the calls at hand.
     found: Vec<u32>,
 }
@@ -217,7 +218,13 @@ impl Accumulator {
             self.add_samples(row, call);
         }
         for call in calls.iter().filter(|call| call.instance != NONE) {
-            self.instances.entry((call.instance, grid.bin(call.start_ns))).or_default().add(&InstanceSums {
+            let bin = grid.bin(call.start_ns);
+            let at = self.instance_of.row(call.instance, bin);
+            if *at == NONE {
+                *at = self.instances.len() as u32;
+                self.instances.push((call.instance, bin, InstanceSums::default()));
+            }
+            self.instances[*at as usize].2.add(&InstanceSums {
                 calls: 1,
                 errors: u64::from(call.failed()),
                 origin_errors: u64::from(call.origin),
@@ -240,14 +247,14 @@ impl Accumulator {
         let bin = grid.bin(call.start_ns);
         let next_line = self.lines.len() as u32;
         let number = *self.lines.entry(line).or_insert(next_line);
-        let next = self.sums.len() as u32;
-        let row = *self.index.entry((number, bin)).or_insert(next);
-        if row == next {
+        let row = self.row_of.row(number, bin);
+        if *row == NONE {
+            *row = self.sums.len() as u32;
             self.keys.push(Key { line, bin });
             self.sums.push(Sums::default());
             self.exemplars.push(NO_EXEMPLARS);
         }
-        row
+        *row
     }
 
     fn add_samples(&mut self, row: u32, call: &Call) {
@@ -280,14 +287,10 @@ pub(super) struct Total {
 }
 
 /// Joins what the threads added up.
-pub(super) fn total(mut parts: Vec<Accumulator>) -> Total {
+pub(super) fn total(parts: Vec<Accumulator>) -> Total {
     let mut instances = BTreeMap::<(u32, i64), InstanceSums>::new();
-    for part in &mut parts {
-        #[expect(clippy::iter_over_hash_type, reason = "sums into an ordered map; addition is commutative")]
-        for (key, sums) in part.instances.drain() {
-            instances.entry(key).or_default().add(&sums);
-        }
-        part.index = FxHashMap::default();
+    for (instance, bin, sums) in parts.iter().flat_map(|part| &part.instances) {
+        instances.entry((*instance, *bin)).or_default().add(sums);
     }
 
     let mut order: Vec<(Key, u32, u32)> = Vec::with_capacity(parts.iter().map(|p| p.keys.len()).sum());

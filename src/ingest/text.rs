@@ -12,8 +12,6 @@ use super::{IngestError, Input, ReadOptions};
 pub(crate) struct Line<'l> {
     /// Number, from 1.
     pub(crate) number: u64,
-    /// Byte of its first character in the file after decompression, from 0.
-    pub(crate) first_byte: u64,
     /// Its bytes without the line's end.
     pub(crate) bytes: &'l [u8],
 }
@@ -24,7 +22,6 @@ pub(crate) struct LineReader<'a> {
     stream: Box<dyn BufRead + Send + 'a>,
     buffer: Vec<u8>,
     number: u64,
-    next_byte: u64,
     limit: u64,
     error: Option<IngestError>,
 }
@@ -32,7 +29,7 @@ pub(crate) struct LineReader<'a> {
 impl<'a> LineReader<'a> {
     pub(crate) fn new(input: Input<'a>, options: &ReadOptions) -> Self {
         let (path, stream, limit) = (input.path, input.bytes, options.max_file_bytes);
-        Self { path, stream, buffer: Vec::new(), number: 0, next_byte: 0, limit, error: None }
+        Self { path, stream, buffer: Vec::new(), number: 0, limit, error: None }
     }
 
     /// The next line; `None` at the end. Before a read error, what there is of the line is returned once.
@@ -58,11 +55,9 @@ impl<'a> LineReader<'a> {
                 self.error = Some(error);
             }
         }
-        let first_byte = self.next_byte;
-        self.next_byte += self.buffer.len() as u64;
         let bytes = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        Ok(Some(Line { number: self.number, first_byte, bytes }))
+        Ok(Some(Line { number: self.number, bytes }))
     }
 }
 
@@ -128,14 +123,12 @@ mod tests {
         let mut seen = Vec::new();
         let error = loop {
             match lines.next_line() {
-                Ok(Some(line)) => {
-                    seen.push((line.number, line.first_byte, String::from_utf8_lossy(line.bytes).into_owned()))
-                }
+                Ok(Some(line)) => seen.push((line.number, String::from_utf8_lossy(line.bytes).into_owned())),
                 Ok(None) => panic!("the error must come before the end"),
                 Err(error) => break error,
             }
         };
-        assert_eq!(seen, [(1, 0, "one".into()), (2, 5, String::new()), (3, 6, "three".into())]);
+        assert_eq!(seen, [(1, "one".into()), (2, String::new()), (3, "three".into())]);
         assert_eq!(error.to_warning().to_string(), "f, line 3: cannot be read further: torn");
     }
 

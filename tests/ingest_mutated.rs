@@ -1,0 +1,185 @@
+//! Damaged trace files: whatever happens to the bytes, nothing panics, and what stands before the damage is read.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use hypocenter::ingest::{Format, ReadOptions, Telemetry, read_bytes};
+use polars::prelude::{DataFrame, IntoColumn, NamedFrom, ParquetWriter, Series};
+use proptest::prelude::*;
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces").join(name);
+    fs::read(path).expect("the fixture is part of the repository")
+}
+
+fn parquet() -> Vec<u8> {
+    let n = 40_u64;
+    let text =
+        |name: &str, of: fn(u64) -> String| Series::new(name.into(), (0..n).map(of).collect::<Vec<_>>()).into_column();
+    let columns = vec![
+        text("trace_id", |i| format!("{:032x}", i / 7 + 1)),
+        text("span_id", |i| format!("{:016x}", i + 1)),
+        text("parent_span_id", |i| if i % 7 == 0 { String::new() } else { format!("{i:016x}") }),
+        text("service", |i| format!("service-{}", i % 5)),
+        text("status_code", |i| ["Ok", "Error"][i as usize % 2].to_owned()),
+        Series::new("start_ns".into(), (0..n).map(|i| 1_700_000_000_000_000_000 + i).collect::<Vec<_>>()).into_column(),
+        Series::new("duration_ns".into(), (0..n).collect::<Vec<_>>()).into_column(),
+    ];
+    let mut bytes = Vec::new();
+    let mut frame = DataFrame::new(columns[0].len(), columns).expect("columns of one length");
+    ParquetWriter::new(&mut bytes).with_row_group_size(Some(16)).finish(&mut frame).expect("in memory");
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(bytes).expect("in memory");
+    gzip.finish().expect("in memory")
+}
+
+/// A file of every format and its format.
+fn files() -> Vec<(Format, Vec<u8>)> {
+    let mut files: Vec<(Format, Vec<u8>)> = [
+        (Format::OtlpJson, "otlp_pretty.json"),
+        (Format::OtlpJson, "otlp_lines.jsonl"),
+        (Format::OtlpJson, "tempo_batches.json"),
+        (Format::OtlpJson, "otlp_bad_spans.json"),
+        (Format::JaegerJson, "jaeger_ui.json"),
+        (Format::JaegerJson, "jaeger_spans.json"),
+        (Format::SpanCsv, "nezha.csv"),
+        (Format::SpanCsv, "clickhouse.csv"),
+        (Format::SpanCsv, "bad_rows.csv"),
+    ]
+    .into_iter()
+    .map(|(format, name)| (format, fixture(name)))
+    .collect();
+    files.push((Format::SpanParquet, parquet()));
+    files.push((Format::OtlpJson, gzip(&fixture("otlp_lines.jsonl"))));
+    files.push((Format::SpanCsv, zstd::encode_all(fixture("nezha.csv").as_slice(), 1).expect("in memory")));
+    files
+}
+
+/// What may befall a file; places are shares of its length.
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(f64, u8),
+    Truncate(f64),
+    Delete(f64, usize),
+    Duplicate(f64, usize),
+    Insert(f64, Vec<u8>),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let place = 0.0..1.0_f64;
+    prop_oneof![
+        4 => (place.clone(), 1..=u8::MAX).prop_map(|(at, bits)| Damage::Flip(at, bits)),
+        1 => place.clone().prop_map(Damage::Truncate),
+        2 => (place.clone(), 1..200_usize).prop_map(|(at, n)| Damage::Delete(at, n)),
+        2 => (place.clone(), 1..200_usize).prop_map(|(at, n)| Damage::Duplicate(at, n)),
+        1 => (place, proptest::collection::vec(any::<u8>(), 1..20)).prop_map(|(at, b)| Damage::Insert(at, b)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
+    let index = |at: f64, n: usize| ((at * n as f64) as usize).min(n);
+    let n = bytes.len();
+    match damage {
+        Damage::Flip(at, bits) => {
+            if let Some(byte) = bytes.get_mut(index(*at, n)) {
+                *byte ^= bits;
+            }
+        }
+        Damage::Truncate(at) => bytes.truncate(index(*at, n)),
+        Damage::Delete(at, length) => {
+            let from = index(*at, n);
+            bytes.drain(from..(from + length).min(n));
+        }
+        Damage::Duplicate(at, length) => {
+            let from = index(*at, n);
+            let piece = bytes[from..(from + length).min(n)].to_vec();
+            bytes.splice(from..from, piece);
+        }
+        Damage::Insert(at, piece) => {
+            let from = index(*at, n);
+            bytes.splice(from..from, piece.iter().copied());
+        }
+    }
+}
+
+/// What holds for the result of any file.
+fn check(telemetry: &Telemetry) -> Result<(), TestCaseError> {
+    let spans = &telemetry.spans;
+    for row in 0..spans.len() {
+        let span = spans.get(row);
+        prop_assert!(span.id.0 != 0 && span.trace.0 != 0 && span.start_ns > 0);
+        prop_assert!((span.resource.0 as usize) < spans.resources().len());
+        prop_assert!((span.operation.0 as usize) < spans.operations().len());
+        prop_assert!(span.peer.is_none_or(|peer| (peer.0 as usize) < spans.peers().len()));
+    }
+    prop_assert!(spans.links.iter().all(|link| (link.row as usize) < spans.len()));
+    prop_assert!(telemetry.skipped == 0 || !telemetry.warnings.is_empty(), "skipped without a word");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_files_never_panic(
+        file in 0..12_usize,
+        damages in proptest::collection::vec(damage(), 1..6),
+        override_format in any::<bool>(),
+    ) {
+        let (format, mut bytes) = files().swap_remove(file);
+        damages.iter().for_each(|damage| apply(&mut bytes, damage));
+        // Named outright, a damaged file reaches its decoder even where its head is no longer recognised.
+        let options = ReadOptions { format: override_format.then_some(format), ..ReadOptions::default() };
+        if let Ok(telemetry) = read_bytes(Path::new("damaged"), &bytes, &options) {
+            check(&telemetry)?;
+        }
+    }
+
+    #[test]
+    fn lines_before_the_damage_survive(
+        whole_lines in 1..20_usize,
+        csv in any::<bool>(),
+        damages in proptest::collection::vec(damage(), 1..6),
+    ) {
+        let line = |id: usize| if csv {
+            format!("{id:032x},{id:016x},,cart,1700000000,1\n")
+        } else {
+            format!(
+                "{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{{\"traceId\":\"{id:032x}\",\"spanId\":\"{id:016x}\",\
+                 \"startTimeUnixNano\":\"1700000000000000000\",\"endTimeUnixNano\":\"1700000000000000001\"}}]}}]}}]}}\n"
+            )
+        };
+        let mut bytes = Vec::new();
+        if csv {
+            bytes.extend_from_slice(b"trace_id,span_id,parent_id,service,start_time,duration_s\n");
+        }
+        bytes.extend((1..=whole_lines).flat_map(|id| line(id).into_bytes()));
+        let mut tail: Vec<u8> = (100..120).flat_map(|id| line(id).into_bytes()).collect();
+        damages.iter().for_each(|damage| apply(&mut tail, damage));
+        bytes.extend(tail);
+        let telemetry = read_bytes(Path::new("damaged"), &bytes, &ReadOptions::default()).expect("the head is whole");
+        check(&telemetry)?;
+        let ids: Vec<u64> = telemetry.spans.id.iter().copied().take(whole_lines).collect();
+        let expected: Vec<u64> = (1..=whole_lines as u64).collect();
+        prop_assert_eq!(ids, expected);
+    }
+
+    #[test]
+    fn a_message_that_is_cut_off_gives_the_spans_before_the_cut(at in 0.0..1.0_f64) {
+        let whole = fixture("otlp_pretty.json");
+        // Bytes after the closing braces of both spans: the end of their status.
+        let ends = [b"\"flags\": 257\n            }".as_slice(), b"\"deadlock detected\" }\n            }"]
+            .map(|end| memchr::memmem::find(&whole, end).expect("part of the fixture") + end.len());
+        let cut = (at * whole.len() as f64) as usize;
+        let options = ReadOptions { format: Some(Format::OtlpJson), ..ReadOptions::default() };
+        let telemetry = read_bytes(Path::new("cut"), &whole[..cut], &options).expect("the format is named");
+        let expected = ends.iter().filter(|&&end| cut >= end).count();
+        prop_assert_eq!(telemetry.spans.len(), expected);
+        check(&telemetry)?;
+    }
+}
