@@ -34,7 +34,7 @@ fn table(rows: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 fn load(case: &RecordedCase) -> (Telemetry, Request) {
-    (case.load)().unwrap_or_else(|error| panic!("{}: {error}", case.id))
+    (case.load)().expect(&case.id)
 }
 
 /// What every analysis asks of its windows, and that they hold data.
@@ -135,8 +135,9 @@ fn petshop_cases_have_an_entry_edges_and_rows_on_both_sides() {
 }
 
 fn write(path: PathBuf, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
+    let folder = path.parent().expect("the files of a dataset lie in folders");
+    std::fs::create_dir_all(folder).expect("a temporary folder can be written");
+    std::fs::write(path, text).expect("a temporary file can be written");
 }
 
 fn seconds(window: &Window) -> (i64, i64) {
