@@ -137,7 +137,6 @@ fn add_trace(services: &[Service], random: &mut Random, start_ns: i64, batch: &m
 
 /// Writes the spans as a table in Parquet, identifiers as hexadecimal text and the parent of a root null, as exporters
 /// and `COPY` from span stores write them.
-#[allow(dead_code, reason = "not every benchmark writes files")]
 pub(crate) fn write_parquet(table: &SpanTable, path: &Path) -> PolarsResult<()> {
     let rows = 0..table.len();
     let service = |row: usize| table.resources()[table.resource[row] as usize].service.as_str();
