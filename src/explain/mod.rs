@@ -15,7 +15,7 @@ use crate::rank::{Candidate, Modality, Ranking, SymptomChange, Verdict};
 use crate::telemetry::alert::Alert;
 use crate::telemetry::calls::SpanCoverage;
 use crate::telemetry::id::{ServiceId, TraceId};
-use crate::telemetry::series::{Signal, Unit};
+use crate::telemetry::series::{Signal, Subject, Unit};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 use crate::telemetry::warning::Warning;
@@ -235,10 +235,11 @@ struct Named<'a> {
     alternatives: &'a [Candidate],
 }
 
-/// Who changed first: the earliest onset of each service.
+/// Who changed first: the earliest onset of each service as a whole. Instances come and go with every deployment.
 fn onsets(findings: &[Finding]) -> Vec<OnsetRow> {
     let mut rows: Vec<OnsetRow> = Vec::new();
-    for finding in findings.iter().filter(|f| f.significant) {
+    let whole = |f: &&Finding| !matches!(f.subject, Subject::Instance { .. } | Subject::Version { .. });
+    for finding in findings.iter().filter(|f| f.significant).filter(whole) {
         let Some(onset) = finding.onset else { continue };
         let row = OnsetRow { service: finding.subject.service().clone(), signal: finding.signal, onset };
         match rows.iter_mut().find(|r| r.service == row.service) {
