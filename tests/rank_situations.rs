@@ -1,0 +1,391 @@
+//! Situations of real systems whose right answer is known by construction: who is to blame, and when nobody is.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+use hypocenter::analysis::{Settings, analyze};
+use hypocenter::assemble::{Request, assemble};
+use hypocenter::explain::Diagnosis;
+use hypocenter::ingest::Telemetry;
+use hypocenter::rank::Verdict;
+use hypocenter::telemetry::alert::Symptom;
+use hypocenter::telemetry::id::{ServiceId, SpanId, TraceId};
+use hypocenter::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
+use hypocenter::telemetry::span::{PeerKind, Span, SpanKind, SpanStatus, SpanTable};
+use hypocenter::telemetry::time::{NANOS_PER_SECOND, Window};
+
+const MINUTE: i64 = 60 * NANOS_PER_SECOND;
+const BASELINE_MINUTES: i64 = 20;
+const INCIDENT_MINUTES: i64 = 5;
+
+/// A call and what happens in it: first its own work, then the calls that it makes, one after the other.
+#[derive(Clone)]
+struct Call {
+    service: String,
+    own_us: u64,
+    /// Between the caller's and the callee's side, both ways together.
+    network_us: u64,
+    failed: bool,
+    /// The caller gives up after so long and calls it a failure.
+    timeout_us: u64,
+    /// A callee without spans, as its caller names it.
+    silent: Option<PeerKind>,
+    /// Neither spans nor a name: the caller's span alone tells that it called somebody.
+    lost: bool,
+    calls: Vec<Call>,
+}
+
+fn call(service: &str, own_ms: u64) -> Call {
+    Call {
+        service: service.to_owned(),
+        own_us: own_ms * 1000,
+        network_us: 400,
+        failed: false,
+        timeout_us: u64::MAX,
+        silent: None,
+        lost: false,
+        calls: Vec::new(),
+    }
+}
+
+impl Call {
+    fn to(mut self, callee: Call) -> Self {
+        self.calls.push(callee);
+        self
+    }
+
+    fn silent(self, kind: PeerKind) -> Self {
+        Self { silent: Some(kind), ..self }
+    }
+
+    fn failing(self, failed: bool) -> Self {
+        Self { failed, ..self }
+    }
+}
+
+/// Requests under construction.
+struct Trace<'a> {
+    spans: &'a mut SpanTable,
+    number: u64,
+    next: u64,
+}
+
+impl Trace<'_> {
+    fn push(&mut self, service: &str, operation: &str, kind: SpanKind, parent: Option<SpanId>) -> (SpanId, Span) {
+        self.next += 1;
+        let id = SpanId(self.number * 1000 + self.next);
+        let span = Span {
+            trace: TraceId(u128::from(self.number) + 1),
+            id,
+            parent,
+            resource: self.spans.resource_key(service, "", ""),
+            operation: self.spans.operation_key(operation),
+            kind,
+            status: SpanStatus::Unset,
+            peer: None,
+            start_ns: 0,
+            duration_ns: 0,
+        };
+        (id, span)
+    }
+
+    /// Adds the callee's side with all below it; its end and whether it failed are returned.
+    fn serve(&mut self, call: &Call, parent: Option<SpanId>, start_ns: i64) -> (i64, bool) {
+        let (id, mut span) = self.push(&call.service, &format!("serve {}", call.service), SpanKind::Server, parent);
+        // A tenth up and down is the noise.
+        let jitter = (self.number * 7 + self.next * 3) % 21;
+        let mut now = start_ns + (call.own_us * 1000 * (90 + jitter) / 100) as i64;
+        let mut failed = call.failed;
+        for callee in &call.calls {
+            let (end, callee_failed) = self.request(&call.service, callee, id, now);
+            now = end;
+            failed |= callee_failed;
+        }
+        span.start_ns = start_ns;
+        span.duration_ns = now.abs_diff(start_ns);
+        span.status = if failed { SpanStatus::Error } else { SpanStatus::Unset };
+        self.spans.push(span);
+        (now, failed)
+    }
+
+    /// Adds the caller's side of a call, and the callee's where it has spans.
+    fn request(&mut self, caller: &str, call: &Call, parent: SpanId, start_ns: i64) -> (i64, bool) {
+        let (id, mut span) = self.push(caller, &format!("call {}", call.service), SpanKind::Client, Some(parent));
+        let half_ns = call.network_us as i64 * 500;
+        let (mut end, mut failed) = if call.silent.is_some() || call.lost {
+            (start_ns + call.own_us as i64 * 1000, call.failed)
+        } else {
+            let (end, failed) = self.serve(call, Some(id), start_ns + half_ns);
+            (end + half_ns, failed)
+        };
+        if let Some(kind) = call.silent {
+            span.peer = Some(self.spans.peer_key(&call.service, kind));
+        }
+        let limit = start_ns.saturating_add_unsigned(call.timeout_us.saturating_mul(1000));
+        if end > limit {
+            (end, failed) = (limit, true);
+        }
+        span.start_ns = start_ns;
+        span.duration_ns = end.abs_diff(start_ns);
+        span.status = if failed { SpanStatus::Error } else { SpanStatus::Unset };
+        self.spans.push(span);
+        (end, failed)
+    }
+}
+
+/// `per_minute` requests in each minute, as `shape` says for (during the incident, number of the request).
+fn traffic(per_minute: impl Fn(bool) -> i64, shape: impl Fn(bool, u64) -> Call) -> SpanTable {
+    let mut spans = SpanTable::new();
+    let mut number = 0;
+    for minute in 0..BASELINE_MINUTES + INCIDENT_MINUTES {
+        let during = minute >= BASELINE_MINUTES;
+        let count = per_minute(during);
+        for at in 0..count {
+            number += 1;
+            let start_ns = minute * MINUTE + at * (MINUTE / count.max(1)) / 2;
+            Trace { spans: &mut spans, number, next: 0 }.serve(&shape(during, number), None, start_ns);
+        }
+    }
+    spans
+}
+
+fn steady(shape: impl Fn(bool, u64) -> Call) -> SpanTable {
+    traffic(|_| 60, shape)
+}
+
+fn series(service: &str, signal: Signal, unit: Unit, value: impl Fn(bool) -> f64) -> Series {
+    let minutes = 0..BASELINE_MINUTES + INCIDENT_MINUTES;
+    Series {
+        subject: Subject::Service(service.into()),
+        signal,
+        statistic: Statistic::Mean,
+        unit,
+        name: format!("{signal:?}"),
+        samples: minutes
+            .map(|m| (m * MINUTE, value(m >= BASELINE_MINUTES) * (1.0 + 0.01 * (m % 3) as f64)))
+            .collect(),
+    }
+}
+
+fn telemetry(spans: SpanTable, series: Vec<Series>) -> Telemetry {
+    let mut telemetry = Telemetry::default();
+    (telemetry.spans, telemetry.series) = (spans, series);
+    telemetry
+}
+
+fn diagnose(telemetry: Telemetry, entry: Option<&str>, symptom: Option<Symptom>) -> Diagnosis {
+    let request = Request {
+        name: "situation".to_owned(),
+        window: Window::new(BASELINE_MINUTES * MINUTE, (BASELINE_MINUTES + INCIDENT_MINUTES) * MINUTE).unwrap(),
+        baselines: vec![Window::new(0, BASELINE_MINUTES * MINUTE).unwrap()],
+        entry: entry.map(ServiceId::new),
+        symptom,
+    };
+    let diagnosis = analyze(&assemble(telemetry, request).unwrap(), &Settings::default());
+    let candidates = diagnosis.causes.iter().map(|c| &c.candidate).chain(&diagnosis.alternatives);
+    let probabilities: Vec<f64> = candidates.map(|c| c.probability).chain([diagnosis.none_probability]).collect();
+    assert!(probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{probabilities:?}");
+    let total: f64 = probabilities.iter().sum();
+    assert!((total - 1.0).abs() < 1e-6, "probabilities sum to {total}");
+    assert!(!diagnosis.verdict_reason.is_empty());
+    diagnosis
+}
+
+fn of_spans(spans: SpanTable) -> Diagnosis {
+    diagnose(telemetry(spans, Vec::new()), None, None)
+}
+
+/// The causes, with the whole story for the message of a failed assertion.
+fn causes(diagnosis: &Diagnosis) -> Vec<&str> {
+    for candidate in diagnosis.causes.iter().map(|c| &c.candidate).chain(&diagnosis.alternatives) {
+        println!("{:?} {:.3} {:?}", candidate.suspect, candidate.probability, candidate.evidence);
+    }
+    println!("{:?} {} {:?}", diagnosis.verdict, diagnosis.verdict_reason, diagnosis.symptoms);
+    diagnosis.causes.iter().map(|c| c.candidate.suspect.service().as_str()).collect()
+}
+
+#[test]
+fn a_slow_database_without_spans_is_blamed() {
+    let diagnosis = of_spans(steady(|during, _| {
+        let db = call("postgresql/orders", if during { 300 } else { 10 }).silent(PeerKind::Database);
+        call("frontend", 5).to(call("orders", 8).to(db)).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&diagnosis), ["postgresql/orders"]);
+}
+
+#[test]
+fn a_failing_external_dependency_is_blamed() {
+    let diagnosis = of_spans(steady(|during, n| {
+        let psp = call("psp.example", 30).silent(PeerKind::External).failing(during && n.is_multiple_of(2));
+        call("frontend", 5).to(call("payments", 8).to(psp)).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&diagnosis), ["psp.example"]);
+}
+
+#[test]
+fn an_entry_that_is_slow_itself_is_the_cause() {
+    let diagnosis = of_spans(steady(|during, _| {
+        call("frontend", if during { 400 } else { 20 }).to(call("cart", 10)).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&diagnosis), ["frontend"]);
+    assert!(diagnosis.causes[0].path.is_empty());
+}
+
+#[test]
+fn of_a_timeout_the_slow_callee_is_blamed_though_it_saw_no_error() {
+    for symptom in [None, Some(Symptom::Latency), Some(Symptom::Errors)] {
+        let spans = steady(|during, _| {
+            let slow = Call { timeout_us: 500_000, ..call("payments", if during { 3000 } else { 20 }) };
+            call("frontend", 5).to(call("checkout", 8).to(slow)).to(call("ads", 4))
+        });
+        let diagnosis = diagnose(telemetry(spans, Vec::new()), None, symptom);
+        assert_eq!(causes(&diagnosis), ["payments"], "{symptom:?}");
+    }
+}
+
+#[test]
+fn of_retries_the_failing_callee_is_blamed() {
+    // The first attempts fail, the third succeeds: users see latency alone.
+    let diagnosis = of_spans(steady(|during, _| {
+        let mut checkout = call("checkout", 8);
+        for _ in 0..if during { 2 } else { 0 } {
+            checkout = checkout.to(Call { failed: true, ..call("payments", 50) });
+        }
+        call("frontend", 5).to(checkout.to(call("payments", 50))).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&diagnosis), ["payments"]);
+}
+
+#[test]
+fn who_calls_ten_times_as_often_is_blamed_and_not_the_one_called() {
+    let queries = |during: bool| if during { 12 } else { 1 };
+    let silent = of_spans(steady(|during, _| {
+        let db = call("postgresql/orders", 20).silent(PeerKind::Database);
+        let orders = (0..queries(during)).fold(call("orders", 8), |orders, _| orders.to(db.clone()));
+        call("frontend", 5).to(orders).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&silent), ["orders"]);
+    let deeper = of_spans(steady(|during, _| {
+        let stock = call("stock", 3).to(call("postgresql/stock", 20).silent(PeerKind::Database));
+        let orders = (0..queries(during)).fold(call("orders", 8), |orders, _| orders.to(stock.clone()));
+        call("frontend", 5).to(orders).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&deeper), ["orders"]);
+}
+
+#[test]
+fn a_crashed_service_is_blamed_by_what_its_callers_see() {
+    for named in [true, false] {
+        let diagnosis = of_spans(steady(|during, _| {
+            let mut cart = call("cart", 20);
+            if during {
+                cart = Call { failed: true, own_us: 500, lost: !named, ..cart };
+                cart.silent = named.then_some(PeerKind::Service);
+            }
+            call("frontend", 5).to(call("checkout", 8).to(cart)).to(call("ads", 4))
+        }));
+        let causes = causes(&diagnosis);
+        if named {
+            assert_eq!(causes, ["cart"]);
+        } else {
+            assert!(causes.is_empty() || causes == ["cart"], "{causes:?} is blamed for somebody who is gone");
+        }
+    }
+}
+
+#[test]
+fn a_surge_of_traffic_is_nobodys_fault() {
+    let spans = traffic(|during| if during { 240 } else { 60 }, |_, _| {
+        call("frontend", 5).to(call("cart", 10)).to(call("ads", 4))
+    });
+    let cpu = |name: &str| series(name, Signal::Cpu, Unit::Cores, |during| if during { 0.8 } else { 0.2 });
+    let all = telemetry(spans, vec![cpu("frontend"), cpu("cart")]);
+    let diagnosis = diagnose(all, None, None);
+    assert!(causes(&diagnosis).is_empty());
+    assert!(!diagnosis.verdict_reason.contains("no signal left"), "{}", diagnosis.verdict_reason);
+    assert!(!diagnosis.verdict_reason.contains("nothing at"), "{}", diagnosis.verdict_reason);
+}
+
+#[test]
+fn an_outage_of_everything_is_no_quiet_time() {
+    let diagnosis = of_spans(traffic(|during| if during { 0 } else { 60 }, |_, _| {
+        call("frontend", 5).to(call("cart", 10)).to(call("ads", 4))
+    }));
+    assert!(causes(&diagnosis).is_empty());
+    assert_eq!(diagnosis.verdict, Verdict::CannotTell);
+}
+
+#[test]
+fn a_busy_service_without_spans_is_found_by_its_processor() {
+    let spans = steady(|during, _| {
+        let cache = call("cache", if during { 120 } else { 5 }).silent(PeerKind::Service);
+        call("frontend", 5).to(call("cart", 10).to(cache)).to(call("ads", 4))
+    });
+    let cpu = |name: &str, high: f64| series(name, Signal::Cpu, Unit::Cores, |during| if during { high } else { 0.2 });
+    let all = telemetry(spans, vec![cpu("cache", 0.99), cpu("cart", 0.2)]);
+    assert_eq!(causes(&diagnose(all, None, None)), ["cache"]);
+}
+
+#[test]
+fn metrics_without_a_graph_blame_the_one_that_is_ill_inside_or_nobody() {
+    let all = |sick: bool| {
+        let mut all: Vec<Series> = [("frontend", 0.3), ("cart", 0.2), ("db", 0.1)]
+            .into_iter()
+            .map(|(name, base)| {
+                series(name, Signal::Latency, Unit::Seconds, |during| if during { base + 0.5 } else { base })
+            })
+            .collect();
+        let high = if sick { 0.95 } else { 0.1 };
+        all.push(series("db", Signal::Cpu, Unit::Cores, |during| if during { high } else { 0.1 }));
+        telemetry(SpanTable::new(), all)
+    };
+    assert_eq!(causes(&diagnose(all(true), None, Some(Symptom::Latency))), ["db"]);
+    assert_eq!(diagnose(all(false), None, Some(Symptom::Latency)).verdict, Verdict::CannotTell);
+}
+
+#[test]
+fn an_alert_of_an_inner_service_looks_below_it() {
+    let spans = steady(|during, _| {
+        let payments = call("payments", if during { 250 } else { 20 });
+        let slow_too = call("ads", if during { 900 } else { 10 });
+        call("frontend", 5).to(call("checkout", 8).to(payments)).to(slow_too)
+    });
+    let diagnosis = diagnose(telemetry(spans, Vec::new()), Some("checkout"), Some(Symptom::Latency));
+    assert_eq!(causes(&diagnosis), ["payments"], "the slower ads is not below checkout");
+}
+
+#[test]
+fn calls_in_a_circle_have_a_cause_too() {
+    let diagnosis = of_spans(steady(|during, _| {
+        let back = call("users", 6);
+        call("users", 5).to(call("groups", if during { 300 } else { 10 }).to(back))
+    }));
+    assert_eq!(causes(&diagnosis), ["groups"]);
+}
+
+#[test]
+fn a_single_request_in_each_window_proves_nothing() {
+    let mut spans = SpanTable::new();
+    for (number, (minute, own_ms)) in [(10, 10), (22, 900)].into_iter().enumerate() {
+        let shape = call("frontend", 5).to(call("cart", own_ms));
+        Trace { spans: &mut spans, number: number as u64, next: 0 }.serve(&shape, None, minute * MINUTE);
+    }
+    assert!(causes(&of_spans(spans)).is_empty());
+}
+
+#[test]
+fn a_service_that_is_new_and_slow_is_blamed() {
+    let diagnosis = of_spans(steady(|during, _| {
+        let cart = call("cart", 10);
+        let cart = if during { cart.to(call("promotions", 400)) } else { cart };
+        call("frontend", 5).to(cart).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&diagnosis), ["promotions"]);
+}
+
+#[test]
+fn entries_that_the_baseline_never_saw_prove_nothing() {
+    let spans = steady(|during, _| {
+        if during { call("mobile", 500).to(call("cart", 10)) } else { call("frontend", 5).to(call("cart", 10)) }
+    });
+    let diagnosis = of_spans(spans);
+    assert_ne!(causes(&diagnosis), ["cart"]);
+}
