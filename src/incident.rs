@@ -136,11 +136,13 @@ impl Incident {
 
     /// Every node of the graph and every service that has a series, sorted by name.
     pub fn services(&self) -> BTreeSet<ServiceId> {
-        let nodes = self.graph.nodes().iter().map(|n| n.id.clone());
-        let subjects = self.series.iter().filter(|s| s.signal != Signal::Other).flat_map(|s| match &s.subject {
-            Subject::Edge { caller, callee } => vec![caller.clone(), callee.clone()],
-            subject => vec![subject.service().clone()],
-        });
-        nodes.chain(subjects).collect()
+        let mut services: BTreeSet<&ServiceId> = self.graph.nodes().iter().map(|n| &n.id).collect();
+        for series in self.series.iter().filter(|s| s.signal != Signal::Other) {
+            services.insert(series.subject.service());
+            if let Subject::Edge { caller, .. } = &series.subject {
+                services.insert(caller);
+            }
+        }
+        services.into_iter().cloned().collect()
     }
 }

@@ -1,5 +1,7 @@
 //! The calls of one trace, each with its caller, its callee, its outcome and its share of the time.
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::forest::{Forest, LocalSpan};
 use super::links::Links;
 use super::names::{NONE, Names};
@@ -69,6 +71,52 @@ impl Call {
     }
 }
 
+/// Whom a caller's spans of a name call, as those say that were answered: a service that crashed answers no more, and
+/// its callers need not name it. Its silence must not make its callers look as if they failed by themselves.
+#[derive(Clone, Default)]
+pub(super) struct Callees {
+    /// Learnt from this round's spans, by service and operation of the caller's span; [`NONE`] for several callees.
+    learnt: FxHashMap<(u32, u32), u32>,
+    /// Of this round, spans without an answer or a known callee.
+    unknown: FxHashSet<(u32, u32)>,
+    /// From the round before.
+    known: FxHashMap<(u32, u32), u32>,
+}
+
+impl Callees {
+    fn learn(&mut self, caller: &LocalSpan, callee: u32) {
+        if caller.kind == SpanKind::Client && self.known.is_empty() {
+            let known = self.learnt.entry((caller.service, caller.operation)).or_insert(callee);
+            if *known != callee {
+                *known = NONE;
+            }
+        }
+    }
+
+    fn of(&mut self, caller: &LocalSpan) -> Option<u32> {
+        let key = (caller.service, caller.operation);
+        let callee = self.known.get(&key).copied();
+        if callee.is_none() {
+            self.unknown.insert(key);
+        }
+        callee
+    }
+
+    /// What another round over the same spans should know; `None` where it would find no more than this one did.
+    pub(super) fn for_another_round(found: &[&Self]) -> Option<Self> {
+        let mut unknown = FxHashSet::default();
+        found.iter().for_each(|round| unknown.extend(round.unknown.iter().copied()));
+        let only = |key: &(u32, u32)| {
+            let mut callees = found.iter().filter_map(|round| round.learnt.get(key).copied());
+            let first = callees.next().filter(|callee| *callee != NONE)?;
+            callees.all(|callee| callee == first).then_some(first)
+        };
+        let known: FxHashMap<(u32, u32), u32> =
+            unknown.into_iter().filter_map(|key| Some((key, only(&key)?))).collect();
+        (!known.is_empty()).then(|| Self { known, ..Self::default() })
+    }
+}
+
 /// What could not be seen of the calls.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Unseen {
@@ -96,6 +144,7 @@ impl TraceCalls {
         names: &Names,
         links: &Links,
         instrumented: &[bool],
+        callees: &mut Callees,
         unseen: &mut Unseen,
     ) {
         find_roles(forest, names, links, &mut self.roles);
@@ -109,12 +158,21 @@ impl TraceCalls {
             if role.head {
                 self.add_head(forest, names, links, at);
             }
+            if role.pair != NONE {
+                callees.learn(&forest.spans[at as usize], forest.spans[role.pair as usize].service);
+            }
             let (node, mode) = match role.outgoing {
                 Outgoing::Nothing => continue,
-                Outgoing::Unknown => {
-                    unseen.unpaired_clients += 1;
-                    continue;
-                }
+                Outgoing::Unknown => match callees.of(&forest.spans[at as usize]) {
+                    Some(node) => {
+                        self.roles[at as usize].outgoing = Outgoing::Waits(node);
+                        (node, EdgeMode::Sync)
+                    }
+                    None => {
+                        unseen.unpaired_clients += 1;
+                        continue;
+                    }
+                },
                 Outgoing::Waits(node) => (node, EdgeMode::Sync),
                 Outgoing::Sends(node) => (node, EdgeMode::Async),
             };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use self::calls::{TraceCalls, Unseen};
+use self::calls::{Callees, TraceCalls, Unseen};
 use self::forest::{Forest, Oddities};
 use self::links::Links;
 use self::local::Accumulator;
@@ -43,6 +43,8 @@ mod timetable;
 ///   directly. Nobody waits for messages, nor for work that starts after its caller's span ended. Only calls that
 ///   somebody waits for are paired.
 /// - A callee without spans counts as where a failure begins, since nothing tells otherwise.
+/// - A client span without an answer that names nobody calls whom other spans of its name were answered by, if that is
+///   always the same service; this takes a second round over the spans.
 /// - Each root's duration is shared out exactly among the calls that spent it (`timeline`). Spans below a lost parent
 ///   have no part in that, unless the trace has no root; then its earliest fragment stands for it.
 ///
@@ -54,23 +56,11 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     let links = Links::new(spans, &names);
     let context = Context { grid, names: &names, links: &links, instrumented: &instrumented };
 
-    // One accumulator for each core: finer tasks would each repeat most of the result's rows.
-    let plan = Plan::new(spans.len());
-    let mut workers: Vec<Worker> = (0..rayon::current_num_threads()).map(|_| Worker::default()).collect();
-    let mut copies = Copies::default();
-    for wave in plan.waves() {
-        plan.copy(spans, &names, &wave, &mut copies);
-        let next = AtomicUsize::new(0);
-        workers.par_iter_mut().with_max_len(1).for_each(|worker| {
-            loop {
-                let partition = next.fetch_add(1, Ordering::Relaxed);
-                if partition >= wave.len() {
-                    break;
-                }
-                plan.gather(&copies, partition, &mut worker.gathered);
-                worker.add_partition(&context);
-            }
-        });
+    let mut workers = work(&context, spans, &Callees::default());
+    let found: Vec<&Callees> = workers.iter().map(|worker| &worker.callees).collect();
+    if let Some(callees) = Callees::for_another_round(&found) {
+        drop(workers);
+        workers = work(&context, spans, &callees);
     }
 
     let mut coverage =
@@ -81,6 +71,30 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     let total = local::total(workers.into_iter().map(|worker| worker.sums).collect());
     let warnings = warnings(&coverage);
     (table::call_stats(total, &names, &instrumented, grid, coverage), warnings)
+}
+
+/// Works all traces, with what is known of callees that left no spans.
+fn work(context: &Context, spans: &SpanTable, callees: &Callees) -> Vec<Worker> {
+    // One accumulator for each core: finer tasks would each repeat most of the result's rows.
+    let plan = Plan::new(spans.len());
+    let worker = |_| Worker { callees: callees.clone(), ..Worker::default() };
+    let mut workers: Vec<Worker> = (0..rayon::current_num_threads()).map(worker).collect();
+    let mut copies = Copies::default();
+    for wave in plan.waves() {
+        plan.copy(spans, context.names, &wave, &mut copies);
+        let next = AtomicUsize::new(0);
+        workers.par_iter_mut().with_max_len(1).for_each(|worker| {
+            loop {
+                let partition = next.fetch_add(1, Ordering::Relaxed);
+                if partition >= wave.len() {
+                    break;
+                }
+                plan.gather(&copies, partition, &mut worker.gathered);
+                worker.add_partition(context);
+            }
+        });
+    }
+    workers
 }
 
 /// What all workers read.
@@ -97,6 +111,7 @@ struct Worker {
     gathered: Gathered,
     forest: Forest,
     found: TraceCalls,
+    callees: Callees,
     sums: Accumulator,
     odd: Oddities,
     unseen: Unseen,
@@ -113,7 +128,7 @@ impl Worker {
     fn add_trace<'a>(&mut self, context: &Context, trace: u128, rows: impl Iterator<Item = &'a Packed>) {
         let (names, links) = (context.names, context.links);
         self.forest.rebuild(trace, rows, names, &mut self.odd);
-        self.found.rebuild(&self.forest, names, links, context.instrumented, &mut self.unseen);
+        self.found.rebuild(&self.forest, names, links, context.instrumented, &mut self.callees, &mut self.unseen);
         self.traces += 1;
 
         let entry = &self.forest.spans[self.forest.entry as usize];

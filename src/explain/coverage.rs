@@ -1,7 +1,10 @@
 //! What the telemetry let us see, and how much less sure that makes us.
 
+use std::collections::BTreeSet;
+
 use super::Coverage;
 use crate::incident::Incident;
+use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::Series;
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::NodeKind;
@@ -26,12 +29,12 @@ pub(super) fn coverage(incident: &Incident) -> Coverage {
             calls_baseline += row.calls;
         }
     }
-    let with_series = |name| incident.series.iter().any(|s| s.subject.service() == name);
+    let measured: BTreeSet<&ServiceId> = incident.series.iter().map(|s| s.subject.service()).collect();
     let silent_nodes = incident
         .graph
         .nodes()
         .iter()
-        .filter(|n| n.kind != NodeKind::Service && !with_series(&n.id))
+        .filter(|n| n.kind != NodeKind::Service && !measured.contains(&n.id))
         .map(|n| n.id.clone())
         .collect();
     let windows: Vec<Window> = incident.baselines.iter().copied().chain([incident.window]).collect();

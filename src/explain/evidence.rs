@@ -3,18 +3,13 @@
 use super::EvidenceLine;
 use super::numbers;
 use crate::detect::{Change, Finding};
-use crate::incident::Incident;
-use crate::rank::{
-    Candidate, Evidence, Modality,
-    hypocenter::{self, OwnParts},
-};
+use crate::rank::{Candidate, Evidence, Modality, hypocenter::OwnParts};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
 
 /// One line for each piece of evidence, strongest first.
-pub(super) fn lines(incident: &Incident, findings: &[Finding], candidate: &Candidate) -> Vec<EvidenceLine> {
-    let parts = hypocenter::own_parts(incident, findings);
+pub(super) fn lines(parts: &[OwnParts], findings: &[Finding], candidate: &Candidate) -> Vec<EvidenceLine> {
     candidate
         .evidence
         .iter()
@@ -22,7 +17,7 @@ pub(super) fn lines(incident: &Incident, findings: &[Finding], candidate: &Candi
             let finding = evidence.finding.and_then(|index| findings.get(index)).cloned();
             let text = match &finding {
                 Some(finding) => sentence(finding),
-                None => without_finding(&parts, candidate.suspect.service(), evidence),
+                None => without_finding(parts, candidate.suspect.service(), evidence),
             };
             EvidenceLine { modality: evidence.modality, bits: evidence.bits, finding, text }
         })
@@ -86,8 +81,11 @@ fn without_finding(parts: &[OwnParts], service: &ServiceId, evidence: &Evidence)
 /// How much of the symptom begins at the service, for the symptom of which that is most.
 fn attribution(parts: &[OwnParts], service: &ServiceId) -> String {
     let own = |part: &OwnParts| part.parts.get(service).copied().unwrap_or(0.0);
-    let share = |part: &OwnParts| own(part) / part.rise.max(1e-9);
-    let Some(part) = parts.iter().max_by(|a, b| share(a).total_cmp(&share(b))) else {
+    // As in `Account::shares`: where the symptom did not rise as a whole, a part is compared with the largest part.
+    let largest = |part: &OwnParts| part.parts.values().copied().fold(part.rise, f64::max);
+    let share = |part: &OwnParts| if largest(part) > 0.0 { own(part) / largest(part) } else { 0.0 };
+    // Of equals the first: the symptom that changed most.
+    let Some(part) = parts.iter().reduce(|best, next| if share(next) > share(best) { next } else { best }) else {
         return format!("part of the symptom begins at {service}");
     };
     let (change, own) = (&part.change, own(part));

@@ -9,9 +9,11 @@ pub(crate) mod numbers;
 mod path;
 mod victims;
 
+use std::collections::BTreeMap;
+
 use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
-use crate::rank::{Candidate, Modality, Ranking, SymptomChange, Verdict};
+use crate::rank::{Candidate, Modality, Ranking, SymptomChange, Verdict, hypocenter};
 use crate::telemetry::alert::Alert;
 use crate::telemetry::calls::SpanCoverage;
 use crate::telemetry::id::{ServiceId, TraceId};
@@ -192,6 +194,7 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
     let others = candidates.split_off(ranking.causes.min(candidates.len()));
     let symptom = ranking.symptoms.first();
     let entry = symptom.map(|s| s.entry.clone()).or_else(|| incident.entry.clone());
+    let parts = if candidates.is_empty() { Vec::new() } else { hypocenter::own_parts(incident, findings) };
     let causes: Vec<Cause> = candidates
         .into_iter()
         .map(|candidate| {
@@ -199,7 +202,7 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
             Cause {
                 kind: incident.graph.kind(service),
                 path: entry.as_ref().map_or_else(Vec::new, |e| path::path(incident, findings, e, service)),
-                evidence: evidence::lines(incident, findings, &candidate),
+                evidence: evidence::lines(&parts, findings, &candidate),
                 candidate,
             }
         })
@@ -237,17 +240,17 @@ struct Named<'a> {
 
 /// Who changed first: the earliest onset of each service as a whole. Instances come and go with every deployment.
 fn onsets(findings: &[Finding]) -> Vec<OnsetRow> {
-    let mut rows: Vec<OnsetRow> = Vec::new();
+    let mut first: BTreeMap<&ServiceId, OnsetRow> = BTreeMap::new();
     let whole = |f: &&Finding| !matches!(f.subject, Subject::Instance { .. } | Subject::Version { .. });
     for finding in findings.iter().filter(|f| f.significant).filter(whole) {
         let Some(onset) = finding.onset else { continue };
         let row = OnsetRow { service: finding.subject.service().clone(), signal: finding.signal, onset };
-        match rows.iter_mut().find(|r| r.service == row.service) {
-            Some(known) if known.onset.at_ns <= onset.at_ns => {}
-            Some(known) => *known = row,
-            None => rows.push(row),
+        let known = first.entry(finding.subject.service()).or_insert_with(|| row.clone());
+        if onset.at_ns < known.onset.at_ns {
+            *known = row;
         }
     }
+    let mut rows: Vec<OnsetRow> = first.into_values().collect();
     rows.sort_by(|a, b| a.onset.at_ns.cmp(&b.onset.at_ns).then_with(|| a.service.cmp(&b.service)));
     rows.truncate(MAX_ROWS);
     rows

@@ -11,12 +11,7 @@ pub(super) fn reason(named: &Named<'_>, findings: &[Finding], symptom: Option<&S
         Verdict::CauseFound => {
             named.causes.first().and_then(|c| c.evidence.first()).map_or_else(String::new, |line| line.text.clone())
         }
-        Verdict::NoAnomaly => match symptom {
-            Some(change) => {
-                format!("nothing at {} or below it left its baseline by more than its usual spread", change.entry)
-            }
-            None => "no signal left its baseline by more than its usual spread".to_owned(),
-        },
+        Verdict::NoAnomaly => no_anomaly(findings, symptom),
         Verdict::CannotTell => {
             let significant = findings.iter().filter(|f| f.significant).count();
             let best: Vec<String> =
@@ -26,6 +21,27 @@ pub(super) fn reason(named: &Named<'_>, findings: &[Finding], symptom: Option<&S
             } else {
                 format!("the evidence does not separate the candidates ({})", best.join(", "))
             }
+        }
+    }
+}
+
+/// Why nothing is wrong. What did change all the same (traffic, most often) is said.
+fn no_anomaly(findings: &[Finding], symptom: Option<&SymptomChange>) -> String {
+    let significant = || findings.iter().filter(|f| f.significant);
+    let strongest = significant().reduce(|best, next| if next.bits > best.bits { next } else { best });
+    match (strongest, symptom) {
+        (None, Some(change)) => {
+            format!("nothing at {} or below it left its baseline by more than its usual spread", change.entry)
+        }
+        (None, None) => "no signal left its baseline by more than its usual spread".to_owned(),
+        (Some(finding), _) => {
+            let felt = symptom.map_or_else(
+                || "none of them tells of slowness or errors that begin somewhere".to_owned(),
+                |change| format!("what users feel at {} did not", change.entry),
+            );
+            let count = significant().count();
+            let signals = if count == 1 { "signal left its baseline" } else { "signals left their baseline" };
+            format!("{count} {signals} ({}), but {felt}", evidence::sentence(finding))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Who suffers from a cause elsewhere, and how we know.
 
+use std::collections::BTreeMap;
+
 use super::{Cause, MAX_ROWS, Victim, numbers};
 use crate::detect::{Change, Finding};
 use crate::incident::Incident;
@@ -9,26 +11,34 @@ use crate::telemetry::series::{Signal, Subject};
 /// Services whose latency or errors rose and that call a cause, directly or through others.
 pub(super) fn victims(incident: &Incident, findings: &[Finding], causes: &[Cause]) -> Vec<Victim> {
     let is_cause = |name: &ServiceId| causes.iter().any(|c| c.candidate.suspect.service() == name);
+    let towards: Vec<BTreeMap<&ServiceId, &ServiceId>> =
+        causes.iter().map(|c| incident.graph.next_towards(c.candidate.suspect.service())).collect();
+    let felt = strongest(findings, &[Signal::Latency, Signal::ErrorRatio]);
     let mut victims: Vec<Victim> = Vec::new();
     for node in incident.graph.nodes().iter().filter(|n| !is_cause(&n.id)) {
-        let next = causes.iter().find_map(|cause| {
-            let path = incident.graph.path(&node.id, cause.candidate.suspect.service())?;
-            path.get(1).map(|callee| (*callee).clone())
-        });
-        let Some(because_of) = next else { continue };
-        let Some(felt) = strongest(findings, &node.id, &[Signal::Latency, Signal::ErrorRatio]) else { continue };
+        if victims.len() == MAX_ROWS {
+            break;
+        }
+        let Some(felt) = felt.get(&node.id) else { continue };
+        let Some(because_of) = towards.iter().find_map(|next| next.get(&node.id).copied()) else { continue };
+        let because_of = because_of.clone();
         victims.push(Victim { text: text(findings, felt, &because_of), service: node.id.clone(), because_of });
     }
-    victims.truncate(MAX_ROWS);
     victims
 }
 
-fn strongest<'a>(findings: &'a [Finding], service: &ServiceId, signals: &[Signal]) -> Option<&'a Finding> {
-    findings
-        .iter()
-        .filter(|f| f.significant && f.change == Change::Rise && signals.contains(&f.signal))
-        .filter(|f| matches!(&f.subject, Subject::Service(name) if name == service))
-        .max_by(|a, b| a.bits.total_cmp(&b.bits).then_with(|| b.name.cmp(&a.name)))
+/// For each service as a whole its strongest significant rise of these signals; of equals the first by name.
+fn strongest<'a>(findings: &'a [Finding], signals: &[Signal]) -> BTreeMap<&'a ServiceId, &'a Finding> {
+    let mut strongest: BTreeMap<&ServiceId, &Finding> = BTreeMap::new();
+    for finding in findings.iter().filter(|f| f.significant && f.change == Change::Rise && signals.contains(&f.signal)) {
+        let Subject::Service(service) = &finding.subject else { continue };
+        let known = strongest.entry(service).or_insert(finding);
+        let order = finding.bits.total_cmp(&known.bits).then_with(|| known.name.cmp(&finding.name));
+        if order.is_gt() {
+            *known = finding;
+        }
+    }
+    strongest
 }
 
 fn text(findings: &[Finding], felt: &Finding, because_of: &ServiceId) -> String {

@@ -150,6 +150,18 @@ impl ServiceGraph {
         Some(path)
     }
 
+    /// For every node that reaches the goal along calls (the goal itself left out): whom to call next on a shortest
+    /// path, among equals the first by name.
+    pub fn next_towards(&self, goal: &ServiceId) -> BTreeMap<&ServiceId, &ServiceId> {
+        let Some(goal) = self.index(goal) else { return BTreeMap::new() };
+        let left = self.distances(goal, Direction::Incoming);
+        let next = |at: NodeIndex| {
+            let distance = left[at.index()]?.checked_sub(1)?;
+            self.links.neighbors(at).filter(|node| left[node.index()] == Some(distance)).min()
+        };
+        self.links.node_indices().filter_map(|at| Some((self.name(at), self.name(next(at)?)))).collect()
+    }
+
     /// Groups of nodes that call each other in a circle, each sorted, sorted by their first name.
     /// A node that only calls itself is not such a group.
     pub fn cycles(&self) -> Vec<Vec<&ServiceId>> {
@@ -276,7 +288,10 @@ mod tests {
             let (graph, _) = ServiceGraph::build(&CallStats::empty(Grid::new(1_000_000)), &edges);
             for one in graph.nodes() {
                 let reached = graph.reachable_from(&one.id);
+                let towards = graph.next_towards(&one.id);
                 for other in graph.nodes() {
+                    let expected = graph.path(&other.id, &one.id).and_then(|path| path.get(1).copied());
+                    prop_assert_eq!(towards.get(&other.id).copied(), expected);
                     let calls = graph.edge(&one.id, &other.id).is_some();
                     prop_assert_eq!(calls, graph.callees(&one.id).contains(&&other.id));
                     prop_assert_eq!(calls, graph.callers(&other.id).contains(&&one.id));

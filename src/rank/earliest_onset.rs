@@ -1,9 +1,9 @@
 //! Baseline method: the service that changed first stands first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Ranker, Ranking, scored};
-use crate::detect::{Finding, Onset};
+use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::NANOS_PER_SECOND;
@@ -28,9 +28,7 @@ impl Ranker for EarliestOnset {
 }
 
 fn scores(findings: &[Finding]) -> BTreeMap<ServiceId, f64> {
-    let services: BTreeSet<&ServiceId> = findings.iter().map(|f| f.subject.service()).collect();
-    let onsets: BTreeMap<&ServiceId, Onset> =
-        services.into_iter().filter_map(|s| Some((s, super::earliest_onset(s, findings)?))).collect();
+    let onsets = super::earliest_onsets(findings);
     let Some(first) = onsets.values().map(|o| o.at_ns).min() else { return BTreeMap::new() };
     let seconds_after = |at_ns: i64| at_ns.saturating_sub(first) as f64 / NANOS_PER_SECOND as f64;
     onsets.into_iter().map(|(service, onset)| (service.clone(), 1.0 / (1.0 + seconds_after(onset.at_ns)))).collect()

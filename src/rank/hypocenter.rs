@@ -12,12 +12,13 @@ use super::network::{self, Endpoint};
 use super::node_series::SymptomSeries;
 use super::{
     CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, correlation,
-    earliest_onset, order, random_walk,
+    earliest_onsets, order, random_walk,
 };
-use crate::detect::Finding;
+use crate::detect::{Change, Finding, Onset};
 use crate::incident::Incident;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::series::{Signal, Subject};
 
 /// Most bits that one modality may add.
 const CAP: f64 = 8.0;
@@ -57,10 +58,10 @@ impl Ranker for Hypocenter {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let accounts = accounts(incident);
+        let accounts = accounts(incident, findings);
         let signs = Signs::new(incident, findings, &accounts);
         let mut candidates: Vec<Candidate> =
-            incident.services().iter().map(|service| signs.candidate(service, findings, &accounts)).collect();
+            incident.services().iter().map(|service| signs.candidate(service, &accounts)).collect();
         order(&mut candidates);
         let none_probability = assign_probabilities(&mut candidates);
         let verdict = verdict(&candidates, &accounts, findings);
@@ -71,21 +72,21 @@ impl Ranker for Hypocenter {
 }
 
 /// The accounts of the symptoms that are known or possible, the one that changed most first.
-fn accounts(incident: &Incident) -> Vec<Account> {
+fn accounts(incident: &Incident, findings: &[Finding]) -> Vec<Account> {
     let symptoms = match incident.symptom {
         Some(symptom) => vec![symptom],
         None => vec![Symptom::Latency, Symptom::Errors],
     };
     let mut accounts: Vec<Account> = symptoms
         .into_iter()
-        .filter_map(|symptom| attribution::account(incident, incident.entry.as_ref(), symptom))
+        .filter_map(|symptom| attribution::account(incident, findings, symptom))
         .collect();
     accounts.sort_by(|a, b| b.z.total_cmp(&a.z).then_with(|| a.change.symptom.cmp(&b.change.symptom)));
     accounts
 }
 
 /// All signs by service, before they are joined.
-struct Signs {
+struct Signs<'a> {
     attribution: BTreeMap<ServiceId, Attributed>,
     network: BTreeMap<ServiceId, Endpoint>,
     resources: BTreeMap<ServiceId, Own>,
@@ -94,6 +95,7 @@ struct Signs {
     outside: BTreeMap<ServiceId, Own>,
     correlation: BTreeMap<ServiceId, f64>,
     walk: BTreeMap<ServiceId, f64>,
+    onsets: BTreeMap<&'a ServiceId, Onset>,
 }
 
 /// The part of the symptom that begins in a service, over all accounts.
@@ -103,8 +105,8 @@ struct Attributed {
     share: f64,
 }
 
-impl Signs {
-    fn new(incident: &Incident, findings: &[Finding], accounts: &[Account]) -> Self {
+impl<'a> Signs<'a> {
+    fn new(incident: &Incident, findings: &'a [Finding], accounts: &[Account]) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
@@ -117,8 +119,8 @@ impl Signs {
         // Without an alert that says so, a symptom that did not rise has no parts: to split noise would find a cause in it.
         let alerted = incident.symptom.is_some();
         let felt: Vec<&Account> = accounts.iter().filter(|a| alerted || a.z >= LEAST_FELT_Z).collect();
-        let mut early_returns = inside::early_returns(findings, CAP);
         let behaviour = inside::behaviour(findings, CAP);
+        let mut early_returns = inside::early_returns(findings, CAP);
         for (service, own) in &mut early_returns {
             // Who calls a failing callee gives up and calls nobody else: that is the callee's doing.
             if callees(service).iter().any(|callee| callee != service && behaviour.contains_key(callee)) {
@@ -137,10 +139,11 @@ impl Signs {
             behaviour,
             early_returns,
             outside,
+            onsets: earliest_onsets(findings),
         }
     }
 
-    fn candidate(&self, service: &ServiceId, findings: &[Finding], accounts: &[Account]) -> Candidate {
+    fn candidate(&self, service: &ServiceId, accounts: &[Account]) -> Candidate {
         let attributed = self.attribution.get(service).copied().unwrap_or_default();
         let mut evidence = Vec::new();
         let mut add = |modality: Modality, bits: f64, finding: Option<usize>| {
@@ -176,7 +179,7 @@ impl Signs {
             score: evidence.iter().map(|e| e.bits).sum(),
             probability: 0.0,
             explained_share: (!accounts.is_empty()).then_some(attributed.share),
-            onset: earliest_onset(service, findings),
+            onset: self.onsets.get(service).copied(),
             evidence,
         }
     }
@@ -188,8 +191,7 @@ fn attributed(accounts: &[&Account], network: &BTreeMap<ServiceId, Endpoint>) ->
     let mut by_service: BTreeMap<ServiceId, Attributed> = BTreeMap::new();
     for account in accounts {
         let mut of_account: BTreeMap<&ServiceId, Attributed> = BTreeMap::new();
-        for contribution in &account.contributions {
-            let share = account.share(contribution);
+        for (contribution, share) in account.shares() {
             let weight = ((contribution.z - LEAST_Z) / (FULL_Z - LEAST_Z)).clamp(0.0, 1.0);
             let entry = of_account.entry(blamed(&contribution.suspect, network)).or_default();
             entry.bits += CAP * share * weight;
@@ -241,9 +243,13 @@ fn verdict(candidates: &[Candidate], accounts: &[Account], findings: &[Finding])
     let score = first.map_or(0.0, |c| c.score);
     let gate = accounts.iter().any(|a| a.change.significant);
     let anything = gate || findings.iter().any(|f| f.significant);
+    // Where nobody asks any more, there is neither latency nor an error to account for, and yet it is an incident.
+    let vanished = |f: &Finding| f.significant && f.change == Change::Vanished && f.signal == Signal::Requests;
+    let whole = |f: &Finding| matches!(f.subject, Subject::Service(_));
+    let silence = accounts.is_empty() && findings.iter().any(|f| vanished(f) && whole(f));
     if first.is_some_and(|c| c.probability >= CAUSE_PROBABILITY) {
         Verdict::CauseFound
-    } else if !anything || (score < NO_EVIDENCE_BITS && !gate) {
+    } else if !anything || (score < NO_EVIDENCE_BITS && !gate && !silence) {
         Verdict::NoAnomaly
     } else {
         Verdict::CannotTell
@@ -256,8 +262,8 @@ fn verdict(candidates: &[Candidate], accounts: &[Account], findings: &[Finding])
 fn move_causes_first(candidates: &mut [Candidate], accounts: &[Account]) -> usize {
     let mut strong: BTreeSet<&ServiceId> = BTreeSet::new();
     for account in accounts.iter().filter(|a| a.change.significant) {
-        for contribution in &account.contributions {
-            if contribution.z >= FURTHER_Z && account.share(contribution) >= FURTHER_SHARE {
+        for (contribution, share) in account.shares() {
+            if contribution.z >= FURTHER_Z && share >= FURTHER_SHARE {
                 strong.insert(contribution.suspect.service());
             }
         }
@@ -287,7 +293,7 @@ pub(crate) struct OwnParts {
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
 pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
-    accounts(incident)
+    accounts(incident, findings)
         .into_iter()
         .map(|account| {
             let mut parts: BTreeMap<ServiceId, f64> = BTreeMap::new();

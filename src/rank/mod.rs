@@ -16,6 +16,8 @@ mod scored;
 mod test_findings;
 pub mod traversal;
 
+use std::collections::BTreeMap;
+
 use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
 use crate::telemetry::alert::Symptom;
@@ -196,13 +198,17 @@ pub(crate) fn order(candidates: &mut [Candidate]) {
     });
 }
 
-/// The earliest onset among the significant findings about a service.
-pub(crate) fn earliest_onset(service: &ServiceId, findings: &[Finding]) -> Option<Onset> {
-    findings
-        .iter()
-        .filter(|f| f.significant && f.subject.service() == service)
-        .filter_map(|f| f.onset)
-        .min_by_key(|onset| (onset.at_ns, onset.uncertainty_ns))
+/// The earliest onset among the significant findings about each service.
+pub(crate) fn earliest_onsets(findings: &[Finding]) -> BTreeMap<&ServiceId, Onset> {
+    let mut earliest: BTreeMap<&ServiceId, Onset> = BTreeMap::new();
+    for finding in findings.iter().filter(|f| f.significant) {
+        let Some(onset) = finding.onset else { continue };
+        let known = earliest.entry(finding.subject.service()).or_insert(onset);
+        if (onset.at_ns, onset.uncertainty_ns) < (known.at_ns, known.uncertainty_ns) {
+            *known = onset;
+        }
+    }
+    earliest
 }
 
 #[cfg(test)]

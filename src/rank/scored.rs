@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Candidate, Ranking, Suspect, Verdict, earliest_onset, order};
+use super::{Candidate, Ranking, Suspect, Verdict, earliest_onsets, order};
 use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
@@ -35,6 +35,7 @@ pub(super) fn ranking_if(
     let largest = services.iter().map(score).fold(0.0, f64::max);
     let found = alarm && largest > 0.0;
     let total: f64 = if largest > 0.0 { services.iter().map(|s| score(s) / largest).sum() } else { 0.0 };
+    let onsets = earliest_onsets(findings);
     let mut candidates: Vec<Candidate> = services
         .iter()
         .map(|service| Candidate {
@@ -42,7 +43,7 @@ pub(super) fn ranking_if(
             score: score(service),
             probability: if found { score(service) / largest / total } else { 0.0 },
             explained_share: None,
-            onset: earliest_onset(service, findings),
+            onset: onsets.get(service).copied(),
             evidence: Vec::new(),
         })
         .collect();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Account, Contribution, part_floor, passes_gate, spread};
+use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::rank::{Suspect, SymptomChange};
 use crate::telemetry::alert::Symptom;
@@ -45,8 +46,8 @@ enum Phase {
 ///
 /// An entry that is called by others in the traces, and is no root, is measured where it is called; only what it can
 /// reach along calls takes part then.
-pub(super) fn account(incident: &Incident, entry: Option<&ServiceId>, symptom: Symptom) -> Option<Account> {
-    let scope = Scope::new(incident, entry);
+pub(super) fn account(incident: &Incident, findings: &[Finding], symptom: Symptom) -> Option<Account> {
+    let scope = Scope::new(incident, incident.entry.as_ref());
     let by_operation = Ledger::new(incident, &scope, symptom, Pooling::ByOperation);
     let ledger = if by_operation.comparable_share() >= LEAST_COMPARABLE {
         by_operation

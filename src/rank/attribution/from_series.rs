@@ -52,8 +52,9 @@ pub(super) fn account(incident: &Incident, entry: &ServiceId, symptom: Symptom) 
     if incident.graph.callees(entry).is_empty() {
         return None; // without calls below it, all would be the entry's own
     }
-    let entry_requests = requests(incident, entry)?;
-    let costs = costs(incident, &entry_requests, symptom);
+    let callers = callers(incident);
+    let entry_requests = requests(incident, &callers, entry)?;
+    let costs = costs(incident, &callers, &entry_requests, symptom);
     let own_cost = costs.get(entry)?;
     let reach = reach(incident, &costs, entry);
     let mut contributions: Vec<Contribution> = reach
@@ -109,13 +110,14 @@ fn own_part(
 /// The services whose cost can reach the entry, with the edges along which it does.
 struct Reach {
     services: BTreeSet<ServiceId>,
-    /// (caller, callee) to the share of the callee's requests that come from the caller.
-    edges: BTreeMap<(ServiceId, ServiceId), f64>,
+    /// By caller and callee the share of the callee's requests that come from the caller.
+    edges: BTreeMap<ServiceId, BTreeMap<ServiceId, f64>>,
 }
 
 impl Reach {
     fn callees(&self, service: &ServiceId) -> Vec<(&ServiceId, f64)> {
-        self.edges.iter().filter(|((caller, _), _)| caller == service).map(|((_, c), share)| (c, *share)).collect()
+        let callees = self.edges.get(service).into_iter().flatten();
+        callees.map(|(callee, share)| (callee, *share)).collect()
     }
 }
 
@@ -128,7 +130,7 @@ fn reach(incident: &Incident, costs: &BTreeMap<ServiceId, Cost>, entry: &Service
             if !waits(incident, costs, &caller, callee, share) {
                 continue;
             }
-            reach.edges.insert((caller.clone(), callee.clone()), share);
+            reach.edges.entry(caller.clone()).or_default().insert(callee.clone(), share);
             if reach.services.insert(callee.clone()) {
                 open.push(callee.clone());
             }
@@ -142,7 +144,7 @@ fn reach(incident: &Incident, costs: &BTreeMap<ServiceId, Cost>, entry: &Service
 fn share(incident: &Incident, costs: &BTreeMap<ServiceId, Cost>, caller: &ServiceId, callee: &ServiceId) -> f64 {
     let by_edge = |caller: &ServiceId| {
         let subject = Subject::Edge { caller: caller.clone(), callee: callee.clone() };
-        let series = incident.series.iter().find(|s| s.signal == Signal::Requests && s.subject == subject)?;
+        let series = of_subject(incident, &subject).iter().find(|s| s.signal == Signal::Requests)?;
         Some(incident.baselines.iter().flat_map(|w| series.values_in(w)).sum::<f64>())
     };
     let callers = incident.graph.callers(callee);
@@ -196,7 +198,12 @@ fn upper_slope(pairs: &[(f64, f64)]) -> Option<f64> {
 }
 
 /// Costs per entering request of all services that have the needed series.
-fn costs(incident: &Incident, entry_requests: &Samples, symptom: Symptom) -> BTreeMap<ServiceId, Cost> {
+fn costs(
+    incident: &Incident,
+    callers: &Callers<'_>,
+    entry_requests: &Samples,
+    symptom: Symptom,
+) -> BTreeMap<ServiceId, Cost> {
     let signal = match symptom {
         Symptom::Latency => Signal::Latency,
         Symptom::Errors => Signal::ErrorRatio,
@@ -205,7 +212,7 @@ fn costs(incident: &Incident, entry_requests: &Samples, symptom: Symptom) -> BTr
         .services()
         .into_iter()
         .filter_map(|service| {
-            let requests = requests(incident, &service)?;
+            let requests = requests(incident, callers, &service)?;
             let mean = mean_series(incident, &service, signal).map(|s| s.samples.iter().copied().collect::<Samples>());
             Some((service, cost(incident, entry_requests, &requests, &mean.unwrap_or_default())))
         })
@@ -256,16 +263,35 @@ fn recent_level(level: f64, scale: f64, near: &[f64]) -> f64 {
     mean.clamp(level - RECENT_CLIP * scale, level + RECENT_CLIP * scale)
 }
 
+/// Who calls a service, as series of edges tell.
+type Callers<'a> = BTreeMap<&'a ServiceId, BTreeSet<&'a ServiceId>>;
+
+fn callers(incident: &Incident) -> Callers<'_> {
+    let mut callers = Callers::new();
+    for series in incident.series.iter().filter(|s| s.signal == Signal::Requests) {
+        if let Subject::Edge { caller, callee } = &series.subject {
+            callers.entry(callee).or_default().insert(caller);
+        }
+    }
+    callers
+}
+
+/// The series about one subject; the incident keeps them sorted by it.
+fn of_subject<'a>(incident: &'a Incident, subject: &Subject) -> &'a [Series] {
+    let from = incident.series.partition_point(|s| s.subject < *subject);
+    let to = incident.series.partition_point(|s| s.subject <= *subject);
+    &incident.series[from..to]
+}
+
 /// Requests of a service by time: its own series, else the sum over series of its incoming edges.
-fn requests(incident: &Incident, service: &ServiceId) -> Option<Samples> {
+fn requests(incident: &Incident, callers: &Callers<'_>, service: &ServiceId) -> Option<Samples> {
     if let Some(series) = mean_series(incident, service, Signal::Requests) {
         return Some(series.samples.iter().copied().collect());
     }
     let mut sum = Samples::new();
-    for series in &incident.series {
-        if series.signal == Signal::Requests
-            && matches!(&series.subject, Subject::Edge { callee, .. } if callee == service)
-        {
+    for caller in callers.get(service).into_iter().flatten() {
+        let edge = Subject::Edge { caller: (*caller).clone(), callee: service.clone() };
+        for series in of_subject(incident, &edge).iter().filter(|s| s.signal == Signal::Requests) {
             for (time, value) in &series.samples {
                 *sum.entry(*time).or_default() += value;
             }
@@ -276,11 +302,8 @@ fn requests(incident: &Incident, service: &ServiceId) -> Option<Samples> {
 
 /// The service's series of the signal that is a mean or a sum; quantiles do not add up.
 fn mean_series<'a>(incident: &'a Incident, service: &ServiceId, signal: Signal) -> Option<&'a Series> {
-    incident.series.iter().find(|s| {
-        s.signal == signal
-            && matches!(s.statistic, Statistic::Mean | Statistic::Sum)
-            && matches!(&s.subject, Subject::Service(name) if name == service)
-    })
+    let whole = |s: &&Series| s.signal == signal && matches!(s.statistic, Statistic::Mean | Statistic::Sum);
+    of_subject(incident, &Subject::Service(service.clone())).iter().find(whole)
 }
 
 #[cfg(test)]
@@ -346,8 +369,8 @@ mod tests {
         assert!((own(&account, "payment") - 0.1995).abs() < 1e-9, "0.21 less the median 0.0105");
         assert!(own(&account, "checkout").abs() < 1e-9);
         assert!(own(&account, "frontend").abs() < 1e-9);
-        let payment = account.contributions.iter().find(|c| c.suspect.service() == &"payment".into());
-        assert!(account.share(payment.expect("it is reachable")) > 0.99);
+        let payment = account.shares().find(|(c, _)| c.suspect.service() == &"payment".into());
+        assert!(payment.expect("it is reachable").1 > 0.99);
     }
 
     #[test]

@@ -10,10 +10,10 @@ mod from_calls;
 mod from_series;
 
 use super::{Suspect, SymptomChange};
+use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::stats::robust;
 use crate::telemetry::alert::Symptom;
-use crate::telemetry::id::ServiceId;
 
 /// Which part of the symptom begins at one suspect.
 #[derive(Clone, PartialEq, Debug)]
@@ -49,13 +49,16 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Share of the symptom's rise that begins at the suspect, 0 to 1.
+    /// Every own part with the share of the symptom's rise that it is, 0 to 1.
     ///
     /// The denominator is the largest of the symptom's rise and any single own part: a service may rise by more
     /// than the entry does, where others fell.
-    pub(crate) fn share(&self, contribution: &Contribution) -> f64 {
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (&Contribution, f64)> {
         let largest = self.contributions.iter().map(Contribution::delta).fold(self.rise, f64::max);
-        if largest > 0.0 { (contribution.delta() / largest).clamp(0.0, 1.0) } else { 0.0 }
+        self.contributions.iter().map(move |contribution| {
+            let share = if largest > 0.0 { (contribution.delta() / largest).clamp(0.0, 1.0) } else { 0.0 };
+            (contribution, share)
+        })
     }
 }
 
@@ -73,8 +76,9 @@ fn part_floor(symptom: Symptom) -> f64 {
 
 /// Splits the symptom at the entry: from spans where they tell about it, else from series. `None` where neither
 /// does.
-pub(crate) fn account(incident: &Incident, entry: Option<&ServiceId>, symptom: Symptom) -> Option<Account> {
-    from_calls::account(incident, entry, symptom)
+pub(crate) fn account(incident: &Incident, findings: &[Finding], symptom: Symptom) -> Option<Account> {
+    let entry = incident.entry.as_ref();
+    from_calls::account(incident, findings, symptom)
         .or_else(|| entry.and_then(|entry| from_series::account(incident, entry, symptom)))
 }
 
