@@ -1,7 +1,7 @@
 //! What the verdict rests on, and what a person should look at next.
 
 use super::{Cause, Coverage, Named, evidence};
-use crate::detect::Finding;
+use crate::detect::{Change, Finding};
 use crate::rank::{Modality, SymptomChange, Verdict};
 use crate::telemetry::topology::NodeKind;
 
@@ -84,6 +84,9 @@ fn for_cause(cause: &Cause) -> Vec<String> {
                 format!("check the network path to {service}: packet loss, proxy or sidecar, connection pools")
             }
             Modality::Behaviour => format!("look at what changed in {service}: deploys, flags, data, locks"),
+            Modality::Structure if line.finding.as_ref().is_some_and(|f| f.change == Change::Rise) => {
+                format!("look for loops, retries or a lost cache in {service}: it calls others more often per request")
+            }
             Modality::Structure => {
                 format!("look for early returns or exceptions in {service}: it stopped calling others")
             }

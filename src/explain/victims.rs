@@ -30,7 +30,8 @@ pub(super) fn victims(incident: &Incident, findings: &[Finding], causes: &[Cause
 /// For each service as a whole its strongest significant rise of these signals; of equals the first by name.
 fn strongest<'a>(findings: &'a [Finding], signals: &[Signal]) -> BTreeMap<&'a ServiceId, &'a Finding> {
     let mut strongest: BTreeMap<&ServiceId, &Finding> = BTreeMap::new();
-    for finding in findings.iter().filter(|f| f.significant && f.change == Change::Rise && signals.contains(&f.signal)) {
+    for finding in findings.iter().filter(|f| f.significant && f.change == Change::Rise && signals.contains(&f.signal))
+    {
         let Subject::Service(service) = &finding.subject else { continue };
         let known = strongest.entry(service).or_insert(finding);
         let order = finding.bits.total_cmp(&known.bits).then_with(|| known.name.cmp(&finding.name));

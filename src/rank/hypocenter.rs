@@ -24,6 +24,8 @@ use crate::telemetry::series::{Signal, Subject};
 const CAP: f64 = 8.0;
 /// Most bits that correlation with the symptom, and a walk along correlated calls, may add each.
 const SUPPORT_BITS: f64 = 0.5;
+/// Correlation, or share of the most visited node's visits, under which there is no support.
+const LEAST_SUPPORT: f64 = 0.5;
 /// Score of "none of the candidates": a candidate needs as much evidence to be as likely as not.
 const NONE_BITS: f64 = 3.0;
 /// Bits of score that double the odds. Evidence of several modalities about one service is correlated,
@@ -77,10 +79,8 @@ fn accounts(incident: &Incident, findings: &[Finding]) -> Vec<Account> {
         Some(symptom) => vec![symptom],
         None => vec![Symptom::Latency, Symptom::Errors],
     };
-    let mut accounts: Vec<Account> = symptoms
-        .into_iter()
-        .filter_map(|symptom| attribution::account(incident, findings, symptom))
-        .collect();
+    let mut accounts: Vec<Account> =
+        symptoms.into_iter().filter_map(|symptom| attribution::account(incident, findings, symptom)).collect();
     accounts.sort_by(|a, b| b.z.total_cmp(&a.z).then_with(|| a.change.symptom.cmp(&b.change.symptom)));
     accounts
 }
@@ -92,6 +92,7 @@ struct Signs<'a> {
     resources: BTreeMap<ServiceId, Own>,
     behaviour: BTreeMap<ServiceId, Own>,
     early_returns: BTreeMap<ServiceId, Own>,
+    busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
     correlation: BTreeMap<ServiceId, f64>,
     walk: BTreeMap<ServiceId, f64>,
@@ -138,6 +139,7 @@ impl<'a> Signs<'a> {
             resources: inside::resources(findings, CAP),
             behaviour,
             early_returns,
+            busier: busier(&felt, findings),
             outside,
             onsets: earliest_onsets(findings),
         }
@@ -159,6 +161,7 @@ impl<'a> Signs<'a> {
             (Modality::Resources, &self.resources),
             (Modality::Behaviour, &self.behaviour),
             (Modality::Structure, &self.early_returns),
+            (Modality::Structure, &self.busier),
             (Modality::Behaviour, &self.outside),
         ] {
             if let Some(own) = own.get(service) {
@@ -168,7 +171,7 @@ impl<'a> Signs<'a> {
         // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
         if !evidence.is_empty() {
             for (modality, scores) in [(Modality::Correlation, &self.correlation), (Modality::Walk, &self.walk)] {
-                if let Some(score) = scores.get(service) {
+                if let Some(score) = scores.get(service).filter(|score| **score >= LEAST_SUPPORT) {
                     evidence.push(Evidence { modality, bits: SUPPORT_BITS * score, finding: None });
                 }
             }
@@ -204,6 +207,15 @@ fn attributed(accounts: &[&Account], network: &BTreeMap<ServiceId, Endpoint>) ->
         }
     }
     by_service
+}
+
+/// Calls that a service makes beyond those that it used to make per request, by their share of the symptom.
+fn busier(accounts: &[&Account], findings: &[Finding]) -> BTreeMap<ServiceId, Own> {
+    let mut own = BTreeMap::new();
+    for (service, finding, share) in accounts.iter().flat_map(|account| account.busier_shares()) {
+        inside::strongest(&mut own, service, findings[finding].bits.min(CAP) * share, finding);
+    }
+    own
 }
 
 fn blamed<'a>(suspect: &'a Suspect, network: &BTreeMap<ServiceId, Endpoint>) -> &'a ServiceId {

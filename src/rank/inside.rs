@@ -16,7 +16,7 @@ pub(crate) struct Own {
 }
 
 /// Keeps the strongest finding of each service.
-fn strongest(own: &mut BTreeMap<ServiceId, Own>, service: &ServiceId, bits: f64, finding: usize) {
+pub(crate) fn strongest(own: &mut BTreeMap<ServiceId, Own>, service: &ServiceId, bits: f64, finding: usize) {
     let entry = own.entry(service.clone()).or_insert(Own { bits, finding });
     if bits > entry.bits {
         *entry = Own { bits, finding };

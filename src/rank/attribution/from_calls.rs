@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
 use crate::incident::Incident;
@@ -54,7 +55,7 @@ pub(super) fn account(incident: &Incident, findings: &[Finding], symptom: Sympto
     } else {
         Ledger::new(incident, &scope, symptom, Pooling::All)
     };
-    ledger.account(incident, &scope, symptom)
+    ledger.account(incident, findings, &scope, symptom)
 }
 
 /// Which requests count, and who may be blamed.
@@ -87,8 +88,8 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn may_blame(&self, suspect: &Suspect) -> bool {
-        self.inner.as_ref().is_none_or(|(_, reach)| reach.contains(suspect.service()))
+    fn may_blame(&self, service: &ServiceId) -> bool {
+        self.inner.as_ref().is_none_or(|(_, reach)| reach.contains(service))
     }
 }
 
@@ -99,22 +100,35 @@ enum Pooling {
     All,
 }
 
+impl Pooling {
+    fn entry(self, row: &CallRow) -> u32 {
+        if self == Self::All { 0 } else { row.key.entry }
+    }
+}
+
 /// Requests and what they cost.
-#[derive(Default)]
 struct Ledger {
+    pooling: Pooling,
     requests: Costs,
     /// Calls at the place where the symptom is felt.
     felt_calls: Costs,
     whole: Costs,
-    parts: BTreeMap<Suspect, Costs>,
+    /// What begins at a callee, and on the edge from a caller to it.
+    parts: BTreeMap<(u32, Option<u32>), Costs>,
 }
 
 impl Ledger {
     fn new(incident: &Incident, scope: &Scope<'_>, symptom: Symptom, pooling: Pooling) -> Self {
-        let mut ledger = Self::default();
+        let mut ledger = Self {
+            pooling,
+            requests: Costs::default(),
+            felt_calls: Costs::default(),
+            whole: Costs::default(),
+            parts: BTreeMap::new(),
+        };
         for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
             let Some(phase) = phase(incident, row) else { continue };
-            let entry = if pooling == Pooling::All { 0 } else { row.key.entry };
+            let entry = pooling.entry(row);
             let bin = row.key.bin;
             if row.key.caller.is_none() {
                 ledger.requests.add(phase, entry, bin, row.calls as f64);
@@ -123,9 +137,12 @@ impl Ledger {
                 ledger.felt_calls.add(phase, entry, bin, row.calls as f64);
                 ledger.whole.add(phase, entry, bin, whole_cost(row, symptom));
             }
-            for (suspect, cost) in part_costs(&incident.calls, row, symptom) {
-                if scope.may_blame(&suspect) {
-                    ledger.parts.entry(suspect).or_default().add(phase, entry, bin, cost);
+            if scope.may_blame(incident.calls.service(row.key.callee)) {
+                let (own, edge) = part_costs(row, symptom);
+                ledger.parts.entry((row.key.callee, None)).or_default().add(phase, entry, bin, own);
+                if row.key.caller.is_some() {
+                    let part = ledger.parts.entry((row.key.callee, row.key.caller)).or_default();
+                    part.add(phase, entry, bin, edge);
                 }
             }
         }
@@ -138,8 +155,14 @@ impl Ledger {
         if all > 0.0 { Mix::comparable(&self.requests).values().sum::<f64>() / all } else { 0.0 }
     }
 
-    fn account(self, incident: &Incident, scope: &Scope<'_>, symptom: Symptom) -> Option<Account> {
-        let Self { requests, felt_calls, whole, parts } = self;
+    fn account(
+        self,
+        incident: &Incident,
+        findings: &[Finding],
+        scope: &Scope<'_>,
+        symptom: Symptom,
+    ) -> Option<Account> {
+        let Self { pooling, requests, felt_calls, whole, parts } = self;
         let mix = Mix::new(&requests)?;
         let costs = || whole.baseline.values().chain(whole.incident.values());
         if costs().sum::<f64>() <= 0.0 {
@@ -148,15 +171,25 @@ impl Ledger {
         let baseline = mix.mean(&whole.baseline, &requests.baseline);
         let during = mix.mean(&whole.incident, &requests.incident);
         let z = (during - baseline) / spread(&per_request(&whole, &requests), super::floor(symptom));
-        let contributions = parts
+        let mut contributions: Vec<(Contribution, f64)> = parts
             .into_iter()
-            .map(|(suspect, costs)| {
+            .map(|((callee, caller), costs)| {
                 let baseline = mix.mean(&costs.baseline, &requests.baseline);
-                let incident = mix.mean(&costs.incident, &requests.incident);
+                let during = mix.mean(&costs.incident, &requests.incident);
                 let scale = spread(&per_request(&costs, &requests), part_floor(symptom));
-                Contribution { suspect, baseline, incident, z: (incident - baseline) / scale }
+                let suspect = suspect(&incident.calls, callee, caller);
+                (Contribution { suspect, baseline, incident: during, z: (during - baseline) / scale }, scale)
             })
             .collect();
+        let busier = volume::busier(incident, findings);
+        let busier = if busier.is_empty() {
+            BTreeMap::new()
+        } else {
+            let traffic = traffic(incident, scope, pooling, &mix, &requests);
+            volume::move_to_callers(&incident.calls, &busier, &traffic, &mut contributions)
+        };
+        let mut contributions: Vec<Contribution> = contributions.into_iter().map(|(part, _)| part).collect();
+        contributions.sort_by(|a, b| a.suspect.cmp(&b.suspect));
         let entry = scope.entry.cloned().or_else(|| busiest_entry(&incident.calls, &requests))?;
         let significant = passes_gate(symptom, z, baseline, during);
         // An inner entry may be called several times a request, or not at all: people know its cost per call.
@@ -170,7 +203,7 @@ impl Ledger {
             mix.mean(&requests.incident, &requests.incident),
         );
         let change = SymptomChange { entry, symptom, baseline: baseline / before, incident: during / now, significant };
-        Some(Account { change, rise: during - baseline, z, contributions })
+        Some(Account { change, rise: during - baseline, z, contributions, busier })
     }
 }
 
@@ -212,19 +245,41 @@ fn whole_cost(row: &CallRow, symptom: Symptom) -> f64 {
 }
 
 /// What begins in the callee, and what begins on the edge to it.
-fn part_costs(calls: &CallStats, row: &CallRow, symptom: Symptom) -> Vec<(Suspect, f64)> {
-    let callee = calls.service(row.key.callee).clone();
-    let (own, edge) = match symptom {
+fn part_costs(row: &CallRow, symptom: Symptom) -> (f64, f64) {
+    match symptom {
         Symptom::Latency => {
             (row.critical_ns as f64 / NANOS_PER_SECOND as f64, row.critical_gap_ns as f64 / NANOS_PER_SECOND as f64)
         }
         Symptom::Errors => (row.origin_errors as f64, row.edge_errors as f64),
-    };
-    let mut costs = vec![(Suspect::Service(callee.clone()), own)];
-    if let Some(caller) = row.key.caller {
-        costs.push((Suspect::Edge { caller: calls.service(caller).clone(), callee }, edge));
     }
-    costs
+}
+
+fn suspect(calls: &CallStats, callee: u32, caller: Option<u32>) -> Suspect {
+    let callee = calls.service(callee).clone();
+    match caller {
+        Some(caller) => Suspect::Edge { caller: calls.service(caller).clone(), callee },
+        None => Suspect::Service(callee),
+    }
+}
+
+/// Calls and failures of every edge per entering request.
+fn traffic(incident: &Incident, scope: &Scope<'_>, pooling: Pooling, mix: &Mix, requests: &Costs) -> Traffic {
+    let mut edges: BTreeMap<(Option<u32>, u32), (Costs, Costs)> = BTreeMap::new();
+    for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
+        let Some(phase) = phase(incident, row) else { continue };
+        let (calls, failed) = edges.entry((row.key.caller, row.key.callee)).or_default();
+        calls.add(phase, pooling.entry(row), row.key.bin, row.calls as f64);
+        failed.add(phase, pooling.entry(row), row.key.bin, row.errors as f64);
+    }
+    let before = |costs: &Costs| mix.mean(&costs.baseline, &requests.baseline);
+    let during = |costs: &Costs| mix.mean(&costs.incident, &requests.incident);
+    let per_request = |(calls, failed): (Costs, Costs)| PerRequest {
+        calls_baseline: before(&calls),
+        calls_incident: during(&calls),
+        failed_baseline: before(&failed),
+        failed_incident: during(&failed),
+    };
+    Traffic::new(edges.into_iter().map(|(edge, costs)| (edge, per_request(costs))).collect())
 }
 
 /// Weights of the entry operations: those of the incident, so that a changed mix of requests is no change of cost.

@@ -81,6 +81,7 @@ pub(super) fn account(incident: &Incident, entry: &ServiceId, symptom: Symptom) 
         rise: own_cost.delta(),
         z,
         contributions,
+        busier: BTreeMap::new(),
     })
 }
 

@@ -8,12 +8,16 @@
 
 mod from_calls;
 mod from_series;
+mod volume;
+
+use std::collections::BTreeMap;
 
 use super::{Suspect, SymptomChange};
 use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::stats::robust;
 use crate::telemetry::alert::Symptom;
+use crate::telemetry::id::ServiceId;
 
 /// Which part of the symptom begins at one suspect.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,6 +50,9 @@ pub(crate) struct Account {
     pub(crate) z: f64,
     /// Own parts, sorted by suspect.
     pub(crate) contributions: Vec<Contribution>,
+    /// Services that make more calls per request than before: the finding that says so, and the cost of the extra calls,
+    /// which is part of their contribution.
+    pub(crate) busier: BTreeMap<ServiceId, (usize, f64)>,
 }
 
 impl Account {
@@ -54,11 +61,19 @@ impl Account {
     /// The denominator is the largest of the symptom's rise and any single own part: a service may rise by more
     /// than the entry does, where others fell.
     pub(crate) fn shares(&self) -> impl Iterator<Item = (&Contribution, f64)> {
+        let share = self.share();
+        self.contributions.iter().map(move |contribution| (contribution, share(contribution.delta())))
+    }
+
+    /// For each service that makes more calls than before: the finding, and the extra calls' share of the rise.
+    pub(crate) fn busier_shares(&self) -> impl Iterator<Item = (&ServiceId, usize, f64)> {
+        let share = self.share();
+        self.busier.iter().map(move |(service, (finding, cost))| (service, *finding, share(*cost)))
+    }
+
+    fn share(&self) -> impl Fn(f64) -> f64 + use<> {
         let largest = self.contributions.iter().map(Contribution::delta).fold(self.rise, f64::max);
-        self.contributions.iter().map(move |contribution| {
-            let share = if largest > 0.0 { (contribution.delta() / largest).clamp(0.0, 1.0) } else { 0.0 };
-            (contribution, share)
-        })
+        move |part| if largest > 0.0 { (part / largest).clamp(0.0, 1.0) } else { 0.0 }
     }
 }
 
