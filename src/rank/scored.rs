@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::incident::IncidentParts;
     use crate::rank::test_findings::finding;
-    use crate::rank::{Ranker, correlation, earliest_onset, largest_change, random, random_walk, traversal};
+    use crate::rank::{Ranker, earliest_onset, largest_change, random_walk, registry, traversal};
     use crate::telemetry::alert::Symptom;
     use crate::telemetry::calls::CallStats;
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
@@ -117,15 +117,9 @@ mod tests {
         Incident::new(parts).unwrap()
     }
 
+    /// All but our own.
     fn methods() -> Vec<Box<dyn Ranker>> {
-        vec![
-            Box::new(correlation::Correlation),
-            Box::new(traversal::Traversal),
-            Box::new(random_walk::RandomWalk),
-            Box::new(largest_change::LargestChange),
-            Box::new(earliest_onset::EarliestOnset),
-            Box::new(random::Random),
-        ]
+        registry().into_iter().skip(1).collect()
     }
 
     #[test]
