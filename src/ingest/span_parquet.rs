@@ -230,6 +230,9 @@ type Encoded = (Vec<u32>, Vec<String>);
 /// Column and problem.
 type RowDefect = (usize, &'static str);
 
+/// Distinct views that are remembered: enough for any column with a dictionary, little for one without.
+const VIEWS_KEPT: usize = 1 << 14;
+
 /// Gives the distinct texts of a column small numbers, in order of first appearance; null is the empty text.
 fn encode(column: &Column) -> Encoded {
     let series = column.as_materialized_series();
@@ -237,18 +240,24 @@ fn encode(column: &Column) -> Encoded {
     let mut texts = Vec::new();
     if let Ok(strings) = series.str() {
         let mut known: FxHashMap<&str, u32> = FxHashMap::default();
-        let mut last = ("", u32::MAX);
-        for text in strings.iter() {
-            let text = text.unwrap_or_default();
-            // Equal values tend to stand together.
-            if last.1 == u32::MAX || last.0 != text {
-                let code = *known.entry(text).or_insert_with(|| {
-                    texts.push(text.to_owned());
-                    texts.len() as u32 - 1
+        for array in strings.downcast_iter() {
+            // Equal views are equal texts, and a dictionary page gives equal texts equal views: mostly no text is read.
+            let mut seen: FxHashMap<u128, u32> = FxHashMap::default();
+            for (view, text) in array.views().iter().zip(array.iter()) {
+                let view = text.map_or(0, |_| view.as_u128());
+                let code = seen.get(&view).copied().unwrap_or_else(|| {
+                    let text = text.unwrap_or_default();
+                    let code = *known.entry(text).or_insert_with(|| {
+                        texts.push(text.to_owned());
+                        texts.len() as u32 - 1
+                    });
+                    if seen.len() < VIEWS_KEPT {
+                        seen.insert(view, code);
+                    }
+                    code
                 });
-                last = (text, code);
+                codes.push(code);
             }
-            codes.push(last.1);
         }
         return (codes, texts);
     }
