@@ -123,9 +123,7 @@ mod tests {
         let mut seen = Vec::new();
         let error = loop {
             match lines.next_line() {
-                Ok(Some(line)) => {
-                    seen.push((line.number, String::from_utf8_lossy(line.bytes).into_owned()))
-                }
+                Ok(Some(line)) => seen.push((line.number, String::from_utf8_lossy(line.bytes).into_owned())),
                 Ok(None) => panic!("the error must come before the end"),
                 Err(error) => break error,
             }
