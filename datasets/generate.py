@@ -301,7 +301,7 @@ def checkout_db_latency():
         "shipping": [Pod("shipping-4d5f6b7c8-z7g5v", "1.5.5")],
         "mailer": [Pod("mailer-8c7b6d5f9-r2cxk", "0.4.0")],
     }
-    system = System(20260302, pods, handlers, fault)
+    system = System(11, pods, handlers, fault)
     mix = [(("frontend", "GET /"), 40), (("frontend", "GET /cart"), 20), (("frontend", "POST /checkout"), 40)]
     play(system, start, end, 0.85, mix)
     alert = {

@@ -359,9 +359,9 @@ mod tests {
         );
         let case = read(&text).unwrap();
         assert_eq!(case.name, "shop");
-        assert_eq!(case.incident.seconds(), 300.0);
+        assert_eq!(case.incident.end_ns() - case.incident.start_ns(), 300_000_000_000);
         assert_eq!(case.baselines[0].end_ns(), case.incident.start_ns());
-        assert_eq!(case.baselines[0].seconds(), 600.0);
+        assert_eq!(case.baselines[0].end_ns() - case.baselines[0].start_ns(), 600_000_000_000);
         assert_eq!(case.entry, Some("frontend".into()));
         assert_eq!(case.symptom, Some(Symptom::Errors));
         assert_eq!(case.span_columns.as_deref(), Some("nezha"));

@@ -34,7 +34,7 @@ fn table(rows: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 fn load(case: &RecordedCase) -> (Telemetry, Request) {
-    (case.load)().unwrap_or_else(|error| panic!("{}: {error}", case.id))
+    (case.load)().expect(&case.id)
 }
 
 /// What every analysis asks of its windows, and that they hold data.
@@ -132,4 +132,99 @@ fn petshop_cases_have_an_entry_edges_and_rows_on_both_sides() {
             assert_eq!((normal, rows(&request.window)), (589 + 2, 3), "{}", case.id);
         }
     }
+}
+
+fn write(path: PathBuf, text: &str) {
+    let folder = path.parent().expect("the files of a dataset lie in folders");
+    std::fs::create_dir_all(folder).expect("a temporary folder can be written");
+    std::fs::write(path, text).expect("a temporary file can be written");
+}
+
+fn seconds(window: &Window) -> (i64, i64) {
+    (window.start_ns() / NANOS_PER_SECOND, window.end_ns() / NANOS_PER_SECOND)
+}
+
+/// PetShop's layout in small: ten normal rows long after one issue of five rows.
+#[test]
+fn petshop_windows_by_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("dataset/small");
+    let rows = |first: i64, n: i64| {
+        let lines = (0..n).map(|i| format!("{}.0,0.1,0.2\n", first + 300 * i)).collect::<String>();
+        format!("microservice,front,back\nmetric,latency,latency\nstatistic,Average,Average\nunix_timestamp,,\n{lines}")
+    };
+    write(scenario.join("graph.csv"), ",front,back\nfront,0.0,1.0\nback,0.0,0.0\n");
+    write(scenario.join("noissue/metrics.csv"), &rows(1_600_000_200, 10));
+    write(scenario.join("train/issue_7/metrics.csv"), &rows(1_500_000_000, 5));
+    let target = r#"{"target": {"node": "front", "metric": "latency", "agg": "Average", "timestamp": 1500000600},
+                     "root_cause": {"node": "back", "metric": null}}"#;
+    write(scenario.join("train/issue_7/target.json"), target);
+
+    let found = cases(dir.path(), DatasetFormat::PetShop, 0).unwrap();
+    let ids: Vec<&str> = found.iter().map(|case| case.id.as_str()).collect();
+    assert_eq!(ids[..2], ["dataset/small/train/issue_7", "dataset/small/noissue/latency_50"]);
+    assert_eq!((found.len(), &found[0].truth), (6, &vec!["back".into()]));
+
+    let (telemetry, request) = load(&found[0]);
+    assert_eq!(seconds(&request.window), (1_500_000_600, 1_500_001_500), "rows three to five");
+    let baselines: Vec<_> = request.baselines.iter().map(seconds).collect();
+    assert_eq!(baselines, [(1_500_000_000, 1_500_000_600), (1_600_000_200, 1_600_003_200)]);
+    assert_eq!((telemetry.series.len(), telemetry.given_edges.len()), (2, 1), "one series over both files");
+
+    let (_, quiet) = load(&found[2]);
+    assert_eq!(seconds(&quiet.window), (1_600_002_000, 1_600_003_200), "the last four of ten rows");
+    assert_eq!(quiet.baselines.iter().map(seconds).collect::<Vec<_>>(), [(1_600_000_200, 1_600_002_000)]);
+}
+
+/// Nezha's layout in small: two faults on one day; the minute of the first is missing.
+#[test]
+fn nezha_windows_by_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = dir.path().join("rca_data/2023-01-29");
+    let at = |time: &str| parse_time(&format!("2023-01-29T{time}Z"), 0).unwrap();
+    let faults = r#"{"08": [{"inject_time": "2023-01-29 08:43:04", "inject_timestamp": "1",
+                             "inject_pod": "ts-a-service-5dc8d4f9fd-46997", "inject_type": "return"}],
+                     "09": [{"inject_time": "2023-01-29 09:10:00", "inject_timestamp": "2",
+                             "inject_pod": "b-6f6cfc45b-h5m2n", "inject_type": "cpu"}]}"#;
+    write(day.join("2023-01-29-fault_list.json"), faults);
+    let spans = |times: &[&str]| {
+        let line =
+            |time: &&str| format!("{0:032x},{0:016x},root,b-6f6cfc45b-h5m2n,/x,{0},{1},1\n", at(time), at(time) + 1000);
+        let header = "TraceID,SpanID,ParentID,PodName,OperationName,StartTimeUnixNano,EndTimeUnixNano,Duration\n";
+        format!("{header}{}", times.iter().map(line).collect::<String>())
+    };
+    write(day.join("trace/08_44_trace.csv"), &spans(&["08:43:30", "08:44:20"]));
+    write(day.join("trace/08_46_trace.csv"), &spans(&["08:45:30"]));
+    write(day.join("trace/09_10_trace.csv"), &spans(&["09:09:30", "09:10:20"]));
+    write(dir.path().join("construct_data/2023-01-29/trace/08_50_trace.csv"), &spans(&["08:50:00", "08:50:30"]));
+    let metric =
+        "Time,TimeStamp,PodName,CpuUsage(m)\n2023-01-29 09:00:00.5 +0000 UTC m=+1,1674982800,b-6f6cfc45b-h5m2n,4.5\n";
+    write(day.join("metric/b-6f6cfc45b-h5m2n_metric.csv"), metric);
+
+    let found = cases(dir.path(), DatasetFormat::Nezha, 0).unwrap();
+    assert_eq!(found.iter().map(|c| &c.truth[0]).collect::<Vec<_>>(), [&"ts-a-service".into(), &"b".into()]);
+    let (telemetry, request) = load(&found[0]);
+    assert_eq!(telemetry.spans.len(), 2 + 2, "08:44, 08:50; the fourth minute is not the fault's");
+    assert_eq!(telemetry.series.len(), 1);
+    let around = |from: i64, to: i64| (from / NANOS_PER_SECOND, to / NANOS_PER_SECOND);
+    assert_eq!(seconds(&request.window), around(at("08:43:04"), at("08:46:04")));
+    let second = NANOS_PER_SECOND;
+    let expected = [
+        around(at("06:43:04"), at("08:42:04")),
+        around(at("08:48:04"), at("08:50:00")),
+        around(at("08:50:00"), at("08:50:30")),
+        around(at("08:50:30"), at("09:09:00")),
+        around(at("09:15:00"), at("10:43:04")),
+    ];
+    assert_eq!(request.baselines.iter().map(seconds).collect::<Vec<_>>(), expected);
+
+    let (_, request) = load(&found[1]);
+    let near = Window::new(at("09:09:30"), at("09:10:00")).unwrap();
+    assert!(request.baselines.contains(&near), "spans of the own file before the injection");
+    let late = cases(dir.path(), DatasetFormat::Nezha, 30 * second).unwrap();
+    let (_, request) = load(&late[1]);
+    assert!(
+        request.baselines.contains(&Window::new(at("09:09:30"), at("09:10:30")).unwrap()),
+        "polluted, as it would be"
+    );
 }

@@ -1,7 +1,7 @@
 //! Golden reports of hand-made diagnoses, and properties that hold for any diagnosis.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hypocenter::detect::{Change, Finding, Onset};
@@ -75,6 +75,7 @@ fn self_time_finding() -> Finding {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a whole diagnosis, written out")]
 fn found() -> Diagnosis {
     let mut first = candidate(service("payments"), 0.943, Modality::Attribution, 6.24);
     first.explained_share = Some(0.92);
@@ -270,7 +271,7 @@ fn hostile() -> Diagnosis {
     d.coverage.silent_nodes = vec![EVIL.into()];
     d.next_steps = vec![EVIL.into(); 30];
     d.warnings = (0..500)
-        .map(|n| Warning { source: format!("{n}{EVIL}"), place: EVIL.into(), message: EVIL.into(), affected: n })
+        .map(|n| Warning { source: EVIL.into(), place: EVIL.into(), message: format!("{n}{EVIL}"), affected: n })
         .collect();
     if let Some(alert) = &mut d.alert {
         alert.name = EVIL.into();
@@ -308,6 +309,22 @@ fn the_other_verdicts_are_honest() {
 fn several_causes_stand_one_after_the_other() {
     insta::assert_snapshot!("two_causes_text", text(&two_causes()));
     insta::assert_snapshot!("two_causes_markdown", rendered(&two_causes(), Format::Markdown));
+}
+
+#[test]
+fn the_same_warning_about_many_files_is_said_once() {
+    let warning = |file: &str, message: &str, affected| Warning {
+        source: file.into(),
+        place: "line 3".into(),
+        message: message.into(),
+        affected,
+    };
+    let mut diagnosis = found();
+    diagnosis.warnings = vec![warning("a", "torn", 2), warning("b", "torn", 3), warning("b", "odd", 1)];
+    let report = text(&diagnosis);
+    let (_, warnings) = report.split_once("\nWarnings (3)\n").unwrap();
+    let expected = "  - 2 files, first a, line 3: torn (2 times); 5 times in all\n  - b, line 3: odd\n";
+    assert_eq!(warnings, expected);
 }
 
 #[test]
@@ -360,7 +377,6 @@ fn json_is_complete_and_finite() {
 
 #[test]
 fn json_follows_its_schema() {
-    const PYTHON: &str = "/usr/bin/python3";
     let script = "import json, sys, jsonschema\n\
         d = json.load(sys.stdin)\n\
         v = jsonschema.Draft202012Validator\n\
@@ -369,20 +385,22 @@ fn json_follows_its_schema() {
         broken = dict(d['reports'][0], verdict='maybe')\n\
         assert not v(d['schema']).is_valid(broken), 'the schema accepts anything'\n\
         sys.exit(1 if bad else 0)";
-    let available = Path::new(PYTHON).exists()
-        && Command::new(PYTHON).args(["-c", "import jsonschema"]).output().is_ok_and(|o| o.status.success());
-    if !available {
+    let can = |python: &&str| {
+        Command::new(python).args(["-c", "import jsonschema"]).output().is_ok_and(|output| output.status.success())
+    };
+    // Debian's own first: another Python in front of it need not have the module.
+    let Some(python) = ["/usr/bin/python3", "python3"].into_iter().find(can) else {
         assert!(std::env::var_os("CI").is_none(), "python3-jsonschema is missing, and in CI it must not be");
-        println!("skipped: {PYTHON} has no module jsonschema (on Debian: apt-get install python3-jsonschema)");
+        println!("skipped: no python3 has the module jsonschema (on Debian: apt-get install python3-jsonschema)");
         return;
-    }
+    };
     let reports = [found(), no_anomaly(), cannot_tell(), two_causes(), hostile()];
     let reports: Vec<serde_json::Value> =
         reports.iter().map(|d| serde_json::from_str(&rendered(d, Format::Json)).unwrap()).collect();
     let schema: serde_json::Value = serde_json::from_str(JSON_SCHEMA).unwrap();
     let input = serde_json::json!({ "schema": schema, "reports": reports }).to_string();
     let mut child =
-        Command::new(PYTHON).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Command::new(python).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

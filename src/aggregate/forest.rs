@@ -1,7 +1,8 @@
 //! The spans of one trace as trees: duplicates dropped, parents found, cycles cut.
 
 use super::names::{NONE, Names};
-use crate::telemetry::span::{NO_PEER, SpanKind, SpanStatus, SpanTable};
+use super::partition::Packed;
+use crate::telemetry::span::{SpanKind, SpanStatus};
 
 /// One span with its names as ranks.
 #[derive(Clone, Copy)]
@@ -24,20 +25,18 @@ pub(super) struct LocalSpan {
 }
 
 impl LocalSpan {
-    pub(super) fn gather(spans: &SpanTable, names: &Names, row: usize) -> Self {
-        let instance = names.instance_of_resource[spans.resource[row] as usize];
-        let peer = spans.peer[row];
+    pub(super) fn new(row: &Packed, names: &Names) -> Self {
         Self {
-            id: spans.id[row],
-            parent: spans.parent[row],
-            start_ns: spans.start_ns[row],
-            end_ns: spans.start_ns[row].saturating_add_unsigned(spans.duration_ns[row]),
-            instance,
-            service: names.instances[instance as usize].node,
-            operation: names.operation_rank[spans.operation[row] as usize],
-            peer: if peer == NO_PEER { NONE } else { names.peer_rank[peer as usize] },
-            kind: spans.kind[row],
-            status: spans.status[row],
+            id: row.id,
+            parent: row.parent,
+            start_ns: row.start_ns,
+            end_ns: row.end_ns,
+            instance: row.instance,
+            service: names.node_of_instance[row.instance as usize],
+            operation: row.operation,
+            peer: row.peer,
+            kind: row.kind,
+            status: row.status,
         }
     }
 
@@ -87,18 +86,16 @@ pub(super) struct Forest {
 
 impl Forest {
     /// Builds the trees of one trace from its rows, in any order.
-    pub(super) fn rebuild(
+    pub(super) fn rebuild<'a>(
         &mut self,
-        spans: &SpanTable,
+        trace: u128,
+        rows: impl Iterator<Item = &'a Packed>,
         names: &Names,
-        rows: impl Iterator<Item = usize>,
         odd: &mut Oddities,
     ) {
+        self.trace = trace;
         self.spans.clear();
-        for row in rows {
-            self.trace = spans.trace[row];
-            self.spans.push(LocalSpan::gather(spans, names, row));
-        }
+        self.spans.extend(rows.map(|row| LocalSpan::new(row, names)));
         let read = self.spans.len();
         self.spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| a.content().cmp(&b.content())));
         self.spans.dedup_by_key(|span| span.id);

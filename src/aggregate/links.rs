@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::forest::LocalSpan;
 use super::names::{NONE, Names};
+use super::partition::Packed;
 use crate::telemetry::span::{SpanKind, SpanTable};
 
 /// A span's address: trace and id.
@@ -93,7 +94,7 @@ fn find_ends(
         .filter(|&row| ends.contains_key(&(spans.trace[row], spans.id[row])))
         .collect();
     for row in wanted {
-        let span = LocalSpan::gather(spans, names, row);
+        let span = LocalSpan::new(&Packed::new(spans, names, row), names);
         if let Some(found) = ends.get_mut(&(spans.trace[row], spans.id[row])) {
             match found {
                 Some(before) if before.content() <= span.content() => {}

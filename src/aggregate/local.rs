@@ -1,6 +1,11 @@
 //! Adds calls up by key on one machine.
+//!
+//! By hand and not with polars, for the distributions and for memory. Measured on the 2.8 million calls and 23 thousand
+//! rows of five million spans, processor time on a busy two-core machine: polars' `group_by` takes 0.2 s for the sums of
+//! ready columns (250 MB that nothing else needs) and 2 s and 0.5 GB for the counts of (row, bucket), most of which are
+//! distinct; this file takes 0.4 s for both, the look-up of keys included, and 90 MB.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
@@ -8,21 +13,30 @@ use rustc_hash::FxHashMap;
 
 use super::calls::Call;
 use super::names::NONE;
+use super::partition::hash_trace;
+use super::timetable::Timetable;
 use crate::telemetry::calls::Exemplar;
 use crate::telemetry::id::TraceId;
 use crate::telemetry::sketch::Sketch;
+use crate::telemetry::time::Grid;
 use crate::telemetry::topology::EdgeMode;
 
 /// What calls are added up by, in ranks; its order is that of [`crate::telemetry::calls::CallKey`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key {
+    pub(super) line: Line,
+    pub(super) bin: i64,
+}
+
+/// A key without its time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Line {
     /// One more than the caller's rank; 0 for none.
     pub(super) caller: u32,
     pub(super) callee: u32,
     pub(super) operation: u32,
     pub(super) mode: EdgeMode,
     pub(super) entry: (u32, u32),
-    pub(super) bin: i64,
 }
 
 /// Sums of the calls of one key. Every operation is commutative and associative, so no order can change the result.
@@ -39,17 +53,29 @@ pub(super) struct Sums {
     pub(super) critical_gap_ns: u64,
     pub(super) paired_calls: u64,
     pub(super) gap_ns: u64,
-    /// The greatest duration, among equals of the smallest trace.
-    slowest: Option<(u64, Reverse<u128>)>,
-    /// The smallest trace, in it the shortest.
-    failed: Option<Reverse<(u128, u64)>>,
-    /// The smallest hash, and then as above.
-    typical: Option<Reverse<(u64, u128, u64)>>,
+    /// Duration of the slowest call.
+    slowest_ns: u64,
+    /// The complement of the smallest hash among the traces of calls without failure; 0 while there is none.
+    typical: u64,
 }
 
+/// The calls that stand for others. Apart from [`Sums`], because they seldom change and would fill the cache.
+#[derive(Clone, Copy)]
+pub(super) struct Exemplars {
+    /// Of the greatest duration the smallest trace.
+    slowest: u128,
+    /// The smallest trace, in it the shortest call.
+    failed: (u128, u64),
+    /// Of the smallest hash the smallest trace, in it the shortest call.
+    typical: (u128, u64),
+}
+
+/// Greater than any that is found.
+const NO_EXEMPLARS: Exemplars =
+    Exemplars { slowest: u128::MAX, failed: (u128::MAX, u64::MAX), typical: (u128::MAX, u64::MAX) };
+
 impl Sums {
-    fn of(call: &Call, trace: u128, trace_hash: u64) -> Self {
-        let duration_ns = call.duration_ns;
+    fn of(call: &Call, trace_hash: u64) -> Self {
         let failed = call.failed();
         Self {
             calls: 1,
@@ -57,52 +83,75 @@ impl Sums {
             caller_errors: u64::from(call.caller_failed),
             origin_errors: u64::from(call.origin),
             edge_errors: u64::from(call.failed_on_edge()),
-            duration_ns,
+            duration_ns: call.duration_ns,
             self_ns: call.self_ns,
             critical_ns: call.critical_ns,
             critical_gap_ns: call.critical_gap_ns,
             paired_calls: u64::from(call.gap_ns.is_some()),
             gap_ns: call.gap_ns.unwrap_or(0),
-            slowest: Some((duration_ns, Reverse(trace))),
-            failed: failed.then_some(Reverse((trace, duration_ns))),
-            typical: (!failed).then_some(Reverse((trace_hash, trace, duration_ns))),
+            slowest_ns: call.duration_ns,
+            typical: if failed { 0 } else { !trace_hash },
         }
     }
 
+    #[inline]
     fn add(&mut self, other: &Self) {
-        for (sum, more) in [
-            (&mut self.calls, other.calls),
-            (&mut self.errors, other.errors),
-            (&mut self.caller_errors, other.caller_errors),
-            (&mut self.origin_errors, other.origin_errors),
-            (&mut self.edge_errors, other.edge_errors),
-            (&mut self.duration_ns, other.duration_ns),
-            (&mut self.self_ns, other.self_ns),
-            (&mut self.critical_ns, other.critical_ns),
-            (&mut self.critical_gap_ns, other.critical_gap_ns),
-            (&mut self.paired_calls, other.paired_calls),
-            (&mut self.gap_ns, other.gap_ns),
-        ] {
-            *sum = sum.saturating_add(more);
-        }
-        self.slowest = self.slowest.max(other.slowest);
-        self.failed = self.failed.max(other.failed);
+        self.calls += other.calls;
+        self.errors += other.errors;
+        self.caller_errors += other.caller_errors;
+        self.origin_errors += other.origin_errors;
+        self.edge_errors += other.edge_errors;
+        self.duration_ns = self.duration_ns.saturating_add(other.duration_ns);
+        self.self_ns = self.self_ns.saturating_add(other.self_ns);
+        self.critical_ns = self.critical_ns.saturating_add(other.critical_ns);
+        self.critical_gap_ns = self.critical_gap_ns.saturating_add(other.critical_gap_ns);
+        self.paired_calls += other.paired_calls;
+        self.gap_ns = self.gap_ns.saturating_add(other.gap_ns);
+        self.slowest_ns = self.slowest_ns.max(other.slowest_ns);
         self.typical = self.typical.max(other.typical);
-    }
-
-    /// The slowest, a failed and a typical call.
-    pub(super) fn exemplars(&self) -> [Option<Exemplar>; 3] {
-        let exemplar = |duration_ns, trace| Exemplar { duration_ns, trace: TraceId(trace) };
-        [
-            self.slowest.map(|(duration_ns, Reverse(trace))| exemplar(duration_ns, trace)),
-            self.failed.map(|Reverse((trace, duration_ns))| exemplar(duration_ns, trace)),
-            self.typical.map(|Reverse((_, trace, duration_ns))| exemplar(duration_ns, trace)),
-        ]
     }
 
     /// How many samples the row's distributions hold together.
     fn samples(&self) -> usize {
         (self.calls * 2 + self.paired_calls) as usize
+    }
+}
+
+impl Exemplars {
+    fn of(call: &Call, trace: u128) -> Self {
+        let one = (trace, call.duration_ns);
+        let (failed, typical) = if call.failed() { (one, NO_EXEMPLARS.typical) } else { (NO_EXEMPLARS.failed, one) };
+        Self { slowest: trace, failed, typical }
+    }
+
+    /// Joins what stands for `sums` with what stands for `other_sums`, before those are added up.
+    #[inline]
+    fn join(&mut self, sums: &Sums, other: &Self, other_sums: &Sums) {
+        match other_sums.slowest_ns.cmp(&sums.slowest_ns) {
+            Ordering::Less => {}
+            Ordering::Equal => self.slowest = self.slowest.min(other.slowest),
+            Ordering::Greater => self.slowest = other.slowest,
+        }
+        if other_sums.errors > 0 {
+            self.failed = self.failed.min(other.failed);
+        }
+        if other_sums.errors < other_sums.calls {
+            match other_sums.typical.cmp(&sums.typical) {
+                Ordering::Less => {}
+                Ordering::Equal => self.typical = self.typical.min(other.typical),
+                Ordering::Greater => self.typical = other.typical,
+            }
+        }
+    }
+
+    /// The slowest, a failed and a typical call.
+    pub(super) fn named(&self, sums: &Sums) -> [Option<Exemplar>; 3] {
+        let exemplar = |(trace, duration_ns)| Exemplar { duration_ns, trace: TraceId(trace) };
+        [
+            Some(exemplar((self.slowest, sums.slowest_ns))),
+            (sums.errors > 0).then(|| exemplar(self.failed)),
+            (sums.errors < sums.calls).then(|| exemplar(self.typical)),
+        ]
     }
 }
 
@@ -136,25 +185,79 @@ const BLOCK: usize = 1 << 16;
 /// What one thread has added up so far.
 #[derive(Default)]
 pub(super) struct Accumulator {
-    index: FxHashMap<Key, u32>,
-    rows: Vec<(Key, Sums)>,
+    lines: FxHashMap<Line, u32>,
+    row_of: Timetable,
+    keys: Vec<Key>,
+    sums: Vec<Sums>,
+    exemplars: Vec<Exemplars>,
     /// (row, distribution and bucket), in blocks, so that growing copies nothing.
     samples: Vec<Vec<(u32, u32)>>,
-    instances: FxHashMap<(u32, i64), InstanceSums>,
+    instance_of: Timetable,
+    instances: Vec<(u32, i64, InstanceSums)>,
+    /// Rows of the calls at hand.
+    found: Vec<u32>,
 }
 
 impl Accumulator {
-    /// Adds one call of the trace.
-    pub(super) fn add(&mut self, key: Key, call: &Call, trace: u128, trace_hash: u64) {
-        let sums = Sums::of(call, trace, trace_hash);
-        let next = self.rows.len() as u32;
-        let row = *self.index.entry(key).or_insert(next);
-        if row == next {
-            self.rows.push((key, sums));
-        } else {
-            self.rows[row as usize].1.add(&sums);
+    /// Adds the calls of one trace. Step by step for all of them: the steps miss the cache, and misses that do not
+    /// depend on each other overlap.
+    pub(super) fn add_trace(&mut self, trace: u128, entry: (u32, u32), calls: &[Call], grid: &Grid) {
+        let trace_hash = hash_trace(trace);
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        found.extend(calls.iter().map(|call| self.row(entry, call, grid)));
+        for (call, &row) in calls.iter().zip(&found) {
+            let (known, sums) = (&mut self.sums[row as usize], Sums::of(call, trace_hash));
+            // Only what can win is looked up.
+            if sums.errors > 0 || sums.slowest_ns >= known.slowest_ns || sums.typical >= known.typical {
+                self.exemplars[row as usize].join(known, &Exemplars::of(call, trace), &sums);
+            }
+            known.add(&sums);
         }
+        for (call, &row) in calls.iter().zip(&found) {
+            self.add_samples(row, call);
+        }
+        for call in calls.iter().filter(|call| call.instance != NONE) {
+            let bin = grid.bin(call.start_ns);
+            let at = self.instance_of.row(call.instance, bin);
+            if *at == NONE {
+                *at = self.instances.len() as u32;
+                self.instances.push((call.instance, bin, InstanceSums::default()));
+            }
+            self.instances[*at as usize].2.add(&InstanceSums {
+                calls: 1,
+                errors: u64::from(call.failed()),
+                origin_errors: u64::from(call.origin),
+                duration_ns: call.duration_ns,
+                self_ns: call.self_ns,
+            });
+        }
+        self.found = found;
+    }
 
+    /// The row of a call, a new one where it is the first.
+    fn row(&mut self, entry: (u32, u32), call: &Call, grid: &Grid) -> u32 {
+        let line = Line {
+            caller: call.caller.wrapping_add(1), // none is the greatest number and becomes 0
+            callee: call.callee,
+            operation: call.operation,
+            mode: call.mode,
+            entry,
+        };
+        let bin = grid.bin(call.start_ns);
+        let next_line = self.lines.len() as u32;
+        let number = *self.lines.entry(line).or_insert(next_line);
+        let row = self.row_of.row(number, bin);
+        if *row == NONE {
+            *row = self.sums.len() as u32;
+            self.keys.push(Key { line, bin });
+            self.sums.push(Sums::default());
+            self.exemplars.push(NO_EXEMPLARS);
+        }
+        *row
+    }
+
+    fn add_samples(&mut self, row: u32, call: &Call) {
         if self.samples.last().is_none_or(|block| block.len() + 3 > BLOCK) {
             self.samples.push(Vec::with_capacity(BLOCK));
         }
@@ -165,16 +268,6 @@ impl Accumulator {
                 block.push((row, GAP | u32::from(Sketch::bucket(gap_ns))));
             }
         }
-
-        if call.instance != NONE {
-            self.instances.entry((call.instance, key.bin)).or_default().add(&InstanceSums {
-                calls: 1,
-                errors: sums.errors,
-                origin_errors: sums.origin_errors,
-                duration_ns: sums.duration_ns,
-                self_ns: sums.self_ns,
-            });
-        }
     }
 }
 
@@ -182,6 +275,7 @@ impl Accumulator {
 pub(super) struct Row {
     pub(super) key: Key,
     pub(super) sums: Sums,
+    pub(super) exemplars: Exemplars,
     pub(super) sketches: [Sketch; 3],
 }
 
@@ -193,49 +287,51 @@ pub(super) struct Total {
 }
 
 /// Joins what the threads added up.
-pub(super) fn total(mut parts: Vec<Accumulator>) -> Total {
+pub(super) fn total(parts: Vec<Accumulator>) -> Total {
     let mut instances = BTreeMap::<(u32, i64), InstanceSums>::new();
-    for part in &mut parts {
-        #[expect(clippy::iter_over_hash_type, reason = "sums into an ordered map; addition is commutative")]
-        for (key, sums) in part.instances.drain() {
-            instances.entry(key).or_default().add(&sums);
-        }
-        part.index = FxHashMap::default();
+    for (instance, bin, sums) in parts.iter().flat_map(|part| &part.instances) {
+        instances.entry((*instance, *bin)).or_default().add(sums);
     }
 
-    let mut order: Vec<(Key, u32, u32)> = Vec::with_capacity(parts.iter().map(|p| p.rows.len()).sum());
+    let mut order: Vec<(Key, u32, u32)> = Vec::with_capacity(parts.iter().map(|p| p.keys.len()).sum());
     for (number, part) in parts.iter().enumerate() {
-        order.extend(part.rows.iter().enumerate().map(|(at, row)| (row.0, number as u32, at as u32)));
+        order.extend(part.keys.iter().enumerate().map(|(at, &key)| (key, number as u32, at as u32)));
     }
     order.par_sort_unstable();
 
-    let mut rows: Vec<(Key, Sums)> = Vec::new();
-    let mut row_of: Vec<Vec<u32>> = parts.iter().map(|part| vec![0; part.rows.len()]).collect();
-    for (key, part, at) in order {
-        let sums = &parts[part as usize].rows[at as usize].1;
+    let mut rows: Vec<(Key, Sums, Exemplars)> = Vec::new();
+    let mut row_of: Vec<Vec<u32>> = parts.iter().map(|part| vec![0; part.keys.len()]).collect();
+    for (key, number, at) in order {
+        let part = &parts[number as usize];
+        let (sums, exemplars) = (&part.sums[at as usize], &part.exemplars[at as usize]);
         match rows.last_mut() {
-            Some(last) if last.0 == key => last.1.add(sums),
-            _ => rows.push((key, *sums)),
+            Some(last) if last.0 == key => {
+                last.2.join(&last.1, exemplars, sums);
+                last.1.add(sums);
+            }
+            _ => rows.push((key, *sums, *exemplars)),
         }
-        row_of[part as usize][at as usize] = (rows.len() - 1) as u32;
+        row_of[number as usize][at as usize] = (rows.len() - 1) as u32;
     }
-    let sketches = sketches(&rows, parts.into_iter().map(|part| part.samples).zip(&row_of));
-    let rows = rows.into_iter().zip(sketches).map(|((key, sums), sketches)| Row { key, sums, sketches }).collect();
+    let counts: Vec<usize> = rows.iter().map(|row| row.1.samples()).collect();
+    let sketches = sketches(&counts, parts.into_iter().map(|part| part.samples).zip(&row_of));
+    let rows = rows.into_iter().zip(sketches);
+    let rows = rows.map(|((key, sums, exemplars), sketches)| Row { key, sums, exemplars, sketches }).collect();
     Total { rows, instances }
 }
 
 /// Brings each row's samples together (a counting sort: how many there are is known) and counts them.
 fn sketches<'a>(
-    rows: &[(Key, Sums)],
+    counts: &[usize],
     parts: impl Iterator<Item = (Vec<Vec<(u32, u32)>>, &'a Vec<u32>)>,
 ) -> Vec<[Sketch; 3]> {
-    let mut next = Vec::with_capacity(rows.len());
-    let mut count = 0;
-    for (_, sums) in rows {
-        next.push(count);
-        count += sums.samples();
+    let mut next = Vec::with_capacity(counts.len());
+    let mut total = 0;
+    for count in counts {
+        next.push(total);
+        total += count;
     }
-    let mut samples = vec![0_u32; count];
+    let mut samples = vec![0_u32; total];
     for (blocks, row_of) in parts {
         for (row, sample) in blocks.into_iter().flatten() {
             let slot = &mut next[row_of[row as usize] as usize];
@@ -244,9 +340,9 @@ fn sketches<'a>(
         }
     }
     let mut rest = samples.as_mut_slice();
-    let mut slices = Vec::with_capacity(rows.len());
-    for (_, sums) in rows {
-        let (slice, tail) = rest.split_at_mut(sums.samples());
+    let mut slices = Vec::with_capacity(counts.len());
+    for &count in counts {
+        let (slice, tail) = rest.split_at_mut(count);
         slices.push(slice);
         rest = tail;
     }

@@ -5,16 +5,16 @@
 //! (`timeline`), and the sums by key (`local`). Names become ranks before anything else (`names`), so that neither the
 //! order of spans nor the numbering of keys can change the result.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use self::calls::{TraceCalls, Unseen};
 use self::forest::{Forest, Oddities};
 use self::links::Links;
-use self::local::{Accumulator, Key};
+use self::local::Accumulator;
 use self::names::Names;
-use self::partition::{Partitions, hash_trace};
+use self::partition::{Copies, Gathered, Packed, Plan};
 use crate::telemetry::calls::{CallStats, SpanCoverage};
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::time::Grid;
@@ -29,6 +29,7 @@ mod partition;
 mod roles;
 mod table;
 mod timeline;
+mod timetable;
 
 /// Condenses spans into call statistics on the grid. Never fails: what is odd becomes a warning.
 ///
@@ -45,45 +46,45 @@ mod timeline;
 /// - Each root's duration is shared out exactly among the calls that spent it (`timeline`). Spans below a lost parent
 ///   have no part in that, unless the trace has no root; then its earliest fragment stands for it.
 ///
-/// Cost: linear in the spans, about 8 bytes a span beside the table, and the result.
+/// Cost: linear in the spans; beside the table and the result a quarter of a gigabyte at most for copies, and 8 bytes for
+/// each of a call's two or three samples.
 pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     let names = Names::new(spans);
     let instrumented = instrumented(spans, &names);
     let links = Links::new(spans, &names);
-    let context = Context { spans, grid, names: &names, links: &links, instrumented: &instrumented };
+    let context = Context { grid, names: &names, links: &links, instrumented: &instrumented };
 
-    // A shared queue and one accumulator for each core: finer tasks would each repeat most of the result's rows.
-    let mut partitions = Partitions::new(&spans.trace);
-    let slices = partitions.slices();
-    let workers = rayon::current_num_threads().min(slices.len());
-    let queue = Mutex::new(slices.into_iter());
-    let parts: Vec<Worker> = (0..workers)
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|_| {
-            let mut worker = Worker::default();
-            // Not `while let`: that would hold the lock for as long as the partition is worked.
+    // One accumulator for each core: finer tasks would each repeat most of the result's rows.
+    let plan = Plan::new(spans.len());
+    let mut workers: Vec<Worker> = (0..rayon::current_num_threads()).map(|_| Worker::default()).collect();
+    let mut copies = Copies::default();
+    for wave in plan.waves() {
+        plan.copy(spans, &names, &wave, &mut copies);
+        let next = AtomicUsize::new(0);
+        workers.par_iter_mut().with_max_len(1).for_each(|worker| {
             loop {
-                let slice = queue.lock().expect("nothing panics while it holds the queue").next();
-                let Some(slice) = slice else { break };
-                worker.add_partition(&context, slice);
+                let partition = next.fetch_add(1, Ordering::Relaxed);
+                if partition >= wave.len() {
+                    break;
+                }
+                plan.gather(&copies, partition, &mut worker.gathered);
+                worker.add_partition(&context);
             }
-            worker
-        })
-        .collect();
-
-    let mut coverage = SpanCoverage { unresolved_links: links.unresolved, ..SpanCoverage::default() };
-    for part in &parts {
-        part.report(&mut coverage);
+        });
     }
-    let total = local::total(parts.into_iter().map(|part| part.sums).collect());
+
+    let mut coverage =
+        SpanCoverage { spans: spans.len() as u64, unresolved_links: links.unresolved, ..SpanCoverage::default() };
+    for worker in &workers {
+        worker.report(&mut coverage);
+    }
+    let total = local::total(workers.into_iter().map(|worker| worker.sums).collect());
     let warnings = warnings(&coverage);
     (table::call_stats(total, &names, &instrumented, grid, coverage), warnings)
 }
 
 /// What all workers read.
 struct Context<'a> {
-    spans: &'a SpanTable,
     grid: &'a Grid,
     names: &'a Names,
     links: &'a Links,
@@ -93,48 +94,34 @@ struct Context<'a> {
 /// One core's sums and the memory that it uses again for every trace.
 #[derive(Default)]
 struct Worker {
+    gathered: Gathered,
     forest: Forest,
     found: TraceCalls,
     sums: Accumulator,
     odd: Oddities,
     unseen: Unseen,
-    spans: u64,
     traces: u64,
 }
 
 impl Worker {
-    fn add_partition(&mut self, context: &Context, entries: &mut [u64]) {
-        entries.sort_unstable();
-        partition::for_each_trace(entries, &context.spans.trace, |trace| self.add_trace(context, trace));
+    fn add_partition(&mut self, context: &Context) {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.for_each_trace(|trace, rows| self.add_trace(context, trace, rows));
+        self.gathered = gathered;
     }
 
-    fn add_trace(&mut self, context: &Context, entries: &[u64]) {
+    fn add_trace<'a>(&mut self, context: &Context, trace: u128, rows: impl Iterator<Item = &'a Packed>) {
         let (names, links) = (context.names, context.links);
-        self.spans += entries.len() as u64;
-        self.traces += 1;
-        let rows = entries.iter().map(|&entry| partition::row(entry));
-        self.forest.rebuild(context.spans, names, rows, &mut self.odd);
+        self.forest.rebuild(trace, rows, names, &mut self.odd);
         self.found.rebuild(&self.forest, names, links, context.instrumented, &mut self.unseen);
+        self.traces += 1;
 
         let entry = &self.forest.spans[self.forest.entry as usize];
         let entry = (entry.service, entry.operation);
-        let trace = self.forest.trace;
-        let trace_hash = hash_trace(trace);
-        for call in &self.found.calls {
-            let key = Key {
-                caller: call.caller.wrapping_add(1), // none is the greatest number and becomes 0
-                callee: call.callee,
-                operation: call.operation,
-                mode: call.mode,
-                entry,
-                bin: context.grid.bin(call.start_ns),
-            };
-            self.sums.add(key, call, trace, trace_hash);
-        }
+        self.sums.add_trace(self.forest.trace, entry, &self.found.calls, context.grid);
     }
 
     fn report(&self, coverage: &mut SpanCoverage) {
-        coverage.spans += self.spans;
         coverage.traces += self.traces;
         coverage.orphans += self.odd.orphans;
         coverage.rootless_traces += self.odd.rootless;

@@ -29,6 +29,8 @@ pub(super) struct Names {
     pub(super) operations: Vec<String>,
     /// Processes, sorted.
     pub(super) instances: Vec<InstanceName>,
+    /// The node of each process: a short list of its own, since it is read for every span.
+    pub(super) node_of_instance: Vec<u32>,
     /// Peers by rank (order of name and kind).
     pub(super) peers: Vec<PeerNode>,
     /// Resource key to rank in `instances`.
@@ -57,7 +59,8 @@ impl Names {
         let named = spans.peers().iter().zip(&peer_names).map(|(peer, name)| (rank(&nodes, name), peer.kind));
         let (peers, peer_rank) = ranks(named.collect());
         let peers = peers.into_iter().map(|(node, kind)| PeerNode { node, kind }).collect();
-        Self { nodes, operations, instances, peers, instance_of_resource, operation_rank, peer_rank }
+        let node_of_instance = instances.iter().map(|instance| instance.node).collect();
+        Self { nodes, operations, instances, node_of_instance, peers, instance_of_resource, operation_rank, peer_rank }
     }
 
     /// The queue that a peer rank stands for; [`NONE`] when it is something else or nothing.

@@ -1,15 +1,54 @@
-//! Brings a trace's spans together: a radix partition of row numbers by a hash of the trace id.
+//! Brings a trace's spans together: rows are copied, packed to a cache line each, into partitions by a hash of the trace.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Rows in a partition, about: its sort keys (8 bytes a row) then fit in a core's own cache.
-const ROWS_PER_PARTITION: usize = 16_384;
-/// At most so many partitions: more would scatter writes over more lines than a cache holds.
-const MAX_PARTITION_BITS: u32 = 12;
-/// Rows that one task hashes.
-const CHUNK: usize = 1 << 18;
+use super::names::{NONE, Names};
+use crate::telemetry::span::{NO_PEER, SpanKind, SpanStatus, SpanTable};
+
+/// Rows in a partition, about: half a megabyte, so that it fits in a core's own cache.
+const ROWS_PER_PARTITION: usize = 8192;
+/// At most so many partitions at once: more would scatter writes over more lines than a cache holds.
+const PARTITIONS_PER_WAVE: usize = 256;
+
+/// One row of the span table with names as ranks: 64 bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Packed {
+    /// High and low half; as one number it would be padded.
+    trace: [u64; 2],
+    pub(super) id: u64,
+    pub(super) parent: u64,
+    pub(super) start_ns: i64,
+    pub(super) end_ns: i64,
+    pub(super) instance: u32,
+    pub(super) operation: u32,
+    pub(super) peer: u32,
+    pub(super) kind: SpanKind,
+    pub(super) status: SpanStatus,
+}
+
+impl Packed {
+    pub(super) fn new(spans: &SpanTable, names: &Names, row: usize) -> Self {
+        let (trace, peer) = (spans.trace[row], spans.peer[row]);
+        Self {
+            trace: [(trace >> 64) as u64, trace as u64],
+            id: spans.id[row],
+            parent: spans.parent[row],
+            start_ns: spans.start_ns[row],
+            end_ns: spans.start_ns[row].saturating_add_unsigned(spans.duration_ns[row]),
+            instance: names.instance_of_resource[spans.resource[row] as usize],
+            operation: names.operation_rank[spans.operation[row] as usize],
+            peer: if peer == NO_PEER { NONE } else { names.peer_rank[peer as usize] },
+            kind: spans.kind[row],
+            status: spans.status[row],
+        }
+    }
+
+    pub(super) fn trace(&self) -> u128 {
+        (u128::from(self.trace[0]) << 64) | u128::from(self.trace[1])
+    }
+}
 
 /// A mix of all bits of a trace id, the same on every machine (multiply and fold, as in wyhash by Wang Yi).
 pub(super) fn hash_trace(trace: u128) -> u64 {
@@ -21,124 +60,154 @@ pub(super) fn hash_trace(trace: u128) -> u64 {
     (mixed as u64) ^ ((mixed >> 64) as u64)
 }
 
-/// Row numbers, those of a trace in one partition; once a partition is sorted they lie side by side.
-pub(super) struct Partitions {
-    /// 32 bits of the trace's hash above the row number.
-    entries: Vec<u64>,
-    bounds: Vec<usize>,
+/// How a table is cut. Several waves bound the memory for copies, whatever the size of the table.
+pub(super) struct Plan {
+    bits: u32,
+    waves: usize,
 }
 
-impl Partitions {
-    /// Partitions the first `u32::MAX` rows (a table of more would not fit in memory).
-    pub(super) fn new(traces: &[u128]) -> Self {
-        let traces = &traces[..traces.len().min(u32::MAX as usize)];
-        let bits = (traces.len() / ROWS_PER_PARTITION).max(1).ilog2().min(MAX_PARTITION_BITS);
-        let partitions = 1_usize << bits;
-        let partition = |hash: u64| (hash.unbounded_shr(64 - bits)) as usize;
-
-        let counts: Vec<Vec<u32>> = traces
-            .par_chunks(CHUNK)
-            .map(|chunk| {
-                let mut counts = vec![0_u32; partitions];
-                chunk.iter().for_each(|&trace| counts[partition(hash_trace(trace))] += 1);
-                counts
-            })
-            .collect();
-        let mut bounds = vec![0_usize; partitions + 1];
-        for at in 0..partitions {
-            bounds[at + 1] = bounds[at] + counts.iter().map(|c| c[at] as usize).sum::<usize>();
-        }
-
-        let mut next = bounds.clone();
-        let mut entries = vec![0_u64; traces.len()];
-        for (row, &trace) in traces.iter().enumerate() {
-            let hash = hash_trace(trace);
-            let slot = &mut next[partition(hash)];
-            entries[*slot] = (hash.unbounded_shl(bits) & 0xffff_ffff_0000_0000) | row as u64;
-            *slot += 1;
-        }
-        Self { entries, bounds }
+impl Plan {
+    pub(super) fn new(rows: usize) -> Self {
+        let bits = (rows / ROWS_PER_PARTITION).max(1).ilog2();
+        Self { bits, waves: (1_usize << bits).div_ceil(PARTITIONS_PER_WAVE) }
     }
 
-    /// The entries of each partition, not sorted yet.
-    pub(super) fn slices(&mut self) -> Vec<&mut [u64]> {
-        let mut rest = self.entries.as_mut_slice();
-        let mut slices = Vec::with_capacity(self.bounds.len());
-        for bound in self.bounds.windows(2) {
-            let (slice, tail) = rest.split_at_mut(bound[1] - bound[0]);
-            slices.push(slice);
-            rest = tail;
-        }
-        slices
+    /// The partitions of each wave.
+    pub(super) fn waves(&self) -> impl Iterator<Item = Range<usize>> {
+        let partitions = 1_usize << self.bits;
+        let size = partitions.div_ceil(self.waves);
+        (0..self.waves).map(move |wave| wave * size..((wave + 1) * size).min(partitions))
     }
-}
 
-/// The row number of an entry.
-pub(super) fn row(entry: u64) -> usize {
-    (entry & 0xffff_ffff) as usize
-}
+    fn partition(&self, hash: u64) -> usize {
+        hash.unbounded_shr(64 - self.bits) as usize
+    }
 
-/// Cuts a sorted partition into traces and hands each one's entries out. Traces whose hashes collide are told apart.
-pub(super) fn for_each_trace(entries: &mut [u64], traces: &[u128], mut visit: impl FnMut(&[u64])) {
-    let mut from = 0;
-    while from < entries.len() {
-        let hash = entries[from] >> 32;
-        let length = entries[from..].iter().take_while(|&&entry| entry >> 32 == hash).count();
-        let group = &mut entries[from..from + length];
-        let first = traces[row(group[0])];
-        if group.iter().any(|&entry| traces[row(entry)] != first) {
-            group.sort_unstable_by_key(|&entry| (traces[row(entry)], entry));
+    /// Copies the rows of one wave, in the memory of the wave before. Each core takes its stretch of the table and fills
+    /// partitions of its own.
+    pub(super) fn copy(&self, spans: &SpanTable, names: &Names, wave: &Range<usize>, copies: &mut Copies) {
+        let stretch = spans.len().div_ceil(rayon::current_num_threads()).max(1);
+        let expected = stretch >> self.bits;
+        copies.by_stretch.resize_with(spans.len().div_ceil(stretch), Vec::new);
+        copies.by_stretch.par_iter_mut().enumerate().for_each(|(at, partitions)| {
+            partitions
+                .resize_with(wave.len().max(partitions.len()), || Vec::with_capacity(expected + expected / 8 + 8));
+            partitions.iter_mut().for_each(Vec::clear);
+            for row in at * stretch..((at + 1) * stretch).min(spans.len()) {
+                let partition = self.partition(hash_trace(spans.trace[row]));
+                if wave.contains(&partition) {
+                    partitions[partition - wave.start].push(Packed::new(spans, names, row));
+                }
+            }
+        });
+    }
+
+    /// Gathers a partition's rows into one list and lists them by trace.
+    pub(super) fn gather(&self, copies: &Copies, partition: usize, into: &mut Gathered) {
+        into.rows.clear();
+        for stretch in &copies.by_stretch {
+            into.rows.extend_from_slice(&stretch[partition]);
         }
-        for run in runs(group, |&a, &b| traces[row(a)] == traces[row(b)]) {
-            visit(&group[run]);
-        }
-        from += length;
+        into.order.clear();
+        into.order.extend(into.rows.iter().enumerate().map(|(at, row)| {
+            // The bits below those that chose the partition, above the row's position.
+            (hash_trace(row.trace()).unbounded_shl(self.bits) & 0xffff_ffff_0000_0000) | at as u64
+        }));
+        into.order.sort_unstable();
     }
 }
 
-/// Ranges of neighbours that are alike.
-fn runs<T>(items: &[T], alike: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = Range<usize>> {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let first = items.get(from)?;
-        let length = items[from..].iter().take_while(|item| alike(first, item)).count();
-        let run = from..from + length;
-        from = run.end;
-        Some(run)
-    })
+/// The rows of one wave, by stretch of the table and partition.
+#[derive(Default)]
+pub(super) struct Copies {
+    by_stretch: Vec<Vec<Vec<Packed>>>,
+}
+
+/// The rows of one partition; reused from partition to partition.
+#[derive(Default)]
+pub(super) struct Gathered {
+    rows: Vec<Packed>,
+    /// 32 bits of the trace's hash above the row's position, sorted.
+    order: Vec<u64>,
+}
+
+impl Gathered {
+    /// Hands out the rows of each trace. Traces whose hashes collide are told apart.
+    pub(super) fn for_each_trace(&mut self, mut visit: impl FnMut(u128, &mut dyn Iterator<Item = &Packed>)) {
+        let rows = &self.rows;
+        let row = |entry: u64| &rows[(entry & 0xffff_ffff) as usize];
+        for group in self.order.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
+            let first = row(group[0]).trace;
+            if group.iter().any(|&entry| row(entry).trace != first) {
+                group.sort_unstable_by_key(|&entry| (row(entry).trace, entry));
+            }
+            for trace in group.chunk_by(|&a, &b| row(a).trace == row(b).trace) {
+                visit(row(trace[0]).trace(), &mut trace.iter().map(|&entry| row(entry)));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::id::{SpanId, TraceId};
+    use crate::telemetry::span::Span;
+
+    fn table(traces: impl Iterator<Item = u128>) -> SpanTable {
+        let mut table = SpanTable::new();
+        let (resource, operation) = (table.resource_key("a", "", ""), table.operation_key("o"));
+        for (row, trace) in traces.enumerate() {
+            table.push(Span {
+                trace: TraceId(trace),
+                id: SpanId(row as u64),
+                parent: None,
+                resource,
+                operation,
+                kind: SpanKind::Server,
+                status: SpanStatus::Ok,
+                peer: None,
+                start_ns: 0,
+                duration_ns: 1,
+            });
+        }
+        table
+    }
 
     #[test]
     fn every_row_comes_once_and_with_its_trace() {
-        // Three hundred traces of unequal length, interleaved.
-        let traces: Vec<u128> = (0..100_000_u128).map(|row| (row * row + 7) % 300).collect();
-        let mut partitions = Partitions::new(&traces);
-        let mut seen = vec![false; traces.len()];
+        // Three hundred traces of unequal length, interleaved; waves as if the table were far greater.
+        let spans = table((0..100_000_u128).map(|row| (row * row + 7) % 300));
+        let names = Names::new(&spans);
+        let plan = Plan { bits: 5, waves: 3 };
+        let mut seen = vec![false; spans.len()];
         let mut visited = std::collections::BTreeSet::new();
-        for slice in partitions.slices() {
-            slice.sort_unstable();
-            for_each_trace(slice, &traces, |entries| {
-                let trace = traces[row(entries[0])];
-                assert!(visited.insert(trace), "trace {trace} came twice");
-                for &entry in entries {
-                    assert_eq!(traces[row(entry)], trace);
-                    assert!(!std::mem::replace(&mut seen[row(entry)], true));
-                }
-            });
+        let (mut gathered, mut copies) = (Gathered::default(), Copies::default());
+        for wave in plan.waves() {
+            plan.copy(&spans, &names, &wave, &mut copies);
+            for partition in 0..wave.len() {
+                plan.gather(&copies, partition, &mut gathered);
+                gathered.for_each_trace(|trace, rows| {
+                    assert!(visited.insert(trace), "trace {trace} came twice");
+                    for row in rows {
+                        assert_eq!(spans.trace[row.id as usize], trace);
+                        assert!(!std::mem::replace(&mut seen[row.id as usize], true));
+                    }
+                });
+            }
         }
         assert!(seen.iter().all(|&s| s));
     }
 
     #[test]
     fn traces_with_equal_hashes_are_told_apart() {
-        let traces = [5_u128, 9, 5, 9, 9];
-        let mut entries: Vec<u64> = (0..5).collect(); // all with hash 0, as after a collision
+        let spans = table([5_u128, 9, 5, 9, 9].into_iter());
+        let names = Names::new(&spans);
+        let rows = (0..5).map(|row| Packed::new(&spans, &names, row)).collect();
+        let mut gathered = Gathered { rows, order: (0..5).collect() }; // all with hash 0, as after a collision
         let mut lengths = Vec::new();
-        for_each_trace(&mut entries, &traces, |trace| lengths.push(trace.len()));
-        assert_eq!(lengths, [2, 3]);
+        gathered.for_each_trace(|trace, rows| lengths.push((trace, rows.count())));
+        assert_eq!(lengths, [(5, 2), (9, 3)]);
+        assert_eq!(size_of::<Packed>(), 64);
     }
 }

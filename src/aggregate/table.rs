@@ -1,6 +1,6 @@
 //! From ranks back to names: the finished call statistics.
 
-use super::local::{Key, Total};
+use super::local::{Key, Line, Total};
 use super::names::{NONE, Names};
 use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, InstanceRow, SpanCoverage};
 use crate::telemetry::span::PeerKind;
@@ -15,7 +15,7 @@ pub(super) fn call_stats(
     grid: &Grid,
     coverage: SpanCoverage,
 ) -> CallStats {
-    let keys = || total.rows.iter().map(|row| &row.key);
+    let keys = || total.rows.iter().map(|row| &row.key.line);
     let nodes = Renumbering::new(names.nodes.len(), keys().flat_map(nodes_of));
     let operations = Renumbering::new(names.operations.len(), keys().flat_map(|k| [k.operation, k.entry.1]));
     let mut entries: Vec<Entry> = keys()
@@ -51,7 +51,7 @@ pub(super) fn call_stats(
     let rows = total.rows.into_iter().map(|row| {
         let key = renumbered(&row.key, &nodes, &operations, &entries);
         let sums = row.sums;
-        let [slowest, failed, typical] = sums.exemplars();
+        let [slowest, failed, typical] = row.exemplars.named(&sums);
         let [durations, self_times, gaps] = row.sketches;
         CallRow {
             key,
@@ -97,18 +97,19 @@ impl Renumbering {
 }
 
 /// The nodes of a key. An entry's service is some row's callee.
-fn nodes_of(key: &Key) -> impl Iterator<Item = u32> + use<> {
-    key.caller.checked_sub(1).into_iter().chain([key.callee, key.entry.0])
+fn nodes_of(line: &Line) -> impl Iterator<Item = u32> + use<> {
+    line.caller.checked_sub(1).into_iter().chain([line.callee, line.entry.0])
 }
 
 fn renumbered(key: &Key, nodes: &Renumbering, operations: &Renumbering, entries: &[Entry]) -> CallKey {
-    let (service, operation) = key.entry;
+    let line = &key.line;
+    let (service, operation) = line.entry;
     let entry = Entry { service: nodes.new_of[service as usize], operation: operations.new_of[operation as usize] };
     CallKey {
-        caller: key.caller.checked_sub(1).map(|old| nodes.new_of[old as usize]),
-        callee: nodes.new_of[key.callee as usize],
-        operation: operations.new_of[key.operation as usize],
-        mode: key.mode,
+        caller: line.caller.checked_sub(1).map(|old| nodes.new_of[old as usize]),
+        callee: nodes.new_of[line.callee as usize],
+        operation: operations.new_of[line.operation as usize],
+        mode: line.mode,
         entry: entries.binary_search(&entry).expect("the list holds the entry of every row") as u32,
         bin: key.bin,
     }

@@ -152,7 +152,9 @@ fn request(args: &Args, case: Option<&Case>, windows: &Chosen, telemetry: &Telem
     let file_name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let of_case = case.map(|c| c.name.clone());
     let of_alert = telemetry.alerts.iter().map(|alert| alert.name.clone()).find(|name| !name.is_empty());
-    let of_file = args.inputs.traces.iter().chain(&args.inputs.metrics).find_map(file_name);
+    let mut files = args.inputs.traces.iter().chain(&args.inputs.metrics).filter_map(file_name);
+    // One of several files would be no name for all of them.
+    let of_file = files.next().filter(|_| files.next().is_none());
     Request {
         name: of_case.or(of_alert).or(of_file).unwrap_or_else(|| "incident".to_owned()),
         window: windows.incident,

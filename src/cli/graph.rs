@@ -249,10 +249,10 @@ impl GraphJson<'_> {
         let Some(edge) = found.ok().and_then(|index| self.edges.get(index)) else { return String::new() };
         let (Some(before), Some(during)) = (&edge.baseline, &edge.incident) else { return String::new() };
         let mut parts = vec![numbers::change(before.requests_per_second, during.requests_per_second, Unit::PerSecond)];
-        if let (Some(before), Some(during)) = (before.error_ratio, during.error_ratio) {
-            if before > 0.0 || during > 0.0 {
-                parts.push(format!("errors {}", numbers::change(before, during, Unit::Ratio)));
-            }
+        if let (Some(before), Some(during)) = (before.error_ratio, during.error_ratio)
+            && (before > 0.0 || during > 0.0)
+        {
+            parts.push(format!("errors {}", numbers::change(before, during, Unit::Ratio)));
         }
         if let (Some(before), Some(during)) = (before.latency_p90_seconds, during.latency_p90_seconds) {
             parts.push(format!("p90 {}", numbers::change(before, during, Unit::Seconds)));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::case::Case;
-use crate::ingest::{Format, ReadOptions, Telemetry, read_paths};
+use crate::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_paths};
 use crate::telemetry::time::Window;
 use crate::timespec::{TimespecError, parse_window};
 
@@ -28,7 +28,7 @@ pub(super) struct Inputs {
     /// Read files as this format instead of looking at their content
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     pub(super) format: Option<Format>,
-    /// Columns of span tables: a preset (nezha), or FIELD=COLUMN pairs with commas between
+    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
     #[arg(long, value_name = "COLUMNS")]
     pub(super) span_columns: Option<String>,
 }
@@ -136,6 +136,9 @@ fn read(paths: &[PathBuf], format: Option<Format>, span_columns: Option<&str>) -
     read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }
 
-fn columns(_text: Option<&str>) -> anyhow::Result<Option<crate::ingest::SpanColumns>> {
-    Ok(None)
+fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
+    text.map(SpanColumns::parse).transpose().map_err(|error| {
+        let flag = anyhow::Error::new(Usage(error.to_string()));
+        flag.context("--span-columns cannot be understood")
+    })
 }

@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand, and the parts that they share.
 //!
 //! A subcommand is a file with `Args` (clap) and `run(&Args, &Terminal) -> anyhow::Result<ExitCode>`, listed in
-//! [`Command`]. Standard output is the report, standard error is for people. Errors go up to [`main`], which prints the
+//! `Command`. Standard output is the report, standard error is for people. Errors go up to [`main`], which prints the
 //! chain once.
 
 mod analyze;

@@ -157,13 +157,12 @@ impl Context<'_> {
     /// Requests per second.
     fn rate(&self, subject: &Subject, calls: &[u64], findings: &mut Vec<Finding>) {
         let step = self.bins.step_seconds();
-        let seconds = |wanted: fn(Role) -> bool| self.bins.places(wanted).len() as f64 * step;
         let (incident, baseline) = self.totals(calls);
         let events = Events {
             incident,
             baseline,
-            exposure_incident: seconds(|role| role == Role::Incident),
-            exposure_baseline: seconds(|role| matches!(role, Role::Baseline(_))),
+            exposure_incident: self.bins.incident.len() as f64 * step,
+            exposure_baseline: self.bins.baseline().count() as f64 * step,
             dispersion: dispersion(&self.bins, Law::Poisson, |place| calls[place], |_| step),
         };
         let floor = self.settings.floors.per_second;
@@ -262,12 +261,9 @@ impl Context<'_> {
         ];
         for (signal, name, total) in times {
             let mean = |place: usize| (calls[place] > 0).then(|| total[place] as f64 / calls[place] as f64 / 1e9);
-            let values = |wanted: &dyn Fn(Role) -> bool| -> Vec<f64> {
-                self.bins.places(wanted).into_iter().filter_map(mean).collect()
-            };
-            let baselines: Vec<Vec<f64>> =
-                (0..self.bins.windows).map(|window| values(&|role| role == Role::Baseline(window))).collect();
-            let now = values(&|role| role == Role::Incident);
+            let means = |places: &[usize]| -> Vec<f64> { places.iter().filter_map(|&place| mean(place)).collect() };
+            let baselines: Vec<Vec<f64>> = self.bins.baselines.iter().map(|places| means(places)).collect();
+            let now = means(&self.bins.incident);
             let floor = self.settings.floors.seconds;
             let Some(found) = level::compare(&baselines, &now, floor, self.settings) else { continue };
             let (incident, baseline) = self.totals(&calls);

@@ -4,7 +4,7 @@ use crate::stats::proportion::fisher_two_sided;
 use crate::stats::rate::poisson_two_sided;
 use crate::stats::robust::Scale;
 
-use super::windows::{Bins, Role};
+use super::windows::Bins;
 use super::{Change, Outcome, Settings, Shift};
 
 /// Bins, or blocks of bins, of baseline before their dispersion is estimated.
@@ -127,10 +127,9 @@ pub(super) enum Law {
 /// incident window (from 4), whose counts keep slow drifts that single bins average out, and whole baseline windows
 /// (from 2). 1 where none can be measured.
 pub(super) fn dispersion(bins: &Bins, law: Law, count: impl Fn(usize) -> u64, exposure: impl Fn(usize) -> f64) -> f64 {
-    let block = bins.places(|role| role == Role::Incident).len().max(1);
+    let block = bins.incident.len().max(1);
     let (mut by_bin, mut by_block, mut by_window) = (Vec::new(), Vec::new(), Vec::new());
-    for window in 0..bins.windows {
-        let places = bins.places(|role| role == Role::Baseline(window));
+    for places in &bins.baselines {
         let cells: Vec<(f64, f64)> = places.iter().map(|&place| (count(place) as f64, exposure(place))).collect();
         let sum = |cells: &[(f64, f64)]| cells.iter().fold((0.0, 0.0), |s, c| (s.0 + c.0, s.1 + c.1));
         by_window.push(sum(&cells));

@@ -1,11 +1,11 @@
 //! Which signal left its baseline, when, by how much, how surely.
 //!
 //! # What is tested
-//! * every metric series ([`level`]): shift of the median, of the 90th percentile, and of the level held for three
+//! * every metric series (`level.rs`): shift of the median, of the 90th percentile, and of the level held for three
 //!   samples in a row, never a lone maximum;
 //! * call statistics, for each node, edge and operation, and for each instance and version where a service has several:
-//!   request rate and calls per caller's request ([`counts`]), error ratios ([`counts`]), latency, self-time and
-//!   network gap ([`spectrum`]);
+//!   request rate, calls per caller's request and error ratios (`counts.rs`), latency, self-time and network gap
+//!   (`spectrum.rs`);
 //! * silence: what is there in the baseline and gone in the incident, and the reverse.
 //!
 //! # What the numbers mean

@@ -10,8 +10,6 @@ use super::level::spread_of_levels;
 use super::windows::{Bins, Role};
 use super::{Outcome, Settings, Shift, may_be_significant};
 
-/// Number of buckets of a [`Sketch`].
-const BUCKETS: usize = 3776;
 /// Calls of a bin, or of a window, before its median is used.
 const MIN_CALLS: u64 = 5;
 /// Calls of a window before its 90th percentile is used: two lie above it.
@@ -24,59 +22,68 @@ const RESOLUTION: f64 = 1.0 / 128.0;
 const QUANTILES: [(f64, &str); 2] = [(0.5, "p50"), (0.9, "p90")];
 
 /// Sums sketches: adding is one step for each of their buckets, whatever was added before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Sum {
-    counts: Vec<u64>,
+    /// The bucket of the first count.
     low: usize,
-    high: usize,
+    counts: Vec<u64>,
     count: u64,
 }
 
 impl Sum {
-    fn new() -> Self {
-        Self { counts: vec![0; BUCKETS], low: BUCKETS, high: 0, count: 0 }
-    }
-
     fn add(&mut self, sketch: &Sketch) {
-        for &(bucket, count) in sketch.counts() {
-            self.add_bucket(usize::from(bucket), count);
+        let counts = sketch.counts();
+        if let (Some(first), Some(last)) = (counts.first(), counts.last()) {
+            self.cover(usize::from(first.0), usize::from(last.0));
         }
-    }
-
-    fn add_bucket(&mut self, bucket: usize, count: u64) {
-        if let Some(sum) = self.counts.get_mut(bucket) {
+        for &(bucket, count) in counts {
+            let sum = &mut self.counts[usize::from(bucket) - self.low];
             *sum = sum.saturating_add(count);
             self.count = self.count.saturating_add(count);
-            self.low = self.low.min(bucket);
-            self.high = self.high.max(bucket + 1);
         }
     }
 
     fn add_all(&mut self, other: &Sum) {
-        for (bucket, &count) in other.counts.iter().enumerate().take(other.high).skip(other.low) {
-            if count > 0 {
-                self.add_bucket(bucket, count);
-            }
+        if other.counts.is_empty() {
+            return;
+        }
+        self.cover(other.low, other.low + other.counts.len() - 1);
+        let from = other.low - self.low;
+        for (sum, count) in self.counts[from..].iter_mut().zip(&other.counts) {
+            *sum = sum.saturating_add(*count);
+        }
+        self.count = self.count.saturating_add(other.count);
+    }
+
+    /// Makes room for the buckets from `first` to `last`.
+    fn cover(&mut self, first: usize, last: usize) {
+        if self.counts.is_empty() {
+            self.low = first;
+        }
+        if first < self.low {
+            self.counts.splice(0..0, std::iter::repeat_n(0, self.low - first));
+            self.low = first;
+        }
+        if last >= self.low + self.counts.len() {
+            self.counts.resize(last + 1 - self.low, 0);
         }
     }
 
+    /// Empties it, keeping its room.
     fn clear(&mut self) {
-        if self.low < self.high {
-            self.counts[self.low..self.high].fill(0);
-        }
-        (self.low, self.high, self.count) = (BUCKETS, 0, 0);
+        self.counts.fill(0);
+        self.count = 0;
     }
 
     /// The bucket of a rank (from 1), clamped to the ranks there are.
     fn bucket_of_rank(&self, rank: f64) -> usize {
         let rank = (rank.ceil().max(1.0) as u64).min(self.count);
-        let mut seen = 0;
-        (self.low..self.high)
-            .find(|&bucket| {
-                seen += self.counts[bucket];
-                seen >= rank
-            })
-            .unwrap_or(self.low)
+        let mut seen = 0_u64;
+        let found = self.counts.iter().position(|count| {
+            seen = seen.saturating_add(*count);
+            seen >= rank
+        });
+        self.low + found.unwrap_or(0)
     }
 
     /// The quantile in seconds; the same as [`Sketch::quantile`].
@@ -93,11 +100,14 @@ impl Sum {
     }
 
     fn count_above(&self, bucket: usize) -> u64 {
-        self.counts[(bucket + 1).min(self.high)..self.high].iter().sum()
+        let from = (bucket + 1).saturating_sub(self.low);
+        self.counts.iter().skip(from).fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    /// Counts by bucket: an ascending function of the duration, which is all that ranks need.
     fn histogram(&self) -> Vec<(f64, u64)> {
-        (self.low..self.high).filter(|&b| self.counts[b] > 0).map(|b| (b as f64, self.counts[b])).collect()
+        let all = self.counts.iter().enumerate();
+        all.filter(|(_, count)| **count > 0).map(|(at, count)| ((self.low + at) as f64, *count)).collect()
     }
 }
 
@@ -118,12 +128,12 @@ struct Spectra {
 impl Spectra {
     fn of<'a>(bins: &Bins, cells: impl Iterator<Item = (usize, &'a Sketch)>) -> Self {
         let mut spectra = Self {
-            incident: Sum::new(),
-            baseline: Sum::new(),
-            windows: vec![Sum::new(); bins.windows],
+            incident: Sum::default(),
+            baseline: Sum::default(),
+            windows: vec![Sum::default(); bins.baselines.len()],
             places: vec![None; bins.len()],
         };
-        let mut current = Sum::new();
+        let mut current = Sum::default();
         let mut at: Option<usize> = None;
         for (place, sketch) in cells {
             if at != Some(place) {
@@ -153,9 +163,9 @@ impl Spectra {
         sum.clear();
     }
 
-    /// Quantile `which` of the places of a role.
-    fn of_role(&self, bins: &Bins, which: usize, wanted: impl Fn(Role) -> bool) -> Vec<f64> {
-        bins.places(wanted).into_iter().filter_map(|place| Some(self.places[place]?[which])).collect()
+    /// Quantile `which` of those places that have one.
+    fn at(&self, places: impl Iterator<Item = usize>, which: usize) -> Vec<f64> {
+        places.filter_map(|place| Some(self.places[place]?[which])).collect()
     }
 }
 
@@ -206,8 +216,8 @@ fn quantile_shift(bins: &Bins, spectra: &Spectra, which: usize, settings: &Setti
     let (before, now) = (spectra.baseline.quantile(q), spectra.incident.quantile(q));
     let floor = settings.floors.seconds;
     let steady = before * RESOLUTION;
-    let base_bins = spectra.of_role(bins, which, |role| matches!(role, Role::Baseline(_)));
-    let now_bins = spectra.of_role(bins, which, |role| role == Role::Incident);
+    let base_bins = spectra.at(bins.baseline(), which);
+    let now_bins = spectra.at(bins.incident.iter().copied(), which);
     let by_window: Vec<f64> = spectra.windows.iter().filter(|w| w.count >= MIN_CALLS).map(|w| w.quantile(q)).collect();
     let between = spread_of_levels(&by_window, before);
     let error = spectra.baseline.standard_error(q).hypot(spectra.incident.standard_error(q));
@@ -247,7 +257,7 @@ mod tests {
             one.add(value * value * 1000);
             two.add(value * 77_777);
         }
-        let mut sum = Sum::new();
+        let mut sum = Sum::default();
         sum.add(&one);
         sum.add(&two);
         one.merge(&two);
@@ -261,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_standard_error_is_that_of_the_order_statistics() {
-        let mut sum = Sum::new();
+        let mut sum = Sum::default();
         let mut values = Sketch::default();
         for value in 1..=1000_u64 {
             values.add(value * 1_000_000);

@@ -478,6 +478,18 @@ fn a_gap_in_the_collection_is_not_a_fall() {
     let mut calls = shop(&mut noise, 40.0);
     calls.retain(|c| !(42..49).contains(&c.minute));
     assert!(!detect_calls(&calls).iter().any(|f| f.significant));
+    // a baseline of which no traces were kept does not dilute the others
+    let mut incident = quiet();
+    incident.calls = table(&calls, MINUTE);
+    incident.baselines.insert(0, window(-60, -30));
+    assert!(!detect(&incident, &Settings::default()).iter().any(|f| f.significant));
+    // but all calls gone is silence
+    let mut incident = quiet();
+    calls.retain(|c| c.minute < 40);
+    incident.calls = table(&calls, MINUTE);
+    let findings = detect(&incident, &Settings::default());
+    let gone = find(&findings, &service("web"), Signal::Requests, "requests");
+    assert!(gone.change == Change::Vanished && gone.significant, "{gone:?}");
 }
 
 #[test]

@@ -27,8 +27,12 @@ pub(super) enum Role {
 pub(super) struct Bins {
     grid: Grid,
     bins: Vec<(i64, Role)>,
-    /// Number of baseline windows.
-    pub(super) windows: usize,
+    /// Places in the incident window, ascending.
+    pub(super) incident: Vec<usize>,
+    /// Places in each baseline window, ascending.
+    pub(super) baselines: Vec<Vec<usize>>,
+    /// Places in the incident window and in its lead, ascending.
+    leading: Vec<usize>,
 }
 
 impl Bins {
@@ -37,7 +41,8 @@ impl Bins {
     /// A bin belongs to a window when it lies fully inside. A window without such a bin takes those that overlap it by at
     /// least half of the bin or of the window, whichever is shorter. Runs of bins without a single call of any service are
     /// left out when the traffic lets expect at least 20 calls in them: the collection had a gap, and a gap in the
-    /// collection is not a fall of anybody's rate. They stay if a window has no other bins.
+    /// collection is not a fall of anybody's rate. An incident without a single call keeps all its bins: that is silence,
+    /// as far as anybody can see. A baseline without a call was not recorded.
     pub(super) fn of(incident: &Incident) -> Self {
         let grid = incident.calls.grid;
         let mut ranges = vec![(Role::Incident, range(&incident.window, grid))];
@@ -48,12 +53,26 @@ impl Bins {
         let traffic = Traffic::of(&incident.calls);
         let mut bins: Vec<(i64, Role)> = Vec::new();
         for (role, (from, to)) in ranges {
-            bins.extend(traffic.without_gaps(from, to).into_iter().map(|bin| (bin, role)));
+            let used = if role == Role::Incident || traffic.any(from, to) {
+                traffic.without_gaps(from, to)
+            } else {
+                Vec::new()
+            };
+            bins.extend(used.into_iter().map(|bin| (bin, role)));
         }
         // the first role wins where half a bin is shared
         bins.sort_by_key(|b| b.0);
         bins.dedup_by_key(|b| b.0);
-        Self { grid, bins, windows: incident.baselines.len() }
+        let places = |wanted: &dyn Fn(Role) -> bool| -> Vec<usize> {
+            bins.iter().enumerate().filter(|(_, bin)| wanted(bin.1)).map(|(place, _)| place).collect()
+        };
+        Self {
+            grid,
+            incident: places(&|role| role == Role::Incident),
+            baselines: (0..incident.baselines.len()).map(|at| places(&|role| role == Role::Baseline(at))).collect(),
+            leading: places(&|role| matches!(role, Role::Incident | Role::Lead)),
+            bins,
+        }
     }
 
     /// The place of a bin, if it is looked at.
@@ -76,9 +95,9 @@ impl Bins {
         self.grid.step_ns() as f64 / 1e9
     }
 
-    /// The places of a role, ascending.
-    pub(super) fn places(&self, wanted: impl Fn(Role) -> bool) -> Vec<usize> {
-        (0..self.len()).filter(|&place| wanted(self.role(place))).collect()
+    /// Places in any baseline window.
+    pub(super) fn baseline(&self) -> impl Iterator<Item = usize> {
+        self.baselines.iter().flatten().copied()
     }
 
     /// The onset of a change from `before` to `after` in `value` of each place (`None` where there is none), looking at
@@ -91,9 +110,9 @@ impl Bins {
         value: impl Fn(usize) -> Option<f64>,
     ) -> Option<Onset> {
         let samples: Vec<(i64, f64)> = self
-            .places(|role| matches!(role, Role::Incident | Role::Lead))
-            .into_iter()
-            .filter_map(|place| Some((self.grid.bin_start_ns(self.bins[place].0), value(place)?)))
+            .leading
+            .iter()
+            .filter_map(|&place| Some((self.grid.bin_start_ns(self.bins[place].0), value(place)?)))
             .collect();
         onset(&samples, before, after, noise, self.grid.step_ns())
     }
@@ -171,7 +190,12 @@ impl Traffic {
         Self { busy: bins.into_iter().map(|bin| bin.0).collect(), typical }
     }
 
-    /// The bins of a window without the collection's gaps.
+    /// Whether there is a call in the window.
+    fn any(&self, from: i64, to: i64) -> bool {
+        self.busy.partition_point(|&bin| bin < from) < self.busy.partition_point(|&bin| bin < to)
+    }
+
+    /// The bins of a window without the collection's gaps; all of them where there is nothing else.
     fn without_gaps(&self, from: i64, to: i64) -> Vec<i64> {
         if self.busy.is_empty() {
             return Vec::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::recorded::{EvalError, QUIET, RecordedCase, folders, id_below, name_of, shifted};
 use crate::assemble::Request;
 use crate::case::{CASE_FILE, Case};
-use crate::ingest::{ReadOptions, read_paths};
+use crate::ingest::{ReadOptions, SpanColumns, read_paths};
 
 /// How deep below the dataset's folder a case folder may lie: `<dataset>/<system>/<case>`, with one level to spare.
 const DEPTH: usize = 3;
@@ -35,7 +35,9 @@ pub fn cases(dir: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>, EvalError> 
             split: None,
             truth: truth.services,
             load: Box::new(move || {
-                let telemetry = read_paths(&case.files, &ReadOptions::default(), &|_| {})?;
+                let span_columns = case.span_columns.as_deref().map(SpanColumns::parse).transpose()?;
+                let options = ReadOptions { span_columns, ..ReadOptions::default() };
+                let telemetry = read_paths(&case.files, &options, &|_| {})?;
                 let request = Request {
                     name: case.name.clone(),
                     window: case.incident,

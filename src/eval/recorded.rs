@@ -6,7 +6,7 @@ use std::{fs, io};
 use crate::assemble::Request;
 use crate::case::CaseError;
 use crate::incident::IncidentError;
-use crate::ingest::{IngestError, Telemetry};
+use crate::ingest::{IngestError, SpanColumnsError, Telemetry};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::{EmptyWindow, Window};
 
@@ -88,6 +88,9 @@ pub enum EvalError {
     /// Telemetry could not be read.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// A case folder's column mapping.
+    #[error(transparent)]
+    SpanColumns(#[from] SpanColumnsError),
     /// Telemetry and windows do not fit together.
     #[error(transparent)]
     Incident(#[from] IncidentError),

@@ -9,6 +9,9 @@ use super::run::{CaseResult, Evaluation, MethodResult};
 use super::scoring::{Accuracy, Outcome};
 use crate::rank::Verdict;
 
+/// Failed cases that the table names; one wrong folder can fail them all.
+const FAILURES_SHOWN: usize = 5;
+
 /// Writes the figures of all methods, then AC@1 and AC@3 by system, fault kind and split.
 ///
 /// # Errors
@@ -37,14 +40,27 @@ pub fn write_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
         rows.push(row);
     }
     write_columns(&rows, out)?;
-    for case in evaluation.cases.iter().filter(|case| case.error.is_some()) {
-        let reason = case.error.as_deref().unwrap_or_default();
-        writeln!(out, "\n{} failed: {}", plain(&case.id), plain(reason))?;
-    }
+    write_failures(evaluation, out)?;
     let kinds = evaluation.methods.first().map(|m| m.by.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
     for kind in kinds {
         writeln!(out)?;
         write_columns(&group_rows(kind, &evaluation.methods), out)?;
+    }
+    Ok(())
+}
+
+fn write_failures(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
+    let failures: Vec<(&str, &str)> =
+        evaluation.cases.iter().filter_map(|case| Some((case.id.as_str(), case.error.as_deref()?))).collect();
+    if failures.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    for (id, reason) in failures.iter().take(FAILURES_SHOWN) {
+        writeln!(out, "{} failed: {}", plain(id), plain(reason))?;
+    }
+    if failures.len() > FAILURES_SHOWN {
+        writeln!(out, "and {} more failed", failures.len() - FAILURES_SHOWN)?;
     }
     Ok(())
 }
@@ -123,25 +139,26 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// What stands in place of a figure.
+const WORDS: [&str; 5] = ["-", "ok", "alarm", "failed", "quiet "];
+
 /// Left-aligned texts, right-aligned figures, two spaces between columns, no space at line ends.
 fn write_columns(rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let widths: Vec<usize> =
+        (0..columns).map(|c| cells(c).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
+    let is_figure = |cell: &String| {
+        cell.starts_with(|c: char| c.is_ascii_digit()) || WORDS.iter().any(|word| cell.starts_with(word))
+    };
+    // The first column names things, even where the names begin with a digit.
+    let figures: Vec<bool> = (0..columns).map(|c| c > 0 && cells(c).skip(1).all(is_figure)).collect();
     for row in rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let padding = " ".repeat(widths[column] - cell.chars().count());
-            let figure =
-                rows.get(1).and_then(|r| r.get(column)).is_some_and(|c| c.starts_with(|d: char| d.is_ascii_digit()));
-            let separator = if column == 0 { "" } else { "  " };
-            line.push_str(separator);
-            // The first column names things, even where the names begin with a digit.
-            if figure && column > 0 {
-                line.extend([padding.as_str(), cell])
-            } else {
-                line.extend([cell, padding.as_str()])
-            }
+            line.push_str(if column == 0 { "" } else { "  " });
+            if figures[column] { line.extend([padding.as_str(), cell]) } else { line.extend([cell, padding.as_str()]) }
         }
         writeln!(out, "{}", line.trim_end())?;
     }

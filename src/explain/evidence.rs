@@ -93,7 +93,15 @@ fn attribution(parts: &[OwnParts], service: &ServiceId) -> String {
     let (change, own) = (&part.change, own(part));
     let (what, own, rise) = match change.symptom {
         Symptom::Latency => ("mean latency", numbers::seconds(own), numbers::seconds(part.rise)),
-        Symptom::Errors => ("error ratio", numbers::percent(own), numbers::percent(part.rise)),
+        Symptom::Errors => ("error ratio", points(own), points(part.rise)),
     };
+    if part.rise <= 0.0 {
+        return format!("the {what} of {} did not rise, but {own} more than before begins here", change.entry);
+    }
     format!("the {what} of {} rose by {rise}, and {own} of that begins here", change.entry)
+}
+
+/// A difference of two shares.
+fn points(difference: f64) -> String {
+    numbers::percent(difference).replace('%', "percentage points")
 }

@@ -6,16 +6,31 @@ use crate::rank::SymptomChange;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::calls::{CallRow, Exemplar};
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::series::{Signal, Subject};
 use crate::telemetry::sketch::Sketch;
 
 /// One pair for each cause, and one for the entry where it is no cause itself.
 pub(super) fn pairs(incident: &Incident, causes: &[Cause], symptom: Option<&SymptomChange>) -> Vec<ExemplarPair> {
-    let mut services: Vec<&ServiceId> = causes.iter().map(|c| c.candidate.suspect.service()).collect();
+    let mut services: Vec<&ServiceId> = Vec::new();
+    for service in causes.iter().map(shown_service) {
+        if !services.contains(&service) {
+            services.push(service);
+        }
+    }
     if let Some(entry) = symptom.map(|s| &s.entry).filter(|e| !services.contains(e)) {
         services.push(entry);
     }
     let errors = symptom.is_some_and(|s| s.symptom == Symptom::Errors);
     services.into_iter().filter_map(|service| pair(incident, service, errors)).collect()
+}
+
+/// Whose calls show the cause: its own; but where the time is lost between caller and callee, the caller's.
+fn shown_service(cause: &Cause) -> &ServiceId {
+    let strongest = cause.evidence.iter().find_map(|line| line.finding.as_ref());
+    match strongest.map(|finding| (finding.signal, &finding.subject)) {
+        Some((Signal::NetworkGap, Subject::Edge { caller, .. })) => caller,
+        _ => cause.candidate.suspect.service(),
+    }
 }
 
 fn pair(incident: &Incident, service: &ServiceId, errors: bool) -> Option<ExemplarPair> {

@@ -48,7 +48,7 @@ pub(crate) fn percent(share: f64) -> String {
     if share > 0.0 && share < 0.000_01 {
         return "<0.001 %".to_owned();
     }
-    if share < 1.0 && share >= 0.9995 {
+    if (0.9995..1.0).contains(&share) {
         return ">99.9 %".to_owned();
     }
     format!("{} %", digits(share * 100.0))

@@ -1,7 +1,9 @@
 //! The way from the symptom to the cause, with what changed on each call.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use super::{BeforeAfter, PathStep};
-use crate::detect::Finding;
+use crate::detect::{Change, Finding};
 use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
@@ -10,9 +12,11 @@ use crate::telemetry::topology::EdgeMode;
 /// Changes shown on one call.
 const MAX_CHANGES: usize = 3;
 
-/// A shortest call path from the entry to the cause; empty where there is none.
+/// The call path along which the change travelled: a shortest one over calls that got slower or failed more; where
+/// there is none, a shortest one over any calls. Empty where the cause is the entry or cannot be reached.
 pub(super) fn path(incident: &Incident, findings: &[Finding], entry: &ServiceId, cause: &ServiceId) -> Vec<PathStep> {
-    let nodes = incident.graph.path(entry, cause).unwrap_or_default();
+    let changed = changed_path(incident, findings, entry, cause);
+    let nodes = changed.or_else(|| incident.graph.path(entry, cause)).unwrap_or_default();
     nodes
         .windows(2)
         .map(|pair| PathStep {
@@ -22,6 +26,41 @@ pub(super) fn path(incident: &Incident, findings: &[Finding], entry: &ServiceId,
             changes: changes(findings, pair[0], pair[1]),
         })
         .collect()
+}
+
+/// Breadth first over calls that changed; callees come sorted, so among equals the first by name is found.
+fn changed_path<'a>(
+    incident: &'a Incident,
+    findings: &[Finding],
+    entry: &'a ServiceId,
+    cause: &'a ServiceId,
+) -> Option<Vec<&'a ServiceId>> {
+    let travels = [Signal::Latency, Signal::ErrorRatio, Signal::NetworkGap];
+    let changed: BTreeSet<(&ServiceId, &ServiceId)> = findings
+        .iter()
+        .filter(|f| f.significant && f.change == Change::Rise && travels.contains(&f.signal))
+        .filter_map(|f| match &f.subject {
+            Subject::Edge { caller, callee } => Some((caller, callee)),
+            _ => None,
+        })
+        .collect();
+    let mut came_from: BTreeMap<&ServiceId, &ServiceId> = BTreeMap::new();
+    let mut open = VecDeque::from([entry]);
+    while let Some(caller) = open.pop_front() {
+        if caller == cause {
+            let mut path: Vec<&ServiceId> =
+                std::iter::successors(Some(caller), |at| came_from.get(at).copied()).collect();
+            path.reverse();
+            return Some(path);
+        }
+        for callee in incident.graph.callees(caller) {
+            if changed.contains(&(caller, callee)) && callee != entry && !came_from.contains_key(callee) {
+                came_from.insert(callee, caller);
+                open.push_back(callee);
+            }
+        }
+    }
+    None
 }
 
 /// What changed on the edge; where the edge itself was not measured, what changed at the callee.

@@ -1,6 +1,7 @@
 //! Call graphs as tables: an adjacency matrix whose row calls its column, or a list of edges.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::{Head, IngestError, Input, ReadOptions, Telemetry};
@@ -152,8 +153,14 @@ fn with_kinds(edges: &[(String, String)]) -> Vec<GivenEdge> {
         .iter()
         .map(|(caller, callee)| {
             let name = callee.to_lowercase();
-            let kind = KINDS.iter().find(|(word, _)| name.contains(word)).map_or(NodeKind::Service, |(_, kind)| *kind);
-            let callee_kind = if callers.contains(callee.as_str()) { NodeKind::Service } else { kind };
+            let word = KINDS.iter().find(|(word, _)| name.contains(word)).map(|(_, kind)| *kind);
+            let callee_kind = match word {
+                _ if callers.contains(callee.as_str()) => NodeKind::Service,
+                Some(kind) => kind,
+                // Nobody who emits telemetry is known by a bare address.
+                None if callee.parse::<IpAddr>().is_ok() => NodeKind::External,
+                None => NodeKind::Service,
+            };
             let mode = if callee_kind == NodeKind::Queue { EdgeMode::Async } else { EdgeMode::Sync };
             GivenEdge { caller: ServiceId::new(caller), callee: ServiceId::new(callee), callee_kind, mode }
         })
@@ -174,5 +181,6 @@ mod tests {
         }
         let edges = [("web".to_owned(), "Services-sqspetadoption_AWS::SQS::Queue".to_owned())];
         assert_eq!(with_kinds(&edges)[0].mode, EdgeMode::Async);
+        assert_eq!(with_kinds(&[("web".to_owned(), "33.33.33.76".to_owned())])[0].callee_kind, NodeKind::External);
     }
 }

@@ -28,11 +28,11 @@ pub(crate) fn read(text: &str) -> Option<Instant> {
     }
     let mut parts = text.split_ascii_whitespace();
     let (date, time, offset) = (parts.next()?, parts.next(), parts.next());
-    if let (Some(time), Some(offset)) = (time, offset) {
-        if offset.starts_with(['+', '-']) {
-            let timestamp = format!("{date}T{time}{offset}").parse::<Timestamp>().ok()?;
-            return to_ns(timestamp).map(|ns| Instant { ns, zoned: true });
-        }
+    if let (Some(time), Some(offset)) = (time, offset)
+        && offset.starts_with(['+', '-'])
+    {
+        let timestamp = format!("{date}T{time}{offset}").parse::<Timestamp>().ok()?;
+        return to_ns(timestamp).map(|ns| Instant { ns, zoned: true });
     }
     let timestamp = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
     to_ns(timestamp).map(|ns| Instant { ns, zoned: false })
@@ -79,8 +79,8 @@ pub(crate) fn float_ns(value: f64) -> Option<i64> {
 pub(crate) fn unit_ns(whole: i64) -> i64 {
     match whole {
         ..100_000_000_000 => 1_000_000_000,
-        ..100_000_000_000_000 => 1_000_000,
-        ..100_000_000_000_000_000 => 1_000,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
         _ => 1,
     }
 }

@@ -27,6 +27,7 @@ mod plain_names;
 mod prometheus_range;
 mod rates;
 mod semconv;
+mod series_parquet;
 mod series_table;
 mod signals;
 mod span_columns;
@@ -244,19 +245,15 @@ pub(crate) struct FormatReader {
 pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
-    FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
-    FormatReader { format: Format::SpanParquet, sniff: span_parquet::sniff, read: span_parquet::read },
     FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
     FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
     FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
     FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
     FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
+    FormatReader { format: Format::SpanParquet, sniff: span_parquet::sniff, read: span_parquet::read },
     FormatReader { format: Format::SeriesCsv, sniff: series_table::sniff_csv, read: series_table::read_csv },
-    FormatReader {
-        format: Format::SeriesParquet,
-        sniff: series_table::sniff_parquet,
-        read: series_table::read_parquet,
-    },
+    FormatReader { format: Format::SeriesParquet, sniff: series_parquet::sniff, read: series_parquet::read },
 ];
 
 impl Format {

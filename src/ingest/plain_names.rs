@@ -124,8 +124,12 @@ pub(crate) fn read(name: &str) -> PlainMeaning {
         .map_or(Quantity::Of(Signal::Other), |rule| rule.quantity);
     let (unit, scale) = match in_parentheses {
         Some(text) => UNITS.iter().find(|u| u.0 == text),
-        // A single letter among the words is no unit.
-        None => UNITS.iter().find(|u| u.0.len() > 1 && words.iter().any(|word| word == u.0)),
+        // Short words are units only at the end: `us` may be a region. A single letter is none.
+        None => UNITS.iter().find(|u| match u.0.len() {
+            ..=1 => false,
+            2 => words.last().is_some_and(|last| last == u.0),
+            _ => words.iter().any(|word| word == u.0),
+        }),
     }
     .map_or((Unit::None, 1.0), |u| (u.1, u.2));
     let is_time = matches!(quantity, Quantity::Of(Signal::Latency)) || has(TIME);
@@ -234,6 +238,7 @@ mod tests {
         let mean = Statistic::Mean;
         check("latency-90", of(Signal::Latency), Statistic::Quantile(0.9), Unit::None, 1.0);
         check("request_latency_p999_ms", of(Signal::Latency), Statistic::Quantile(0.999), Unit::Seconds, 1e-3);
+        check("us_east_latency", of(Signal::Latency), mean, Unit::None, 1.0);
         check("response time", of(Signal::Latency), mean, Unit::None, 1.0);
         check("latency_max", of(Signal::Other), mean, Unit::None, 1.0);
         check("memory_limit_bytes", of(Signal::Other), mean, Unit::Bytes, 1.0);

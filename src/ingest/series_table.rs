@@ -1,4 +1,4 @@
-//! Series as tables, in CSV and Parquet.
+//! Series as tables, in CSV here and in Parquet beside ([`super::series_parquet`]).
 //!
 //! Long: a column of time, one of names, one of values, and any others as labels. Wide: a column of time, columns that
 //! are labels, and every other column a series. In a wide table the subject comes from the label columns, else from the
@@ -7,17 +7,15 @@
 //! and the edges of `source_50.csv` and `destination_50.csv`.
 
 use std::fmt::Display;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, DataType, ParquetReader, SerReader, TimeUnit};
 use rustc_hash::FxHashMap;
 
 use super::openmetrics::parse_series;
 use super::prometheus_range::file_stem;
 use super::signals::{self, RawKind, RawSeries};
-use super::text::read_whole;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant, plain_names};
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 
@@ -68,12 +66,8 @@ pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
     }
 }
 
-/// Whether the file is Parquet; its columns are looked at when it is read, so span tables must be tried before.
-pub(crate) fn sniff_parquet(head: &Head<'_>) -> bool {
-    head.bytes.starts_with(b"PAR1")
-}
-
-fn is_series_header(names: &[&str]) -> bool {
+/// Whether the names of columns are those of a table of series: a time, and no trace or log.
+pub(super) fn is_series_header(names: &[&str]) -> bool {
     let foreign = |name: &&str| FOREIGN_COLUMNS.contains(&name.trim().to_lowercase().as_str());
     names.len() >= 2 && !names.iter().any(foreign) && time_column(names).is_some()
 }
@@ -113,7 +107,7 @@ pub(crate) fn read_csv(input: Input<'_>, options: &ReadOptions, out: &mut Teleme
             out.skip(path, format_args!("line {line}"), problem);
             continue;
         }
-        table.row(&record, line, out);
+        table.row(&record, format_args!("line {line}"), out);
     };
     if let Some(table) = table {
         table.finish(out);
@@ -129,89 +123,8 @@ fn csv_error(path: &Path, error: csv::Error) -> IngestError {
     }
 }
 
-/// Reads a table of series in Parquet.
-pub(crate) fn read_parquet(
-    mut input: Input<'_>,
-    options: &ReadOptions,
-    out: &mut Telemetry,
-) -> Result<(), IngestError> {
-    let path = input.path;
-    let not_parquet = |error: polars::prelude::PolarsError| {
-        IngestError::malformed(path, "", format!("cannot be read as Parquet: {error}"))
-    };
-    let frame = match input.file.take() {
-        Some(file) => ParquetReader::new(file).finish().map_err(not_parquet)?,
-        None => {
-            let (bytes, torn) = read_whole(input, options);
-            if let Some(torn) = torn {
-                return Err(torn);
-            }
-            ParquetReader::new(Cursor::new(bytes)).finish().map_err(not_parquet)?
-        }
-    };
-    let names: Vec<String> = frame.get_column_names().iter().map(|name| name.to_string()).collect();
-    let mut table = Table::new(path, names)?;
-    let columns = frame_columns(&frame, &table, path)?;
-    for row in 0..frame.height() {
-        table.row(&FrameRow { columns: &columns, row }, row as u64 + 1, out);
-    }
-    table.finish(out);
-    Ok(())
-}
-
-/// A column of a data frame in one of the forms that a cell can have.
-enum FrameColumn {
-    Numbers(Vec<Option<f64>>),
-    /// Unix nanoseconds.
-    Instants(Vec<Option<i64>>),
-    Texts(Vec<Option<String>>),
-}
-
-fn frame_columns(frame: &DataFrame, table: &Table<'_>, path: &Path) -> Result<Vec<FrameColumn>, IngestError> {
-    let mut columns = Vec::with_capacity(frame.width());
-    for (index, column) in frame.columns().iter().enumerate() {
-        let read = || -> polars::prelude::PolarsResult<FrameColumn> {
-            let series = column.as_materialized_series();
-            let is_time = index == table.time;
-            Ok(match series.dtype() {
-                DataType::Datetime(unit, _) => {
-                    let factor = match unit {
-                        TimeUnit::Nanoseconds => 1,
-                        TimeUnit::Microseconds => 1_000,
-                        TimeUnit::Milliseconds => 1_000_000,
-                    };
-                    let numbers = series.cast(&DataType::Int64)?;
-                    FrameColumn::Instants(numbers.i64()?.iter().map(|v| v?.checked_mul(factor)).collect())
-                }
-                DataType::Date => {
-                    let days = series.cast(&DataType::Int64)?;
-                    FrameColumn::Instants(days.i64()?.iter().map(|v| v?.checked_mul(86_400_000_000_000)).collect())
-                }
-                // Whole numbers keep all their digits: nanoseconds do not fit a float.
-                kind if kind.is_integer() && is_time => {
-                    let numbers = series.cast(&DataType::Int64)?;
-                    let scaled = |v: i64| if v < 0 { None } else { v.checked_mul(instant::unit_ns(v)) };
-                    FrameColumn::Instants(numbers.i64()?.iter().map(|v| scaled(v?)).collect())
-                }
-                kind if kind.is_numeric() || kind.is_bool() => {
-                    let numbers = series.cast(&DataType::Float64)?;
-                    FrameColumn::Numbers(numbers.f64()?.iter().collect())
-                }
-                _ => {
-                    let texts = series.cast(&DataType::String)?;
-                    FrameColumn::Texts(texts.str()?.iter().map(|v| v.map(str::to_owned)).collect())
-                }
-            })
-        };
-        columns.push(read().map_err(|error| {
-            IngestError::malformed(path, format_args!("column `{}`", column.name()), format!("cannot be read: {error}"))
-        })?);
-    }
-    Ok(columns)
-}
-
 /// A cell of a table.
-enum Cell<'c> {
+pub(super) enum Cell<'c> {
     Missing,
     Number(f64),
     Instant(i64),
@@ -220,7 +133,7 @@ enum Cell<'c> {
 }
 
 /// A row of a table.
-trait Row {
+pub(super) trait Row {
     fn cell(&self, column: usize) -> Cell<'_>;
 }
 
@@ -229,25 +142,6 @@ impl Row for csv::ByteRecord {
         match self.get(column).map(<[u8]>::trim_ascii) {
             None | Some(b"") => Cell::Missing,
             Some(bytes) => std::str::from_utf8(bytes).map_or(Cell::NotText, Cell::Text),
-        }
-    }
-}
-
-struct FrameRow<'f> {
-    columns: &'f [FrameColumn],
-    row: usize,
-}
-
-impl Row for FrameRow<'_> {
-    fn cell(&self, column: usize) -> Cell<'_> {
-        fn cell<'c, T>(values: &'c [Option<T>], row: usize, make: impl Fn(&'c T) -> Cell<'c>) -> Cell<'c> {
-            values.get(row).and_then(Option::as_ref).map_or(Cell::Missing, make)
-        }
-        match self.columns.get(column) {
-            Some(FrameColumn::Numbers(values)) => cell(values, self.row, |v| Cell::Number(*v)),
-            Some(FrameColumn::Instants(values)) => cell(values, self.row, |v| Cell::Instant(*v)),
-            Some(FrameColumn::Texts(values)) => cell(values, self.row, |v| Cell::Text(v)),
-            None => Cell::Missing,
         }
     }
 }
@@ -271,11 +165,11 @@ struct Column {
 }
 
 /// The series of a table under construction.
-struct Table<'p> {
+pub(super) struct Table<'p> {
     path: &'p Path,
     stem: String,
     columns: Vec<Column>,
-    time: usize,
+    pub(super) time: usize,
     /// The column of names, where the table is long.
     name: Option<usize>,
     /// Long: one slot per name and labels. Wide: one per labels, with all series columns in a row.
@@ -294,7 +188,7 @@ struct Slot {
 }
 
 impl<'p> Table<'p> {
-    fn new(path: &'p Path, names: Vec<String>) -> Result<Self, IngestError> {
+    pub(super) fn new(path: &'p Path, names: Vec<String>) -> Result<Self, IngestError> {
         let seen: Vec<&str> = names.iter().map(String::as_str).collect();
         let missing = |field: &str| IngestError::MissingColumn {
             path: path.to_owned(),
@@ -331,8 +225,8 @@ impl<'p> Table<'p> {
         Ok(Self { path, stem, columns, time, name, slots, known, last_key, last_slot: usize::MAX, zoneless: 0 })
     }
 
-    fn row(&mut self, row: &impl Row, line: u64, out: &mut Telemetry) {
-        let place = format_args!("line {line}");
+    /// Takes a row; `place` tells where it stands.
+    pub(super) fn row(&mut self, row: &impl Row, place: impl Display + Copy, out: &mut Telemetry) {
         let Some(at_ns) = self.time_of(row) else {
             let problem = "the time is neither a Unix time nor RFC 3339";
             return out.skip(self.path, format_args!("{place}, column `{}`", self.columns[self.time].name), problem);
@@ -438,7 +332,7 @@ impl<'p> Table<'p> {
         self.slots.len() - 1
     }
 
-    fn finish(self, out: &mut Telemetry) {
+    pub(super) fn finish(self, out: &mut Telemetry) {
         if self.zoneless > 0 {
             let column = format!("column `{}`", self.columns[self.time].name);
             out.warn(self.path, column, "times without a zone are read as UTC", self.zoneless);
@@ -446,10 +340,10 @@ impl<'p> Table<'p> {
         if self.slots.is_empty() {
             out.warn(self.path, "", "the table has no rows", 1);
         }
-        if let Some(quantile) = edge_latency_quantile(&self.stem) {
-            if self.name.is_none() {
-                return self.finish_edges(quantile, out);
-            }
+        if let Some(quantile) = edge_latency_quantile(&self.stem)
+            && self.name.is_none()
+        {
+            return self.finish_edges(quantile, out);
         }
         let source: Arc<str> = Arc::from(self.path.to_string_lossy());
         let is_entry_table = self.columns.get(2).is_some_and(|c| c.name == "ServiceName");
@@ -519,11 +413,11 @@ fn edge_latency_quantile(stem: &str) -> Option<f64> {
 fn named_series(written: &str, labels: &[(String, String)], stem: &str) -> (String, Vec<(String, String)>) {
     let mut labels = labels.to_vec();
     let mut name = written.trim().to_owned();
-    if written.contains('{') {
-        if let Ok((base, more)) = parse_series(written) {
-            name = if base.is_empty() { stem.to_owned() } else { base };
-            labels.extend(more);
-        }
+    if written.contains('{')
+        && let Ok((base, more)) = parse_series(written)
+    {
+        name = if base.is_empty() { stem.to_owned() } else { base };
+        labels.extend(more);
     }
     let named = |label: &str| labels.iter().find(|(key, _)| signals::underscored(key) == label).map(|l| l.1.as_str());
     if signals::service(named).is_none() {

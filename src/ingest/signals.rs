@@ -173,12 +173,14 @@ const HASH_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 pub(crate) fn service_of_pod(pod: &str) -> &str {
     let is_hash = |text: &str| text.chars().all(|c| HASH_LETTERS.contains(c));
     if let Some((rest, last)) = pod.rsplit_once('-') {
-        if last.len() == 5 && is_hash(last) {
-            if let Some((service, set)) = rest.rsplit_once('-') {
-                if (8..=10).contains(&set.len()) && is_hash(set) && !service.is_empty() {
-                    return service;
-                }
-            }
+        if last.len() == 5
+            && is_hash(last)
+            && let Some((service, set)) = rest.rsplit_once('-')
+            && (8..=10).contains(&set.len())
+            && is_hash(set)
+            && !service.is_empty()
+        {
+            return service;
         }
         if !rest.is_empty() && last.len() <= 4 && !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) {
             return rest;
@@ -322,10 +324,10 @@ pub(crate) fn split_part(name: &str) -> (&str, Part) {
 pub(crate) fn known(name: &str) -> Option<(&'static Known, Part)> {
     let (base, part) = split_part(name);
     let found = |wanted: &str| KNOWN.iter().find(|k| k.name == wanted);
-    if part != Part::None {
-        if let Some(row) = found(base).filter(|k| matches!(k.role, Role::Duration | Role::Distribution)) {
-            return Some((row, part));
-        }
+    if part != Part::None
+        && let Some(row) = found(base).filter(|k| matches!(k.role, Role::Duration | Role::Distribution))
+    {
+        return Some((row, part));
     }
     found(name).map(|row| (row, Part::None))
 }

@@ -32,6 +32,10 @@ const TEMPERATURE: f64 = 1.5;
 const LEAST_Z: f64 = 2.0;
 /// … and one beyond this many adds all of its share.
 const FULL_Z: f64 = 4.0;
+/// A symptom that nobody reported must have risen by this many scales to be split among suspects.
+const LEAST_FELT_Z: f64 = 1.0;
+/// What is left of the evidence that a service stopped calling others when one of its callees misbehaves.
+const EXPLAINED_AWAY: f64 = 0.25;
 /// A further cause must explain at least this share of the symptom by itself, …
 const FURTHER_SHARE: f64 = 0.25;
 /// … and stand this many scales off its baseline.
@@ -110,17 +114,28 @@ impl Signs {
             let alone = |s: &ServiceId| incident.graph.callers(s).is_empty() && incident.graph.callees(s).is_empty();
             outside.retain(|service, _| alone(service));
         }
+        // Without an alert that says so, a symptom that did not rise has no parts: to split noise would find a cause in it.
+        let alerted = incident.symptom.is_some();
+        let felt: Vec<&Account> = accounts.iter().filter(|a| alerted || a.z >= LEAST_FELT_Z).collect();
+        let mut early_returns = inside::early_returns(findings, CAP);
+        let behaviour = inside::behaviour(findings, CAP);
+        for (service, own) in &mut early_returns {
+            // Who calls a failing callee gives up and calls nobody else: that is the callee's doing.
+            if callees(service).iter().any(|callee| callee != service && behaviour.contains_key(callee)) {
+                own.bits *= EXPLAINED_AWAY;
+            }
+        }
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
         let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
         Self {
             correlation,
             walk: relative_to_largest(walk),
-            attribution: attributed(accounts, &network),
+            attribution: attributed(&felt, &network),
             network,
             resources: inside::resources(findings, CAP),
-            behaviour: inside::behaviour(findings, CAP),
-            early_returns: inside::early_returns(findings, CAP),
+            behaviour,
+            early_returns,
             outside,
         }
     }
@@ -169,7 +184,7 @@ impl Signs {
 
 /// Folds the contributions of services and edges to services. The part that begins on an edge goes to the end at
 /// which more edges are slow; without a sign, to the callee.
-fn attributed(accounts: &[Account], network: &BTreeMap<ServiceId, Endpoint>) -> BTreeMap<ServiceId, Attributed> {
+fn attributed(accounts: &[&Account], network: &BTreeMap<ServiceId, Endpoint>) -> BTreeMap<ServiceId, Attributed> {
     let mut by_service: BTreeMap<ServiceId, Attributed> = BTreeMap::new();
     for account in accounts {
         let mut of_account: BTreeMap<&ServiceId, Attributed> = BTreeMap::new();
@@ -282,4 +297,119 @@ pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnPar
             OwnParts { change: account.change, rise: account.rise, parts }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::IncidentParts;
+    use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry};
+    use crate::telemetry::sketch::Sketch;
+    use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
+    use crate::telemetry::topology::{EdgeMode, NodeKind};
+
+    const MINUTE: i64 = 60 * NANOS_PER_SECOND;
+    const BASELINE_BINS: i64 = 20;
+    const INCIDENT_BINS: i64 = 5;
+
+    /// A frontend that calls `services` one after the other, 60 requests a minute. For each the milliseconds that a call
+    /// takes before and during the incident; all of it its own.
+    fn incident(services: &[(&str, u64, u64)], symptom: Option<Symptom>) -> Incident {
+        let mut nodes: Vec<CallNode> = services
+            .iter()
+            .map(|s| s.0)
+            .chain(["frontend"])
+            .map(|name| CallNode { id: name.into(), kind: NodeKind::Service })
+            .collect();
+        nodes.sort();
+        let node = |name: &str| nodes.iter().position(|n| n.id == name.into()).expect("it is listed") as u32;
+        let mut rows = Vec::new();
+        for bin in 0..BASELINE_BINS + INCIDENT_BINS {
+            let during = bin >= BASELINE_BINS;
+            // Half a millisecond up and down is the noise.
+            let noise_us = if bin % 2 == 0 { 500 } else { 0 };
+            let mut total_us = 0;
+            for (name, before_ms, during_ms) in services {
+                let own_us = if during { during_ms * 1000 } else { before_ms * 1000 + noise_us };
+                total_us += own_us;
+                rows.push(row(Some(node("frontend")), node(name), bin, own_us, own_us));
+            }
+            rows.push(row(None, node("frontend"), bin, total_us + 5000, 5000));
+        }
+        rows.sort_by_key(|r| r.key);
+        let entries = vec![Entry { service: node("frontend"), operation: 0 }];
+        let operations = vec!["GET /".to_owned()];
+        let calls = CallStats { nodes, operations, entries, rows, ..CallStats::empty(Grid::new(MINUTE)) };
+        Incident::new(IncidentParts {
+            name: "test".to_owned(),
+            window: Window::new(BASELINE_BINS * MINUTE, (BASELINE_BINS + INCIDENT_BINS) * MINUTE).expect("not empty"),
+            baselines: vec![Window::new(0, BASELINE_BINS * MINUTE).expect("not empty")],
+            entry: None,
+            symptom,
+            calls,
+            series: Vec::new(),
+            given_edges: Vec::new(),
+            alert: None,
+            warnings: Vec::new(),
+        })
+        .expect("a sound incident")
+    }
+
+    fn row(caller: Option<u32>, callee: u32, bin: i64, duration_us: u64, own_us: u64) -> CallRow {
+        let calls = 60;
+        let times = |us: u64| Sketch::from_counts(vec![(Sketch::bucket(us * 1000), calls)]);
+        CallRow {
+            key: CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin },
+            calls,
+            errors: 0,
+            caller_errors: 0,
+            origin_errors: 0,
+            edge_errors: 0,
+            duration_ns: duration_us * 1000 * calls,
+            self_ns: own_us * 1000 * calls,
+            critical_ns: own_us * 1000 * calls,
+            critical_gap_ns: 0,
+            paired_calls: 0,
+            gap_ns: 0,
+            durations: times(duration_us),
+            self_times: times(own_us),
+            gaps: Sketch::default(),
+            slowest: None,
+            failed: None,
+            typical: None,
+        }
+    }
+
+    fn rank(incident: &Incident) -> Ranking {
+        let findings = crate::detect::detect(incident, &crate::detect::Settings::default());
+        Hypocenter.rank(incident, &findings)
+    }
+
+    fn causes(ranking: &Ranking) -> Vec<&str> {
+        ranking.candidates[..ranking.causes].iter().map(|c| c.suspect.service().as_str()).collect()
+    }
+
+    #[test]
+    fn one_slow_service_is_the_one_cause() {
+        let ranking = rank(&incident(&[("cart", 20, 20), ("payment", 20, 220), ("ads", 10, 10)], None));
+        assert_eq!(ranking.verdict, Verdict::CauseFound);
+        assert_eq!(causes(&ranking), ["payment"]);
+        assert!(ranking.candidates[0].explained_share.is_some_and(|share| share > 0.99));
+        let sum: f64 = ranking.candidates.iter().map(|c| c.probability).sum::<f64>() + ranking.none_probability;
+        assert!((sum - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_slow_services_are_two_causes_the_larger_first() {
+        let services = [("cart", 20, 20), ("payment", 20, 220), ("ads", 10, 130)];
+        let ranking = rank(&incident(&services, Some(Symptom::Latency)));
+        assert_eq!(ranking.verdict, Verdict::CauseFound);
+        assert_eq!(causes(&ranking), ["payment", "ads"]);
+    }
+
+    #[test]
+    fn nothing_changed_is_no_anomaly() {
+        let ranking = rank(&incident(&[("cart", 20, 20), ("payment", 20, 20)], None));
+        assert_eq!((ranking.verdict, ranking.causes), (Verdict::NoAnomaly, 0));
+    }
 }

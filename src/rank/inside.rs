@@ -35,7 +35,8 @@ pub(crate) fn resources(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, O
         .collect();
     let mut own = BTreeMap::new();
     for (index, finding) in findings.iter().enumerate() {
-        if !finding.signal.is_internal() || !finding.significant || finding.change == Change::Fall {
+        // Only a rise counts: a deployment makes the old instances' series vanish and the new ones' appear.
+        if !finding.signal.is_internal() || !finding.significant || finding.change != Change::Rise {
             continue;
         }
         if !matches!(finding.subject, Subject::Service(_) | Subject::Instance { .. }) {

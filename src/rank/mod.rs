@@ -142,12 +142,15 @@ impl Ranking {
     /// the candidates goes to "none", and a cause that is no longer likelier than not becomes [`Verdict::CannotTell`].
     pub fn lower_confidence(&mut self, factor: f64) {
         let factor = factor.clamp(0.0, 1.0);
+        let before = self.candidates.first().map_or(0.0, |c| c.probability);
         for candidate in &mut self.candidates {
             candidate.probability *= factor;
         }
         self.none_probability = 1.0 - (1.0 - self.none_probability) * factor;
-        let first = self.candidates.first().map_or(0.0, |c| c.probability);
-        if self.verdict == Verdict::CauseFound && first < CAUSE_PROBABILITY {
+        let after = self.candidates.first().map_or(0.0, |c| c.probability);
+        // Methods that name a cause on a small share of a score stand by it.
+        let withdrawn = before >= CAUSE_PROBABILITY && after < CAUSE_PROBABILITY;
+        if self.verdict == Verdict::CauseFound && withdrawn {
             self.verdict = Verdict::CannotTell;
             self.causes = 0;
         }

@@ -290,11 +290,14 @@ fn sampling_step_ns<'a, 'b: 'a>(series: impl Iterator<Item = &'a &'b Series>) ->
     (step_ns.saturating_add(NANOS_PER_SECOND / 2) / NANOS_PER_SECOND).max(1) * NANOS_PER_SECOND
 }
 
-/// Values on their way to a common axis.
+/// Start of a bin, and whether the incident's part of it is meant.
+type Place = (i64, bool);
+
+/// Values on their way to a common axis: their sum and number at each place.
 #[derive(Default)]
 struct Cells {
-    axis: BTreeSet<(i64, bool)>,
-    nodes: BTreeMap<ServiceId, BTreeMap<(i64, bool), (f64, u32)>>,
+    axis: BTreeSet<Place>,
+    nodes: BTreeMap<ServiceId, BTreeMap<Place, (f64, u32)>>,
 }
 
 impl Cells {

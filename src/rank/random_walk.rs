@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::node_series::SymptomSeries;
 use super::page_rank::{Stop, page_rank};
+use super::traversal::ANOMALOUS;
 use super::{Ranker, Ranking, correlation, scored};
 use crate::detect::Finding;
 use crate::graph::ServiceGraph;
@@ -46,8 +47,13 @@ impl Ranker for RandomWalk {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let scores = SymptomSeries::of(incident).map(|s| from_symptom(&incident.graph, s)).unwrap_or_default();
-        scored::ranking(self.name(), incident, findings, &scores)
+        let Some(symptom) = SymptomSeries::of(incident) else {
+            return scored::ranking(self.name(), incident, findings, &BTreeMap::new());
+        };
+        // The published methods start from an alarm.
+        let alarm = symptom.change(&symptom.entry).is_some_and(|change| change.abs() > ANOMALOUS);
+        let scores = from_symptom(&incident.graph, symptom);
+        scored::ranking_if(alarm, self.name(), incident, findings, &scores)
     }
 }
 

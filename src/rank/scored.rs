@@ -17,24 +17,36 @@ pub(super) fn ranking(
     findings: &[Finding],
     scores: &BTreeMap<ServiceId, f64>,
 ) -> Ranking {
+    ranking_if(true, method, incident, findings, scores)
+}
+
+/// As [`ranking`], but with the verdict `NoAnomaly` unless there is an `alarm`: for methods that start from one. The
+/// order is the same, so that a missed alarm costs them no accuracy.
+pub(super) fn ranking_if(
+    alarm: bool,
+    method: &'static str,
+    incident: &Incident,
+    findings: &[Finding],
+    scores: &BTreeMap<ServiceId, f64>,
+) -> Ranking {
     let services = incident.services();
     let score = |service: &ServiceId| scores.get(service).copied().filter(|s| s.is_finite()).unwrap_or(0.0).max(0.0);
     // Dividing by the largest first keeps the sum finite.
     let largest = services.iter().map(score).fold(0.0, f64::max);
+    let found = alarm && largest > 0.0;
     let total: f64 = if largest > 0.0 { services.iter().map(|s| score(s) / largest).sum() } else { 0.0 };
     let mut candidates: Vec<Candidate> = services
         .iter()
         .map(|service| Candidate {
             suspect: Suspect::Service(service.clone()),
             score: score(service),
-            probability: if largest > 0.0 { score(service) / largest / total } else { 0.0 },
+            probability: if found { score(service) / largest / total } else { 0.0 },
             explained_share: None,
             onset: earliest_onset(service, findings),
             evidence: Vec::new(),
         })
         .collect();
     order(&mut candidates);
-    let found = largest > 0.0;
     Ranking {
         method,
         verdict: if found { Verdict::CauseFound } else { Verdict::NoAnomaly },

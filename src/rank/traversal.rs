@@ -19,7 +19,7 @@ use crate::telemetry::id::ServiceId;
 pub struct Traversal;
 
 /// The paper's threshold of 5 MAD, in scales of 1.4826 MAD.
-const ANOMALOUS: f64 = 5.0 / 1.4826;
+pub(super) const ANOMALOUS: f64 = 5.0 / 1.4826;
 
 impl Ranker for Traversal {
     fn name(&self) -> &'static str {

@@ -215,8 +215,8 @@ struct CoverageJson<'a> {
     series: u64,
     series_with_gaps: u64,
     silent_nodes: Vec<&'a str>,
-    calls_baseline: u64,
-    calls_incident: u64,
+    requests_baseline: u64,
+    requests_incident: u64,
     factor: Option<f64>,
 }
 
@@ -436,8 +436,8 @@ fn coverage(c: &Coverage) -> CoverageJson<'_> {
         series: c.series,
         series_with_gaps: c.series_with_gaps,
         silent_nodes: c.silent_nodes.iter().map(|s| s.as_str()).collect(),
-        calls_baseline: c.calls_baseline,
-        calls_incident: c.calls_incident,
+        requests_baseline: c.calls_baseline,
+        requests_incident: c.calls_incident,
         factor: finite(c.factor),
     }
 }

@@ -231,10 +231,11 @@ fn warnings(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     folded(&format!("Warnings ({})", numbers::count(diagnosis.warnings.len() as u64)), out)?;
-    for warning in diagnosis.warnings.iter().take(MOST_ROWS) {
-        writeln!(out, "- {}", sentence(&warning.to_string()))?;
+    let warnings = wording::warnings(&diagnosis.warnings);
+    for warning in warnings.iter().take(MOST_ROWS) {
+        writeln!(out, "- {}", sentence(warning))?;
     }
-    rest(diagnosis.warnings.len(), out)?;
+    rest(warnings.len(), out)?;
     writeln!(out, "</details>\n")
 }
 

@@ -260,10 +260,11 @@ fn warnings(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
         return Ok(());
     }
     page.title(&format!("Warnings ({})", numbers::count(diagnosis.warnings.len() as u64)))?;
-    for warning in diagnosis.warnings.iter().take(MOST_ROWS) {
-        page.wrapped("  - ", &sentence(&warning.to_string()))?;
+    let warnings = wording::warnings(&diagnosis.warnings);
+    for warning in warnings.iter().take(MOST_ROWS) {
+        page.wrapped("  - ", &sentence(warning))?;
     }
-    page.omitted(diagnosis.warnings.len())
+    page.omitted(warnings.len())
 }
 
 /// A space at which no line is broken.

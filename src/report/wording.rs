@@ -1,11 +1,14 @@
 //! The words that all human formats share. Sentences made here hold raw names: each format escapes the whole sentence.
 
+use std::collections::BTreeSet;
+
 use crate::explain::{AffectedEntry, Cause, Coverage, Diagnosis, OnsetRow, PathStep, numbers};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::series::Signal;
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
+use crate::telemetry::warning::Warning;
 use crate::timespec::rfc3339;
 
 /// Rows that a report for people shows of one list; the rest is counted and is in the JSON.
@@ -102,7 +105,8 @@ pub(super) fn cause_details(cause: &Cause) -> String {
         Some(NodeKind::Service) | None => {}
         Some(kind) => parts.push(node_kind(kind).to_owned()),
     }
-    if let Some(share) = cause.candidate.explained_share {
+    // A cause found by other evidence than accounting has no share worth saying.
+    if let Some(share) = cause.candidate.explained_share.filter(|share| *share >= 0.01) {
         parts.push(format!("{} of the symptom's change begins here", numbers::percent(share)));
     }
     if let Some(onset) = &cause.candidate.onset {
@@ -184,7 +188,7 @@ pub(super) fn coverage(coverage: &Coverage) -> (Vec<String>, Vec<String>) {
     let mut seen = Vec::new();
     if spans.spans > 0 {
         seen.push(format!(
-            "{} spans in {} traces; {} calls in the baseline, {} in the incident",
+            "{} spans in {} traces; {} requests in the baseline, {} in the incident",
             numbers::count(spans.spans),
             numbers::count(spans.traces),
             numbers::count(coverage.calls_baseline),
@@ -228,6 +232,26 @@ pub(super) fn coverage_factor(coverage: &Coverage) -> String {
     } else {
         format!("confidence lowered to {} of what complete telemetry would give", numbers::percent(coverage.factor))
     }
+}
+
+/// Warnings for people: the same message about several files is said once, with the first file and their number.
+pub(super) fn warnings(warnings: &[Warning]) -> Vec<String> {
+    let mut groups: Vec<(&Warning, BTreeSet<&str>, u64)> = Vec::new();
+    for warning in warnings {
+        match groups.iter_mut().find(|(first, _, _)| first.message == warning.message) {
+            Some((_, sources, affected)) => {
+                sources.insert(&warning.source);
+                *affected = affected.saturating_add(warning.affected);
+            }
+            None => groups.push((warning, BTreeSet::from([warning.source.as_str()]), warning.affected)),
+        }
+    }
+    let sentence = |(first, sources, affected): &(&Warning, BTreeSet<&str>, u64)| match sources.len() {
+        1 => Warning { affected: *affected, ..(*first).clone() }.to_string(),
+        n if *affected <= n as u64 => format!("{n} files, first {first}"),
+        n => format!("{n} files, first {first}; {} times in all", numbers::count(*affected)),
+    };
+    groups.iter().map(sentence).collect()
 }
 
 /// `and 31 more` for what a list leaves out.

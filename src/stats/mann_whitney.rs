@@ -215,7 +215,7 @@ mod tests {
         {
             assert_eq!(mann_whitney(a, b), UNDECIDED);
         }
-        assert_eq!(mann_whitney(&[1.0], &[2.0]).p_value, 1.0);
+        close(mann_whitney(&[1.0], &[2.0]).p_value, 1.0);
         let huge = mann_whitney_binned(&[(1.0, 1 << 40)], &[(1.0, 1 << 40), (2.0, 1 << 40)]);
         assert!(huge.p_value < 1e-100 && huge.superiority < 0.5);
     }

@@ -1,0 +1,372 @@
+//! The program as its users meet it: commands in, output and exit codes out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn hypocenter(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hypocenter"))
+        .args(args)
+        .current_dir(root())
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs a command that has to succeed without a word on standard error.
+fn succeeds(args: &[&str]) -> String {
+    let output = hypocenter(args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+    assert_eq!(stderr(&output), "", "{args:?}");
+    stdout(&output)
+}
+
+/// Runs a command that has to fail with a code; gives its message.
+fn fails(args: &[&str], code: i32) -> String {
+    let output = hypocenter(args);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {}{}", stdout(&output), stderr(&output));
+    assert_eq!(stdout(&output), "", "{args:?}: a report in spite of the failure");
+    stderr(&output)
+}
+
+const SHOP: &str = "datasets/checkout-db-latency";
+const SHOP_TRACES: &str = "datasets/checkout-db-latency/traces.jsonl.gz";
+const SHOP_METRICS: &str = "datasets/checkout-db-latency/metrics.om.gz";
+const SHOP_ALERT: &str = "datasets/checkout-db-latency/alert.json";
+const INVENTORY: &str = "datasets/inventory-errors";
+const INCIDENT: &str = "2026-03-02T10:10:00Z/5m";
+const BASELINE: &str = "2026-03-02T10:00:00Z/10m";
+
+#[test]
+fn the_drill_names_the_made_cause() {
+    let report = succeeds(&["drill"]);
+    assert!(report.starts_with("A drill: "), "{report}");
+    assert!(report.contains("CAUSE FOUND  payments\n"), "{report}");
+    assert!(report.contains("hypocenter analyze --traces PATH"), "{report}");
+    assert!(!report.contains('\u{1b}'), "colour without a terminal");
+}
+
+/// The README's first screen is what the program prints. With UPDATE_README=1 the test writes it.
+#[test]
+fn the_readme_shows_the_drill_as_it_is() {
+    let (begin, end) = ("<!-- report:begin -->\n```text\n", "```\n<!-- report:end -->");
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(begin).expect("README.md has a marked block");
+    let (block, after) = rest.split_once(end).expect("the marked block ends");
+    let drill = succeeds(&["drill"]);
+    if std::env::var_os("UPDATE_README").is_some() {
+        fs::write(&path, format!("{before}{begin}{drill}{end}{after}")).unwrap();
+        return;
+    }
+    assert!(
+        block == drill,
+        "README.md shows another report than `hypocenter drill`: run the tests with UPDATE_README=1"
+    );
+}
+
+#[test]
+fn cases_in_the_repository_are_solved() {
+    for (case, cause) in [(SHOP, "payments"), (INVENTORY, "inventory")] {
+        let report = succeeds(&["analyze", "--case", case, "-o", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["verdict"], "cause_found");
+        assert_eq!(report["causes"][0]["candidate"]["suspect"]["service"], cause);
+        assert_eq!(report["causes"].as_array().unwrap().len(), 1, "{case}: one fault, one cause");
+    }
+}
+
+#[test]
+fn whole_reports_stay_as_they_are() {
+    for (case, name) in [(SHOP, "shop"), (INVENTORY, "inventory")] {
+        for form in ["text", "markdown", "json"] {
+            insta::assert_snapshot!(format!("{name}_{form}"), succeeds(&["analyze", "--case", case, "-o", form]));
+        }
+    }
+}
+
+#[test]
+fn the_truth_is_read_by_no_analysis() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("checkout-db-latency");
+    fs::create_dir(&copy).unwrap();
+    for file in ["traces.jsonl.gz", "metrics.om.gz", "alert.json"] {
+        fs::copy(root().join(SHOP).join(file), copy.join(file)).unwrap();
+    }
+    let described = fs::read_to_string(root().join(SHOP).join("case.toml")).unwrap();
+    let without = described.split("[truth]").next().unwrap();
+    fs::write(copy.join("case.toml"), without).unwrap();
+    let copied = succeeds(&["analyze", "--case", &copy.to_string_lossy(), "-o", "json"]);
+    let original = succeeds(&["analyze", "--case", SHOP, "-o", "json"]);
+    assert_eq!(copied, original);
+}
+
+#[test]
+fn plain_paths_give_what_the_case_gives() {
+    let by_case: serde_json::Value = parsed(&["analyze", "--case", SHOP, "-o", "json"]);
+    let by_paths = parsed(&[
+        "analyze",
+        "--metrics",
+        SHOP_METRICS,
+        "--traces",
+        SHOP_TRACES,
+        "--alert",
+        SHOP_ALERT,
+        "--incident",
+        INCIDENT,
+        "--baseline",
+        BASELINE,
+        "--entry",
+        "frontend",
+        "--symptom",
+        "latency",
+        "-o",
+        "json",
+    ]);
+    for part in ["verdict", "causes", "alternatives", "victims", "onsets", "coverage", "incident", "baselines"] {
+        assert_eq!(by_paths[part], by_case[part], "{part}");
+    }
+}
+
+fn parsed(args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&succeeds(args)).unwrap()
+}
+
+#[test]
+fn an_alert_is_enough_and_the_report_says_how_to_repeat_it() {
+    let args = ["analyze", "--traces", SHOP_TRACES, "--alert", SHOP_ALERT];
+    let report = succeeds(&args);
+    assert!(report.contains("CAUSE FOUND  payments\n"), "{report}");
+    assert!(report.contains("incident  2026-03-02T10:07:00Z to 2026-03-02T10:1"), "{report}");
+    let command = report.split_once("Reproduce with\n  hypocenter ").unwrap().1.trim_end();
+    let words: Vec<&str> = command.split(' ').collect();
+    assert_eq!(succeeds(&words), report);
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let json = |paths: [&str; 2]| {
+        let mut args = vec!["analyze", "--incident", INCIDENT, "--baseline", BASELINE, "-o", "json", "--traces"];
+        args.extend(paths);
+        succeeds(&args)
+    };
+    // The first half of the lines in one file, the second in another, in either order.
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(fs::File::open(root().join(SHOP_TRACES)).unwrap()).read_to_string(&mut text).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let (first, second) = lines.split_at(lines.len() / 2);
+    let paths = ["a.jsonl", "b.jsonl"].map(|name| folder.path().join(name).to_string_lossy().into_owned());
+    fs::write(&paths[0], first.join("\n")).unwrap();
+    fs::write(&paths[1], second.join("\n")).unwrap();
+    let there = json([&paths[0], &paths[1]]);
+    assert!(there == json([&paths[1], &paths[0]]), "the order of the files changes the report");
+    fs::write(&paths[0], second.join("\n")).unwrap();
+    fs::write(&paths[1], first.join("\n")).unwrap();
+    assert!(there == json([&paths[0], &paths[1]]), "the order of the lines changes the report");
+}
+
+#[test]
+fn conclusions_set_the_exit_code_only_on_request() {
+    let code = |args: &[&str]| hypocenter(args).status.code();
+    let found = ["analyze", "--case", SHOP];
+    let quiet = [
+        "analyze",
+        "--traces",
+        SHOP_TRACES,
+        "--incident",
+        "2026-03-02T10:05:00Z/5m",
+        "--baseline",
+        "2026-03-02T10:00:00Z/5m",
+    ];
+    let with = |args: &[&'static str], fail_on: &'static str| {
+        let mut args = args.to_vec();
+        args.extend(["--fail-on", fail_on]);
+        hypocenter(&args).status.code()
+    };
+    assert_eq!([code(&found), with(&found, "inconclusive"), with(&found, "anomaly")], [Some(0), Some(0), Some(3)]);
+    assert_eq!([code(&quiet), with(&quiet, "inconclusive"), with(&quiet, "anomaly")], [Some(0), Some(3), Some(0)]);
+}
+
+#[test]
+fn a_quiet_time_is_called_quiet() {
+    let report = succeeds(&[
+        "analyze",
+        "--traces",
+        SHOP_TRACES,
+        "--metrics",
+        SHOP_METRICS,
+        "--incident",
+        "2026-03-02T10:05:00Z/5m",
+        "--baseline",
+        "2026-03-02T10:00:00Z/5m",
+    ]);
+    assert!(report.starts_with("NO ANOMALY\n"), "{report}");
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    for (args, code, parts) in [
+        (vec!["analyze"], 2, vec!["nothing to read", "--traces", "--help"]),
+        (
+            vec!["analyze", "--traces", SHOP_TRACES],
+            2,
+            vec!["when was it?", "2026-03-02T10:14:59", "hypocenter analyze --traces datasets"],
+        ),
+        (
+            vec!["analyze", "--traces", SHOP_TRACES, "--incident", "2026-03-03T10:00:00Z/5m", "--baseline", BASELINE],
+            2,
+            vec!["incident window", "holds no telemetry", "2026-03-02T10:14:59"],
+        ),
+        (
+            vec!["analyze", "--traces", SHOP_TRACES, "--incident", INCIDENT, "--baseline", "2026-03-02T10:00:00Z/11m"],
+            2,
+            vec!["overlaps"],
+        ),
+        (vec!["analyze", "--case", SHOP, "--entry", "frontent"], 2, vec!["frontent", "services seen", "frontend"]),
+        (vec!["analyze", "--case", SHOP, "--method", "magic"], 2, vec!["magic", "random_walk"]),
+        (vec!["analyze", "--traces", SHOP_TRACES, "--incident", "yesterday"], 2, vec!["START/END"]),
+        (vec!["analyze", "--traces", SHOP_TRACES, "--format", "xml"], 2, vec!["xml", "otlp-json"]),
+        (vec!["analyze", "--traces", SHOP_TRACES, "--span-columns", "magic"], 2, vec!["magic", "nezha"]),
+        (vec!["analyze", "--case", SHOP, "--traces", SHOP_TRACES], 2, vec!["--case", "--traces"]),
+        (vec!["analyze", "--case", "absent"], 1, vec!["absent", "case.toml"]),
+        (vec!["analyze", "--traces", "absent.json", "--incident", INCIDENT], 1, vec!["absent.json"]),
+        (vec!["graph", "--case", SHOP, "-o", "svg"], 2, vec!["svg", "mermaid"]),
+        (vec!["graph", "--traces", SHOP_TRACES, "--baseline", BASELINE], 2, vec!["--incident"]),
+    ] {
+        let message = fails(&args, code);
+        for part in parts {
+            assert!(message.contains(part), "{args:?}: `{part}` is not in: {message}");
+        }
+        assert_eq!(message.matches("error:").count(), 1, "{args:?}: {message}");
+    }
+}
+
+#[test]
+fn the_proposed_command_runs() {
+    let message = fails(&["analyze", "--traces", SHOP_TRACES], 2);
+    let line = message.lines().find(|line| line.trim().starts_with("hypocenter ")).unwrap();
+    let words: Vec<&str> = line.trim().split(' ').skip(1).collect();
+    assert!(succeeds(&words).contains("payments"));
+}
+
+#[test]
+fn hostile_files_do_not_steer_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a\u{1b}[31mb.json");
+    if fs::write(&path, "\u{1b}[2Jnot telemetry").is_err() {
+        println!("skipped: this file system takes no such name");
+        return;
+    }
+    let message = fails(&["analyze", "--traces", &path.to_string_lossy(), "--incident", INCIDENT], 1);
+    assert!(!message.contains('\u{1b}'), "{message:?}");
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_those_who_ask() {
+    assert!(!succeeds(&["analyze", "--case", SHOP]).contains('\u{1b}'));
+    assert!(succeeds(&["analyze", "--case", SHOP, "--color", "always"]).contains('\u{1b}'));
+    let no_color = Command::new(env!("CARGO_BIN_EXE_hypocenter"))
+        .args(["drill"])
+        .env("NO_COLOR", "1")
+        .env("CLICOLOR_FORCE", "1")
+        .output()
+        .unwrap();
+    assert!(!stdout(&no_color).contains('\u{1b}'), "NO_COLOR is not honoured");
+}
+
+#[test]
+fn a_reader_who_goes_away_is_no_failure() {
+    for args in [vec!["schema"], vec!["drill"], vec!["completions", "bash"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hypocenter"))
+            .args(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{args:?}");
+    }
+}
+
+#[test]
+fn graphs_are_printed_in_each_form() {
+    let dot = succeeds(&["graph", "--traces", SHOP_TRACES]);
+    assert!(dot.starts_with("digraph") && dot.contains("\"checkout\" -> \"payments\";"), "{dot}");
+    let mermaid = succeeds(&["graph", "--case", INVENTORY, "-o", "mermaid"]);
+    assert!(mermaid.starts_with("flowchart") && mermaid.contains("errors 0 % → "), "{mermaid}");
+    let json = parsed(&["graph", "--case", SHOP, "-o", "json"]);
+    let edges = json["edges"].as_array().unwrap();
+    let edge = edges.iter().find(|e| e["caller"] == "checkout" && e["callee"] == "payments").unwrap();
+    // Counted with jq over the generated spans: 203 and 86 server spans named Charge.
+    assert_eq!((&edge["baseline"]["calls"], &edge["incident"]["calls"]), (&212.into(), &99.into()));
+    assert!(edge["incident"]["latency_p50_seconds"].as_f64() > Some(0.5));
+    let names = |list: &str, key: &str| -> Vec<String> {
+        json[list].as_array().unwrap().iter().map(|n| n[key].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(names("nodes", "name").is_sorted() && names("edges", "caller").is_sorted());
+    assert!(parsed(&["graph", "--traces", SHOP_TRACES, "-o", "json"])["nodes"][0]["baseline"].is_null());
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    for (command, parts) in [
+        ("analyze", vec!["Examples:", "Exit codes:", "now-15m", "--fail-on"]),
+        ("graph", vec!["Examples:", "dot -Tsvg"]),
+        ("eval", vec!["Examples:"]),
+        ("completions", vec!["Examples:", "fish"]),
+    ] {
+        let help = succeeds(&[command, "--help"]);
+        for part in parts {
+            assert!(help.contains(part), "{command}: {part}");
+        }
+    }
+    assert!(succeeds(&["--help"]).contains("Exit codes:"));
+    assert!(succeeds(&["completions", "zsh"]).contains("#compdef hypocenter"));
+    assert!(succeeds(&["schema"]).contains("https://json-schema.org/draft/2020-12/schema"));
+}
+
+#[test]
+fn the_datasets_are_what_their_script_makes() {
+    let python = Path::new("/usr/bin/python3");
+    if !python.exists() {
+        println!("skipped: there is no {}", python.display());
+        return;
+    }
+    let output = Command::new(python).arg("datasets/generate.py").arg("--check").current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", stdout(&output));
+}
+
+#[test]
+fn damaged_input_is_reported_and_the_rest_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(fs::File::open(root().join(SHOP_TRACES)).unwrap()).read_to_end(&mut text).unwrap();
+    let damaged = folder.path().join("damaged.jsonl");
+    let mut file = fs::File::create(&damaged).unwrap();
+    let end_of_first_line = text.iter().position(|b| *b == b'\n').unwrap();
+    file.write_all(&text[..end_of_first_line + 1]).unwrap();
+    file.write_all(b"{\"resourceSpans\": [{\"resource\": \xff broken\n").unwrap();
+    file.write_all(&text[end_of_first_line + 1..text.len() - 500]).unwrap();
+    drop(file);
+    let damaged = damaged.to_string_lossy();
+    let report = succeeds(&["analyze", "--traces", &damaged, "--incident", INCIDENT, "--baseline", BASELINE]);
+    assert!(report.contains("CAUSE FOUND  payments\n"), "{report}");
+    assert!(report.contains("Warnings (") && report.contains("line 2"), "{report}");
+}
