@@ -53,8 +53,14 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
             part
         })
         .collect();
+    let mut left: usize = read.iter().map(|part| part.spans.len()).sum();
     for part in read {
+        let first = out.spans.is_empty();
+        left -= part.spans.len();
         out.absorb(path, part);
+        if first {
+            out.reserve_spans(left);
+        }
     }
     Ok(())
 }
@@ -72,7 +78,7 @@ impl Rows<'_> {
     fn column(&self, index: usize) -> Result<&Column, IngestError> {
         let name = self.name(index);
         self.frame.column(name).map_err(|error| {
-            IngestError::malformed(self.path, format_args!("row {}, field `{name}`", self.batch.first_row), error)
+            IngestError::malformed(self.path, format_args!("row {}, field `{name}`", self.batch.first_row + 1), error)
         })
     }
 
