@@ -297,7 +297,8 @@ fn trace_ids(column: &Column) -> Vec<Option<u128>> {
         Ok(bytes) => Some(u128::from_be_bytes(bytes)),
         Err(_length) => trace_id(std::str::from_utf8(bytes).ok()?),
     };
-    ids(column, trace_id, |number| (number != 0).then_some(number.into()), of_bytes, None)
+    // Tables that number their traces may begin with 0.
+    ids(column, trace_id, |number| Some(number.into()), of_bytes, None)
 }
 
 fn span_ids(column: &Column) -> Vec<Option<u64>> {
