@@ -1,5 +1,7 @@
 //! Aggregation of small traces written as text, its invariants over random traces, and the graph of recorded ones.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;

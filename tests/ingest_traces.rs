@@ -16,6 +16,10 @@ fn read(name: &str) -> Telemetry {
     read_paths(&[fixture(name)], &ReadOptions::default(), &|_| {}).expect("the fixture is recognised")
 }
 
+fn fixture_text(name: &str) -> String {
+    fs::read_to_string(fixture(name)).expect("the fixture is part of the repository")
+}
+
 /// `trace/span<parent service [instance version] operation kind status start+duration → peer`, a line for each span.
 fn spans(table: &SpanTable) -> Vec<String> {
     let line = |row| {
@@ -440,7 +444,7 @@ fn deep_nesting_and_huge_texts_do_no_harm() {
     assert!(telemetry.spans.is_empty());
     let ignored = format!("{{\"x\":{}{},\"resourceSpans\":[]}}", "[".repeat(20_000), "]".repeat(20_000));
     let telemetry = read_bytes(Path::new("t"), ignored.as_bytes(), &ReadOptions::default()).expect("recognised");
-    assert_eq!(telemetry.warnings, []);
+    assert_eq!(warnings(&telemetry), ["t: nothing was found in it, although it looks like otlp-json"]);
     let plain = fs::read_to_string(fixture("otlp_pretty.json")).expect("the fixture");
     let huge = plain.replace("SELECT orders", &"x".repeat(10_000_000));
     let telemetry = read_bytes(Path::new("t"), huge.as_bytes(), &ReadOptions::default()).expect("recognised");
@@ -458,13 +462,69 @@ fn several_messages_in_one_file_and_lists_of_them() {
 }
 
 #[test]
+fn text_that_is_not_utf_8_is_replaced_and_counted() {
+    let mut text = fixture_text("otlp_lines.jsonl").into_bytes();
+    let second_get = memchr::memmem::find_iter(&text, "GET /cart").nth(1).expect("in line 5");
+    text[second_get + 5] = 0xff;
+    let telemetry = read_bytes(Path::new("t"), &text, &ReadOptions::default()).expect("recognised");
+    assert_eq!(telemetry.spans.id, [1, 2, 3, 4]);
+    assert_eq!(telemetry.spans.operations(), ["GET /cart", "GET /\u{fffd}art"]);
+    let told = warnings(&telemetry);
+    assert!(told.contains(&"t, line 5: text that is not UTF-8 was replaced by U+FFFD".to_owned()), "{told:?}");
+}
+
+#[test]
+fn jaeger_values_of_the_wrong_type_cost_only_themselves() {
+    let text = fixture_text("jaeger_ui.json")
+        .replacen("\"references\": []", "\"references\": \"none\"", 1)
+        .replacen("\"tags\": []", "\"tags\": [7]", 1)
+        .replacen("\"p2\": {", "\"p3\": [], \"p2\": {", 1);
+    let telemetry = read_bytes(Path::new("t"), text.as_bytes(), &ReadOptions::default()).expect("recognised");
+    assert_eq!(telemetry.spans.len(), 3);
+    let told = warnings(&telemetry);
+    let expected = [
+        "field `references`: values left out: the field must be a list of references",
+        "field `tags`: values left out: the field must be a list of attributes",
+        "field `processes`: values left out: the field must be an object",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with("t, byte ") && told.contains(expected), "{told}\n{expected}");
+    }
+}
+
+#[test]
+fn a_torn_parquet_file_says_so() {
+    let columns = ["trace_id", "span_id", "service", "start_ns", "duration_ns"];
+    let file = parquet(columns.map(|name| Series::new(name.into(), [1_i64; 8]).into_column()).to_vec());
+    let options = ReadOptions { format: Some(Format::SpanParquet), ..ReadOptions::default() };
+    let torn = read_bytes(Path::new("t.parquet"), &file[..file.len() - 9], &options).expect("the format is named");
+    assert!(
+        torn.warnings[0].to_string().starts_with("t.parquet, the footer: broken Parquet: "),
+        "{}",
+        torn.warnings[0]
+    );
+
+    // Damage within the first row group leaves the others.
+    let mut scratched = file.clone();
+    scratched[4..40].fill(0xff);
+    let telemetry = read_bytes(Path::new("t.parquet"), &scratched, &options).expect("the format is named");
+    assert_eq!(telemetry.spans.len(), 6);
+    assert!(
+        telemetry.warnings[0].to_string().starts_with("t.parquet, row 1: broken Parquet: "),
+        "{}",
+        telemetry.warnings[0]
+    );
+    assert_eq!((telemetry.warnings[0].affected, telemetry.skipped), (2, 2));
+}
+
+#[test]
 fn real_traces_of_nezha() {
     let day = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/datasets/nezha/construct_data/2023-01-29/trace");
     if !day.is_dir() {
         println!("skipped: {} is absent", day.display());
         return;
     }
-    let telemetry = read_paths(&[day.clone()], &ReadOptions::default(), &|_| {}).expect("readable");
+    let telemetry = read_paths(std::slice::from_ref(&day), &ReadOptions::default(), &|_| {}).expect("readable");
     let mut lines = 0;
     for entry in fs::read_dir(&day).expect("listed") {
         let bytes = fs::read(entry.expect("an entry").path()).expect("read");

@@ -72,12 +72,9 @@ impl<'d, 'o, 'de> TraceNode<'d, 'o, 'de> {
         if draft.trace == Scalar::Absent {
             draft.trace = self.bare.draft.trace.clone();
         }
-        let result = match (resource, times) {
-            (Some(resource), Ok(times)) => draft.push(out, source, &IDS, resource, times),
-            (None, _) => Err((draft, Defect { field: "processID", message: NO_PROCESS })),
-            (_, Err(defect)) => Err((draft, defect)),
-        };
-        if let Err((draft, defect)) = result {
+        let no_process = Defect { field: "processID", message: NO_PROCESS };
+        let result = resource.ok_or(no_process).and_then(|resource| draft.push(out, source, &IDS, resource, times?));
+        if let Err(defect) = result {
             draft.skip(out, source, *near, defect);
         }
     }

@@ -339,6 +339,7 @@ impl<'o, 'de> Decoder<'o, 'de> {
     }
 
     /// Remembers the field for messages.
+    #[allow(clippy::ptr_arg, reason = "only a borrowed key tells its place, and with `&str` that could not be told")]
     pub(crate) fn begin(&mut self, field: &'static str, key: &Cow<'de, str>) {
         self.field = field;
         if let Cow::Borrowed(key) = key {

@@ -1,7 +1,7 @@
 //! Bytes in; typed spans, series, edges, alerts and warnings out. One file per format.
 //!
 //! A format is a file of this folder with two functions, listed once in [`FORMATS`]:
-//! `sniff(&Head) -> bool` looks at the first bytes (after decompression),
+//! `sniff(&Head) -> bool` looks at the first bytes after decompression,
 //! `read(Input, &ReadOptions, &mut Telemetry) -> Result<(), IngestError>` reads the whole.
 //!
 //! Every file is read into a `Telemetry` of its own, in parallel; these are joined in the order of the paths, so that
@@ -153,6 +153,21 @@ impl Telemetry {
         self.warn(path, place, message, 1);
     }
 
+    /// Makes room for `more` spans at once: they are by far the largest part of the memory, and doubling it costs.
+    pub(crate) fn reserve_spans(&mut self, more: usize) {
+        let spans = &mut self.spans;
+        spans.trace.reserve_exact(more);
+        spans.id.reserve_exact(more);
+        spans.parent.reserve_exact(more);
+        spans.start_ns.reserve_exact(more);
+        spans.duration_ns.reserve_exact(more);
+        spans.resource.reserve_exact(more);
+        spans.operation.reserve_exact(more);
+        spans.peer.reserve_exact(more);
+        spans.kind.reserve_exact(more);
+        spans.status.reserve_exact(more);
+    }
+
     /// Adds a part of the file at `path`: as [`Telemetry::append`], but warnings that repeat are counted together.
     pub(crate) fn absorb(&mut self, path: &Path, mut part: Telemetry) {
         for warning in std::mem::take(&mut part.warnings) {
@@ -262,5 +277,41 @@ impl Format {
     /// The format of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         FORMATS.iter().map(|reader| reader.format).find(|format| format.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_warnings_are_counted_at_their_first_place() {
+        let mut out = Telemetry::default();
+        let (a, b) = (Path::new("a"), Path::new("b"));
+        out.skip(a, "line 3", "odd");
+        out.warn(b, "line 4", "odd", 1);
+        out.skip(a, "line 5", "odd");
+        let told: Vec<_> = out.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["a, line 3: odd (2 times)", "b, line 4: odd"]);
+        assert_eq!(out.skipped, 2);
+    }
+
+    #[test]
+    fn a_hostile_file_cannot_fill_the_report() {
+        let mut out = Telemetry::default();
+        for kind in 0..1000 {
+            out.warn(Path::new("a"), kind, &format!("oddity {kind}"), 1);
+        }
+        assert_eq!(out.warnings.len(), MAX_WARNINGS_PER_FILE + 1);
+        let last = &out.warnings[MAX_WARNINGS_PER_FILE];
+        assert_eq!((last.message.as_str(), last.affected), (FURTHER_WARNINGS, 1000 - MAX_WARNINGS_PER_FILE as u64));
+    }
+
+    #[test]
+    fn every_format_has_a_reader_and_a_name_that_finds_it() {
+        for reader in FORMATS {
+            assert_eq!(Format::from_name(reader.format.name()), Some(reader.format));
+        }
+        assert_eq!(FORMATS.len(), 11);
     }
 }

@@ -49,9 +49,8 @@ pub fn read_paths(
         files.par_iter().map(|file| read_file(file, options, &meter)).collect();
     // The first error in the order of paths, whichever thread met one first.
     let mut read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
-    // One exact reservation instead of doublings: the spans are by far the largest part of the memory.
     if let Some((first, others)) = read.split_first_mut() {
-        reserve(first, others.iter().map(|t| t.spans.len()).sum());
+        first.reserve_spans(others.iter().map(|t| t.spans.len()).sum());
     }
     let mut all = early;
     for telemetry in read {
@@ -67,23 +66,13 @@ pub fn read_paths(
 /// [`IngestError::Unrecognised`] as in [`read_paths`].
 pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Telemetry, IngestError> {
     let mut out = Telemetry::default();
-    read_stream(name, Box::new(bytes), None, options, &mut out)?;
+    match read_stream(name, Box::new(bytes), None, options, &mut out) {
+        Ok(()) => {}
+        Err(error @ IngestError::Unrecognised { .. }) => return Err(error),
+        Err(error) => out.warnings.push(error.to_warning()),
+    }
     derive::finish(&mut out);
     Ok(out)
-}
-
-fn reserve(telemetry: &mut Telemetry, more: usize) {
-    let spans = &mut telemetry.spans;
-    spans.trace.reserve_exact(more);
-    spans.id.reserve_exact(more);
-    spans.parent.reserve_exact(more);
-    spans.start_ns.reserve_exact(more);
-    spans.duration_ns.reserve_exact(more);
-    spans.resource.reserve_exact(more);
-    spans.operation.reserve_exact(more);
-    spans.peer.reserve_exact(more);
-    spans.kind.reserve_exact(more);
-    spans.status.reserve_exact(more);
 }
 
 /// A file to read and whether the user named it, or a folder or pattern that it is in.
@@ -234,6 +223,10 @@ fn read_stream<'a>(
         out.warnings.push(error.to_warning());
     }
     let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len()) as u64);
+    let is_silent = spans == 0 && series == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
+    if is_silent && out.warnings.is_empty() {
+        out.warn(path, "", &format!("nothing was found in it, although it looks like {}", reader.format.name()), 1);
+    }
     let skipped = out.skipped;
     out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, skipped });
     Ok(())

@@ -280,12 +280,9 @@ impl<'de> Element<'de> for SpanNode<'_, '_, 'de> {
         let times = self.times();
         let draft = std::mem::take(&mut self.draft);
         let Decoder { out, source, near, .. } = &mut *self.decoder;
-        let result = match times {
-            // The resource is set when all of its spans are there.
-            Ok(times) => draft.push(out, source, &IDS, ResourceKey(0), times),
-            Err(defect) => Err((draft, defect)),
-        };
-        if let Err((draft, defect)) = result {
+        // The resource is set when all of its spans are there.
+        let result = times.and_then(|times| draft.push(out, source, &IDS, ResourceKey(0), times));
+        if let Err(defect) = result {
             draft.skip(out, source, *near, defect);
         }
     }

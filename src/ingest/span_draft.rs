@@ -74,18 +74,18 @@ impl<'de> SpanDraft<'de> {
 
     /// Adds the span to `out` with `resource`, or tells why not.
     pub(crate) fn push(
-        self,
+        &self,
         out: &mut Telemetry,
         source: &Source<'_>,
         names: &IdNames,
         resource: ResourceKey,
         (start_ns, duration_ns): (i64, u64),
-    ) -> Result<(), (Self, Defect)> {
+    ) -> Result<(), Defect> {
         let Some(trace) = self.trace.as_text().and_then(ids::trace_id) else {
-            return Err((self, Defect { field: names.trace, message: BAD_TRACE_ID }));
+            return Err(Defect { field: names.trace, message: BAD_TRACE_ID });
         };
         let Some(id) = self.id.as_text().and_then(ids::span_id).filter(|&id| id != 0) else {
-            return Err((self, Defect { field: names.span, message: BAD_SPAN_ID }));
+            return Err(Defect { field: names.span, message: BAD_SPAN_ID });
         };
         let parent = match &self.parent {
             Scalar::Absent => Some(0),
@@ -93,7 +93,7 @@ impl<'de> SpanDraft<'de> {
             other => other.as_text().and_then(ids::span_id),
         };
         let Some(parent) = parent else {
-            return Err((self, Defect { field: names.parent, message: BAD_PARENT_ID }));
+            return Err(Defect { field: names.parent, message: BAD_PARENT_ID });
         };
         let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());

@@ -53,8 +53,14 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
             part
         })
         .collect();
+    let mut left: usize = read.iter().map(|part| part.spans.len()).sum();
     for part in read {
+        let first = out.spans.is_empty();
+        left -= part.spans.len();
         out.absorb(path, part);
+        if first {
+            out.reserve_spans(left);
+        }
     }
     Ok(())
 }
@@ -72,7 +78,7 @@ impl Rows<'_> {
     fn column(&self, index: usize) -> Result<&Column, IngestError> {
         let name = self.name(index);
         self.frame.column(name).map_err(|error| {
-            IngestError::malformed(self.path, format_args!("row {}, field `{name}`", self.batch.first_row), error)
+            IngestError::malformed(self.path, format_args!("row {}, field `{name}`", self.batch.first_row + 1), error)
         })
     }
 
@@ -230,6 +236,9 @@ type Encoded = (Vec<u32>, Vec<String>);
 /// Column and problem.
 type RowDefect = (usize, &'static str);
 
+/// Distinct views that are remembered: enough for any column with a dictionary, little for one without.
+const VIEWS_KEPT: usize = 1 << 14;
+
 /// Gives the distinct texts of a column small numbers, in order of first appearance; null is the empty text.
 fn encode(column: &Column) -> Encoded {
     let series = column.as_materialized_series();
@@ -237,18 +246,24 @@ fn encode(column: &Column) -> Encoded {
     let mut texts = Vec::new();
     if let Ok(strings) = series.str() {
         let mut known: FxHashMap<&str, u32> = FxHashMap::default();
-        let mut last = ("", u32::MAX);
-        for text in strings.iter() {
-            let text = text.unwrap_or_default();
-            // Equal values tend to stand together.
-            if last.1 == u32::MAX || last.0 != text {
-                let code = *known.entry(text).or_insert_with(|| {
-                    texts.push(text.to_owned());
-                    texts.len() as u32 - 1
+        for array in strings.downcast_iter() {
+            // Equal views are equal texts, and a dictionary page gives equal texts equal views: mostly no text is read.
+            let mut seen: FxHashMap<u128, u32> = FxHashMap::default();
+            for (view, text) in array.views().iter().zip(array.iter()) {
+                let view = text.map_or(0, |_| view.as_u128());
+                let code = seen.get(&view).copied().unwrap_or_else(|| {
+                    let text = text.unwrap_or_default();
+                    let code = *known.entry(text).or_insert_with(|| {
+                        texts.push(text.to_owned());
+                        texts.len() as u32 - 1
+                    });
+                    if seen.len() < VIEWS_KEPT {
+                        seen.insert(view, code);
+                    }
+                    code
                 });
-                last = (text, code);
+                codes.push(code);
             }
-            codes.push(last.1);
         }
         return (codes, texts);
     }
@@ -282,7 +297,8 @@ fn trace_ids(column: &Column) -> Vec<Option<u128>> {
         Ok(bytes) => Some(u128::from_be_bytes(bytes)),
         Err(_length) => trace_id(std::str::from_utf8(bytes).ok()?),
     };
-    ids(column, trace_id, |number| (number != 0).then_some(number.into()), of_bytes, None)
+    // Tables that number their traces may begin with 0.
+    ids(column, trace_id, |number| Some(number.into()), of_bytes, None)
 }
 
 fn span_ids(column: &Column) -> Vec<Option<u64>> {

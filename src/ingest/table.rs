@@ -117,7 +117,7 @@ impl ParquetTable {
         let mut projection = columns.to_vec();
         projection.sort_unstable();
         projection.dedup();
-        guarded(&self.path, format_args!("row {}", batch.first_row), || {
+        guarded(&self.path, format_args!("row {}", batch.first_row + 1), || {
             // Metadata of only this row group: the reader walks over all groups that it knows.
             let metadata: Option<FileMetadata> = self.metadata.row_groups.get(batch.group).map(|group| FileMetadata {
                 num_rows: group.num_rows(),

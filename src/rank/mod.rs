@@ -12,6 +12,7 @@ mod page_rank;
 pub mod random;
 pub mod random_walk;
 mod scored;
+pub mod single;
 #[cfg(test)]
 mod test_findings;
 pub mod traversal;
@@ -176,6 +177,9 @@ pub trait Ranker {
 pub fn registry() -> Vec<Box<dyn Ranker>> {
     vec![
         Box::new(hypocenter::Hypocenter),
+        Box::new(single::ATTRIBUTION),
+        Box::new(single::NETWORK_GAP),
+        Box::new(single::INSIDE),
         Box::new(correlation::Correlation),
         Box::new(traversal::Traversal),
         Box::new(random_walk::RandomWalk),
