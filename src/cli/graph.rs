@@ -30,11 +30,19 @@ const EXAMPLES: &str = "\
 Examples:
   hypocenter graph --traces traces.jsonl | dot -Tsvg > graph.svg
   hypocenter graph --traces traces/ -o mermaid
+  hypocenter graph --traces traces/ -o json \\
+    --incident 2026-03-02T10:10:00Z/5m --baseline 2026-03-02T09:00:00Z/1h
   hypocenter graph --case datasets/checkout-db-latency -o json";
 
-/// Prints the service graph. With --incident and --baseline it has the rates, errors and latencies of both.
+const EXIT_CODES: &str = "\
+Exit codes: 0 the graph was printed, 1 it could not be (a file could not be read, there is no telemetry),
+2 the command line is wrong.";
+
+/// Print who calls whom
+///
+/// With --incident and --baseline the graph has the rates, errors and latencies of both.
 #[derive(clap::Args)]
-#[command(after_help = format!("{TIMES_HELP}\n\n{EXAMPLES}"))]
+#[command(after_help = format!("{TIMES_HELP}\n\n{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,

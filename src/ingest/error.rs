@@ -9,7 +9,7 @@ use crate::telemetry::warning::Warning;
 /// Why a file, or the rest of a file, could not be read.
 ///
 /// A format's `read` returns one of these only when it cannot go on; what it had read until then is kept, and the
-/// frame turns the error into a [`Warning`]. Single bad records are skipped with [`super::Telemetry::skip`] instead.
+/// frame turns the error into a [`Warning`]. Single bad records are skipped with `Telemetry::skip` instead.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The path names neither a file nor a folder, and no file matches it as a pattern.
@@ -47,7 +47,7 @@ pub enum IngestError {
         limit: u64,
     },
     /// No format recognises the content.
-    #[error("{}: not recognised as any of {known}; name its format if it is one of them", path.display())]
+    #[error("{}: not recognised as any of {known}; name its format or, of a table of spans, its columns", path.display())]
     Unrecognised {
         /// The file.
         path: PathBuf,
