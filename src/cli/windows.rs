@@ -91,7 +91,7 @@ fn faults(telemetry: &Telemetry) -> String {
 }
 
 /// Says of each file why nothing came out of it.
-fn no_telemetry(telemetry: &Telemetry) -> anyhow::Error {
+pub(super) fn no_telemetry(telemetry: &Telemetry) -> anyhow::Error {
     let blamed = |path: &Path| telemetry.warnings.iter().any(|warning| Path::new(&warning.source) == path);
     let silent = telemetry.files.iter().filter(|file| !blamed(&file.path)).take(FAULTS_SHOWN);
     let silent = silent.map(|file| {
@@ -143,7 +143,8 @@ fn holds_telemetry(telemetry: &Telemetry, window: &Window) -> bool {
 /// The range of the telemetry and a command that would run: its last third, half an hour at most, against what is before.
 fn proposal(extent: &Window, command: &CommandLine) -> String {
     let (first, last) = (extent.start_ns(), extent.end_ns());
-    let range = format!("The telemetry reaches from {} to {}", rfc3339(floor_second(first)), rfc3339(ceil_second(last)));
+    let range =
+        format!("The telemetry reaches from {} to {}", rfc3339(floor_second(first)), rfc3339(ceil_second(last)));
     let split = ceil_second(last - ((last - first) / 3).min(30 * MINUTE_NS));
     match (Window::new(floor_second(first), split), Window::new(split, ceil_second(last))) {
         (Ok(baseline), Ok(incident)) => {
