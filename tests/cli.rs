@@ -487,3 +487,49 @@ fn other_methods_leave_no_hole_where_they_give_no_reason() {
         assert!(!report.contains("\n\n\n"), "{report}");
     }
 }
+
+#[test]
+fn a_mapping_of_columns_is_taken_at_its_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.csv");
+    let mut text = String::from("Tr,Sp,Where,Began,Took\n");
+    for second in 0..1_200_u64 {
+        let took = if second < 900 { 5 } else { 500 };
+        text.push_str(&format!("{:032x},{:016x},shop,{},{took}\n", second + 1, second + 1, 1_772_445_600 + second));
+    }
+    fs::write(&path, text).unwrap();
+    let path = path.to_string_lossy().into_owned();
+    let windows = ["--incident", "2026-03-02T10:15:00Z/5m", "--baseline", "2026-03-02T10:00:00Z/15m"];
+    let args = |columns: &'static str| {
+        let mut args = vec!["analyze", "--traces", &path, "--span-columns", columns];
+        args.extend(windows);
+        args.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = |columns: &'static str| {
+        let args = args(columns);
+        succeeds(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let report = run("trace=Tr,span=Sp,service=Where,start=Began:s,duration=Took:ms");
+    assert!(report.contains("latency 5 ms → 500 ms") && !report.contains("Warnings"), "{report}");
+    let guessed = run("trace=Tr,span=Sp,service=Where,start=Began:s,duration=Took");
+    assert!(guessed.contains("odd.csv, field `Took`: the unit of the durations is not named"), "{guessed}");
+    let wrong = args("trace=Tr,span=Nope,service=Where,start=Began:s,duration=Took:ms");
+    let message = fails(&wrong.iter().map(String::as_str).collect::<Vec<_>>(), 1);
+    assert!(message.contains("odd.csv: no column for the span id named \"Nope\" (columns: Tr, Sp, Where"), "{message}");
+}
+
+/// 300 MB of spaces that fit into 300 kB.
+#[test]
+fn a_file_made_to_fill_the_memory_is_cut_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.json.gz");
+    let mut file = flate2::write::GzEncoder::new(fs::File::create(&path).unwrap(), flate2::Compression::best());
+    file.write_all(b"{\"resourceSpans\":[").unwrap();
+    let spaces = vec![b' '; 1 << 20];
+    for _ in 0..300 {
+        file.write_all(&spaces).unwrap();
+    }
+    file.finish().unwrap();
+    let message = fails(&["analyze", "--traces", &path.to_string_lossy(), "--incident", INCIDENT], 1);
+    assert!(message.contains("holds more than") && message.contains("uncompressed; split it"), "{message}");
+}

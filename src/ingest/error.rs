@@ -37,7 +37,7 @@ pub enum IngestError {
         source: io::Error,
     },
     /// The file is larger than the limit of [`super::ReadOptions::max_file_bytes`].
-    #[error("{}, {place}: holds more than {limit} bytes uncompressed; raise the limit or split the file", path.display())]
+    #[error("{}, {place}: holds more than {limit} bytes uncompressed; split it, or unfold it if it is compressed", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -149,7 +149,7 @@ mod tests {
         let limited = IngestError::io(Path::new("b.gz"), "byte 9", io::Error::other(LimitReached { limit: 5 }));
         assert_eq!(
             limited.to_warning().to_string(),
-            "b.gz, byte 9: holds more than 5 bytes uncompressed; raise the limit or split the file"
+            "b.gz, byte 9: holds more than 5 bytes uncompressed; split it, or unfold it if it is compressed"
         );
         let malformed = IngestError::malformed(Path::new("c"), "byte 2, field `spans`", "must be a list");
         assert_eq!(malformed.to_warning().to_string(), malformed.to_string());
