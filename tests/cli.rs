@@ -518,6 +518,26 @@ fn a_mapping_of_columns_is_taken_at_its_word() {
     assert!(message.contains("odd.csv: no column for the span id named \"Nope\" (columns: Tr, Sp, Where"), "{message}");
 }
 
+#[test]
+fn what_is_odd_is_counted_in_good_grammar() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(fs::File::open(root().join(SHOP_TRACES)).unwrap()).read_to_string(&mut text).unwrap();
+    let trace =
+        r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"lone"}}]},
+        "scopeSpans":[{"spans":[{"traceId":"0000000000000000000000000000abcd","spanId":"000000000000abcd",
+        "parentSpanId":"000000000000abce","name":"x","startTimeUnixNano":"1772446210000000000",
+        "endTimeUnixNano":"1772446210001000000"}]}]}]}"#
+            .replace('\n', "");
+    let path = folder.path().join("odd.jsonl");
+    fs::write(&path, format!("{trace}\n7\n{text}")).unwrap();
+    let path = path.to_string_lossy();
+    let report = succeeds(&["analyze", "--traces", &path, "--incident", INCIDENT, "--baseline", BASELINE]);
+    for part in ["- 1 span whose parent", "- 1 trace without a root", "odd.jsonl, line 2: values left out: "] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
 /// 300 MB of spaces that fit into 300 kB.
 #[test]
 fn a_file_made_to_fill_the_memory_is_cut_short() {
