@@ -184,7 +184,10 @@ struct CaseToml {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `start` and `end`: [incident], or [[baseline]] for each baseline"
+)]
 struct WindowToml {
     start: toml::Value,
     end: toml::Value,

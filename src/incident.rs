@@ -10,6 +10,7 @@ use crate::telemetry::series::{Series, Signal, Subject};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
+use crate::timespec::window_text;
 
 /// What the rim hands over: windows and telemetry, not yet checked against each other.
 #[derive(Clone, Debug)]
@@ -68,13 +69,17 @@ pub enum IncidentError {
     #[error("no baseline window: name a window of normal operation")]
     NoBaseline,
     /// A baseline shares time with the incident.
-    #[error("baseline window {0:?} overlaps the incident window {1:?}: move or shorten one of them")]
+    #[error(
+        "the baseline window {} overlaps the incident window {}: move or shorten one of them",
+        window_text(.0),
+        window_text(.1)
+    )]
     Overlap(Window, Window),
     /// No spans, no series.
     #[error("there is no telemetry: neither spans nor series were read")]
     NoTelemetry,
     /// The entry service is not among the services seen.
-    #[error("the entry service {0:?} is not in the telemetry; services seen: {1}")]
+    #[error("the entry service `{0}` is not in the telemetry; services seen: {1}")]
     UnknownEntry(ServiceId, String),
 }
 

@@ -236,10 +236,10 @@ fn refusals_say_what_to_do() {
         (
             vec!["analyze", "--traces", SHOP_TRACES, "--incident", INCIDENT, "--baseline", "2026-03-02T10:00:00Z/11m"],
             2,
-            vec!["overlaps"],
+            vec!["2026-03-02T10:00:00Z/2026-03-02T10:11:00Z overlaps", "2026-03-02T10:10:00Z/2026-03-02T10:15:00Z:"],
         ),
         (vec!["analyze", "--case", SHOP, "--entry", "frontent"], 2, vec!["frontent", "services seen", "frontend"]),
-        (vec!["analyze", "--case", SHOP, "--method", "magic"], 2, vec!["magic", "random_walk"]),
+        (vec!["analyze", "--case", SHOP, "--method", "magic"], 2, vec!["magic", "random_walk: "]),
         (vec!["analyze", "--traces", SHOP_TRACES, "--incident", "yesterday"], 2, vec!["START/END"]),
         (vec!["analyze", "--traces", SHOP_TRACES, "--format", "xml"], 2, vec!["xml", "otlp-json"]),
         (vec!["analyze", "--traces", SHOP_TRACES, "--span-columns", "magic"], 2, vec!["magic", "nezha"]),
@@ -327,9 +327,11 @@ fn graphs_are_printed_in_each_form() {
 #[test]
 fn help_has_examples_and_exit_codes() {
     for (command, parts) in [
-        ("analyze", vec!["Examples:", "Exit codes:", "now-15m", "--fail-on"]),
-        ("graph", vec!["Examples:", "dot -Tsvg"]),
-        ("eval", vec!["Examples:"]),
+        ("analyze", vec!["Compares", "Examples:", "Exit codes:", "now-15m", "--fail-on", "-o markdown \\\n"]),
+        ("graph", vec!["With --incident", "Examples:", "dot -Tsvg", "Exit codes:"]),
+        ("eval", vec!["AC@k is", "Examples:", "Exit codes:"]),
+        ("drill", vec!["Examples:"]),
+        ("schema", vec!["Examples:"]),
         ("completions", vec!["Examples:", "fish"]),
     ] {
         let help = succeeds(&[command, "--help"]);
@@ -369,4 +371,185 @@ fn damaged_input_is_reported_and_the_rest_is_used() {
     let report = succeeds(&["analyze", "--traces", &damaged, "--incident", INCIDENT, "--baseline", BASELINE]);
     assert!(report.contains("CAUSE FOUND  payments\n"), "{report}");
     assert!(report.contains("Warnings (") && report.contains("line 2"), "{report}");
+}
+
+#[test]
+fn without_telemetry_each_file_is_named_and_the_code_is_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let empty = file("empty.json", "");
+    let header = file("header.csv", "trace_id,span_id,parent_span_id,service_name,start_time,duration_ms\n");
+    let jaeger = file("jaeger.json", r#"{"data":null,"total":0,"limit":0,"offset":0,"errors":[]}"#);
+    let message = fails(&["analyze", "--traces", &empty, &header, &jaeger, "--incident", INCIDENT], 1);
+    for part in ["empty.json: the file is empty", "header.csv: as span-csv", "jaeger.json: as jaeger-json"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let nothing = folder.path().join("folder");
+    fs::create_dir(&nothing).unwrap();
+    let message = fails(&["graph", "--traces", &nothing.to_string_lossy()], 1);
+    assert!(message.contains("hold no file"), "{message}");
+}
+
+/// The faults of the files may be why a window is empty.
+#[test]
+fn an_empty_window_is_shown_with_the_faults_of_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = fs::read(root().join(SHOP_TRACES)).unwrap();
+    let cut = folder.path().join("cut.gz");
+    fs::write(&cut, &whole[..whole.len() / 4]).unwrap();
+    let cut = cut.to_string_lossy();
+    let message = fails(&["analyze", "--traces", &cut, "--incident", INCIDENT, "--baseline", BASELINE], 2);
+    for part in ["holds no telemetry.", "cut.gz, line ", "incomplete deflate stream", "Name the windows"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let alert = folder.path().join("alert.json");
+    fs::write(&alert, r#"{"version":"4","status":"firing","alerts":[]}"#).unwrap();
+    let message = fails(&["analyze", "--traces", SHOP_TRACES, "--alert", &alert.to_string_lossy()], 2);
+    assert!(message.contains("when was it?") && message.contains("the list of alerts is empty"), "{message}");
+}
+
+/// Two edges over 20 minutes at four requests a second; in the last five, three of ten calls of the database fail.
+fn service_graph() -> String {
+    let start = 1_772_445_600;
+    let mut text = String::from("# TYPE traces_service_graph_request counter\n");
+    for (client, server, kind) in [("web", "api", ""), ("api", "orders-db", "database")] {
+        for name in
+            ["request_total", "request_failed_total", "request_server_seconds_count", "request_server_seconds_sum"]
+        {
+            let mut value = 0.0;
+            for step in 0..=80 {
+                let calls = 60.0 + f64::from(step * 7 % 5);
+                let fails = if step > 60 { calls * 0.3 } else { 0.0 };
+                value += match name {
+                    "request_failed_total" => fails,
+                    "request_server_seconds_sum" => calls * (0.05 + 0.001 * f64::from(step * 3 % 4)),
+                    _ => calls,
+                };
+                let labels = format!("client=\"{client}\",server=\"{server}\",connection_type=\"{kind}\"");
+                text.push_str(&format!("traces_service_graph_{name}{{{labels}}} {value} {}\n", start + step * 15));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn a_service_graph_in_metrics_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph.om");
+    fs::write(&path, service_graph() + "# EOF\n").unwrap();
+    let path = path.to_string_lossy().into_owned();
+    let windows = ["--incident", "2026-03-02T10:15:00Z/5m", "--baseline", "2026-03-02T10:00:00Z/15m"];
+    let with = |args: &[&str]| {
+        let mut all = args.to_vec();
+        all.extend(windows);
+        succeeds(&all)
+    };
+    let report = with(&["analyze", "--metrics", &path]);
+    assert!(report.starts_with("CAUSE FOUND  orders-db\n"), "{report}");
+    assert!(!report.contains("# EOF"), "{report}");
+    let dot = with(&["graph", "--metrics", &path]);
+    assert!(
+        dot.contains("\"api\" -> \"orders-db\" [label=\"4.13/s → 4.13/s") && dot.contains("errors 0 % → 30 %"),
+        "{dot}"
+    );
+    fs::write(folder.path().join("graph.om"), service_graph()).unwrap();
+    let report = with(&["analyze", "--metrics", &path]);
+    assert!(report.contains("graph.om, line 649: OpenMetrics ends in `# EOF`"), "{report}");
+}
+
+#[test]
+fn an_unusable_dataset_and_a_wrong_command_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().to_string_lossy().into_owned();
+    for format in ["case", "nezha", "petshop"] {
+        let message = fails(&["eval", &empty, "--format", format], 1);
+        assert!(message.contains("expected"), "{message}");
+    }
+    fails(&["eval", &empty, "--format", "magic"], 2);
+    fails(&["eval", &empty, "--format", "case", "--method", "magic"], 2);
+    fs::write(folder.path().join("case.toml"), "incident = \"2026-03-02T10:00:00Z/15m\"\n").unwrap();
+    let message = fails(&["eval", &empty, "--format", "case"], 1);
+    assert!(
+        message.contains("case.toml") && message.contains("line 1") && message.contains("`start` and `end`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn other_methods_leave_no_hole_where_they_give_no_reason() {
+    for form in ["text", "markdown"] {
+        let report = succeeds(&["analyze", "--case", SHOP, "--method", "random_walk", "-o", form]);
+        assert!(!report.contains("\n\n\n"), "{report}");
+    }
+}
+
+#[test]
+fn a_mapping_of_columns_is_taken_at_its_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.csv");
+    let mut text = String::from("Tr,Sp,Where,Began,Took\n");
+    for second in 0..1_200_u64 {
+        let took = if second < 900 { 5 } else { 500 };
+        text.push_str(&format!("{:032x},{:016x},shop,{},{took}\n", second + 1, second + 1, 1_772_445_600 + second));
+    }
+    fs::write(&path, text).unwrap();
+    let path = path.to_string_lossy().into_owned();
+    let windows = ["--incident", "2026-03-02T10:15:00Z/5m", "--baseline", "2026-03-02T10:00:00Z/15m"];
+    let args = |columns: &'static str| {
+        let mut args = vec!["analyze", "--traces", &path, "--span-columns", columns];
+        args.extend(windows);
+        args.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = |columns: &'static str| {
+        let args = args(columns);
+        succeeds(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let report = run("trace=Tr,span=Sp,service=Where,start=Began:s,duration=Took:ms");
+    assert!(report.contains("latency 5 ms → 500 ms") && !report.contains("Warnings"), "{report}");
+    let guessed = run("trace=Tr,span=Sp,service=Where,start=Began:s,duration=Took");
+    assert!(guessed.contains("odd.csv, field `Took`: the unit of the durations is not named"), "{guessed}");
+    let wrong = args("trace=Tr,span=Nope,service=Where,start=Began:s,duration=Took:ms");
+    let message = fails(&wrong.iter().map(String::as_str).collect::<Vec<_>>(), 1);
+    assert!(message.contains("odd.csv: no column for the span id named \"Nope\" (columns: Tr, Sp, Where"), "{message}");
+}
+
+#[test]
+fn what_is_odd_is_counted_in_good_grammar() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(fs::File::open(root().join(SHOP_TRACES)).unwrap()).read_to_string(&mut text).unwrap();
+    let trace =
+        r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"lone"}}]},
+        "scopeSpans":[{"spans":[{"traceId":"0000000000000000000000000000abcd","spanId":"000000000000abcd",
+        "parentSpanId":"000000000000abce","name":"x","startTimeUnixNano":"1772446210000000000",
+        "endTimeUnixNano":"1772446210001000000"}]}]}]}"#
+            .replace('\n', "");
+    let path = folder.path().join("odd.jsonl");
+    fs::write(&path, format!("{trace}\n7\n{text}")).unwrap();
+    let path = path.to_string_lossy();
+    let report = succeeds(&["analyze", "--traces", &path, "--incident", INCIDENT, "--baseline", BASELINE]);
+    for part in ["- 1 span whose parent", "- 1 trace without a root", "odd.jsonl, line 2: values left out: "] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+/// 300 MB of spaces that fit into 300 kB.
+#[test]
+fn a_file_made_to_fill_the_memory_is_cut_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.json.gz");
+    let mut file = flate2::write::GzEncoder::new(fs::File::create(&path).unwrap(), flate2::Compression::best());
+    file.write_all(b"{\"resourceSpans\":[").unwrap();
+    let spaces = vec![b' '; 1 << 20];
+    for _ in 0..300 {
+        file.write_all(&spaces).unwrap();
+    }
+    file.finish().unwrap();
+    let message = fails(&["analyze", "--traces", &path.to_string_lossy(), "--incident", INCIDENT], 1);
+    assert!(message.contains("holds more than") && message.contains("uncompressed; split it"), "{message}");
 }

@@ -125,6 +125,13 @@ fn service_graph_metrics_become_edges_with_rates_errors_latency_and_gap() {
              1661255970=0.05 1661255980=0.3",
         ]
     );
+    // What all callers ask of a service, by its own clock, is what the service does.
+    let of_callee: Vec<String> =
+        shown(&telemetry).into_iter().filter(|s| s.starts_with("cart ") && s.contains("ncy traces")).collect();
+    assert_eq!(
+        of_callee,
+        ["cart Latency traces_service_graph_request_server_seconds Mean Seconds 1661255970=0.15 1661255980=0.1"]
+    );
     // The caller from outside is no service: what it saw is the entry's own.
     assert!(
         shown(&telemetry)

@@ -357,7 +357,10 @@ fn compressed_files_read_as_plain_ones_and_keep_to_the_limit() {
         let telemetry = read_bytes(Path::new("t"), &bytes, &options).expect("recognised");
         assert_eq!(telemetry.spans.id, [1, 2]);
         let last = telemetry.warnings.last().expect("a warning").to_string();
-        assert_eq!(last, "t, line 6: holds more than 900 bytes uncompressed; raise the limit or split the file");
+        assert_eq!(
+            last,
+            "t, line 6: holds more than 900 bytes uncompressed; split it, or unfold it if it is compressed"
+        );
     }
 }
 

@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("timespec", &["telemetry"]),
     ("graph", &["telemetry"]),
-    ("incident", &["telemetry", "graph"]),
+    ("incident", &["telemetry", "graph", "timespec"]),
     ("aggregate", &["telemetry"]),
     ("ingest", &["telemetry"]),
     ("assemble", &["telemetry", "graph", "incident", "aggregate", "ingest"]),
@@ -73,6 +73,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/"]),
     ("indicatif", &["cli/"]),
     ("anstream", &["cli/"]),
+    ("terminal_size", &["cli/"]),
     ("anyhow", &["cli/", "main.rs"]),
 ];
 

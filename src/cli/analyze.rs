@@ -31,12 +31,15 @@ Examples:
     hypocenter analyze --traces traces.jsonl --metrics metrics/ \\
       --incident 2026-03-02T10:10:00Z/5m --baseline 2026-03-02T09:00:00Z/1h
   The last quarter of an hour against the hour before, as a ticket:
-    hypocenter analyze --traces otel/*.json.gz --incident now-15m/now --baseline now-75m/now-15m -o markdown
+    hypocenter analyze --traces otel/*.json.gz -o markdown \\
+      --incident now-15m/now --baseline now-75m/now-15m
   From the alert that fired (gives windows, entry and symptom):
     hypocenter analyze --traces traces/ --metrics cpu.json --alert webhook.json
   A case folder:
     hypocenter analyze --case datasets/checkout-db-latency -o json";
 
+/// Find where an incident began
+///
 /// Compares the incident with normal operation and finds the service, or the call, where the failure began.
 #[derive(clap::Args)]
 #[command(after_help = format!("{TIMES_HELP}\n\n{EXAMPLES}\n\n{}", super::EXIT_CODES))]
@@ -143,7 +146,7 @@ fn method(name: Option<&str>) -> Result<Option<Box<dyn rank::Ranker>>, Usage> {
     let Some(name) = name else { return Ok(None) };
     rank::by_name(name).map(Some).ok_or_else(|| {
         let known: Vec<String> =
-            rank::registry().iter().map(|ranker| format!("  {:<20} {}", ranker.name(), ranker.about())).collect();
+            rank::registry().iter().map(|ranker| format!("  {}: {}", ranker.name(), ranker.about())).collect();
         Usage(format!("there is no method `{name}`; the methods are\n{}", known.join("\n")))
     })
 }

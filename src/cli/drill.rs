@@ -22,8 +22,9 @@ const FILES: [(&str, &[u8]); 3] = [
 ];
 
 const BEFORE: &str = "\
-A drill: a made incident of a small shop, built into this program. Ten minutes are normal, in the next
-five the frontend is slow. What follows is the report that your own telemetry would give.
+A drill: a made incident of a small shop, built into this program. Ten minutes
+are normal, in the next five the frontend is slow. What follows is the report
+that your own telemetry would give.
 ";
 
 const AFTER: &str = "
@@ -32,7 +33,9 @@ Now your own: name your traces, and when it hurt
 `hypocenter analyze --help` says what it reads and how to give metrics and an alert.
 ";
 
+/// Analyse the built-in incident: the first thing to run
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  hypocenter drill\n  hypocenter drill -o markdown > ticket.md")]
 pub(super) struct Args {
     /// Form of the report
     #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]

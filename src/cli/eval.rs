@@ -20,7 +20,7 @@ const ALWAYS: [&str; 3] = ["largest_change", "earliest_onset", "random"];
 /// Our own method.
 const OURS: &str = "hypocenter";
 
-/// Measure how often each ranking method finds the known causes of recorded incidents
+/// Measure how often the cause is found in recorded incidents
 ///
 /// AC@k is the share of incidents whose cause is among the first k services, Avg@5 the mean of AC@1 to AC@5, MRR the mean
 /// of 1/rank, specificity the share of quiet cases in which no cause is named. A tie counts against the method: the true

@@ -13,7 +13,7 @@ use crate::graph::{Edge, ServiceGraph};
 use crate::report::terminal_text;
 use crate::telemetry::calls::{CallRow, CallStats};
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::series::Unit;
+use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use crate::telemetry::sketch::Sketch;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::telemetry::topology::{EdgeMode, NodeKind};
@@ -30,11 +30,19 @@ const EXAMPLES: &str = "\
 Examples:
   hypocenter graph --traces traces.jsonl | dot -Tsvg > graph.svg
   hypocenter graph --traces traces/ -o mermaid
+  hypocenter graph --traces traces/ -o json \\
+    --incident 2026-03-02T10:10:00Z/5m --baseline 2026-03-02T09:00:00Z/1h
   hypocenter graph --case datasets/checkout-db-latency -o json";
 
-/// Prints the service graph. With --incident and --baseline it has the rates, errors and latencies of both.
+const EXIT_CODES: &str = "\
+Exit codes: 0 the graph was printed, 1 it could not be (a file could not be read, there is no telemetry),
+2 the command line is wrong.";
+
+/// Print who calls whom
+///
+/// With --incident and --baseline the graph has the rates, errors and latencies of both.
 #[derive(clap::Args)]
-#[command(after_help = format!("{TIMES_HELP}\n\n{EXAMPLES}"))]
+#[command(after_help = format!("{TIMES_HELP}\n\n{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,
@@ -73,7 +81,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     // Without windows the bins do not matter: all of them are added up.
     let whole = windows::extent(&telemetry);
     let grid_window = windows.as_ref().map(|w| w.incident).or(whole);
-    let Some(grid_window) = grid_window else { return Err(Usage("no telemetry was read".to_owned()).into()) };
+    let Some(grid_window) = grid_window else { return Err(windows::no_telemetry(&telemetry)) };
     let (calls, mut warnings) = aggregate(&telemetry.spans, &grid_for(&grid_window));
     let (graph, of_graph) = ServiceGraph::build(&calls, &telemetry.given_edges);
     warnings.extend(of_graph);
@@ -83,7 +91,8 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     for warning in &warnings {
         anstream::eprintln!("warning: {}", terminal_text(&warning.to_string(), 1_000));
     }
-    let json = GraphJson::new(&graph, &calls, windows.as_ref().map(|w| (&w.incident, w.baselines.as_slice())));
+    let windows = windows.as_ref().map(|w| (&w.incident, w.baselines.as_slice()));
+    let json = GraphJson::new(&graph, &calls, &telemetry.series, windows);
     terminal.print(|out| match args.output {
         GraphOutput::Dot => out.write_all(graph.to_dot_with(|edge| json.label(edge)).as_bytes()),
         GraphOutput::Mermaid => out.write_all(graph.to_mermaid_with(|edge| json.label(edge)).as_bytes()),
@@ -139,6 +148,33 @@ struct TrafficJson {
     latency_p99_seconds: Option<f64>,
 }
 
+impl TrafficJson {
+    /// From the series of a node or an edge; `None` where its requests were not recorded. Ratios and quantiles are
+    /// those of the window's typical sample.
+    fn of_series(series: &[Series], subject: &Subject, windows: &[Window]) -> Option<Self> {
+        let typical = |signal: Signal, is_wanted: &dyn Fn(Statistic) -> bool| {
+            let wanted = |s: &&Series| s.subject == *subject && s.signal == signal && is_wanted(s.statistic);
+            let found = series.iter().find(wanted)?;
+            let mut values: Vec<f64> = windows.iter().flat_map(|window| found.values_in(window)).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        let mean = |statistic| statistic == Statistic::Mean;
+        let quantile =
+            |q: f64| typical(Signal::Latency, &|s| matches!(s, Statistic::Quantile(of) if (of - q).abs() < 1e-9));
+        let requests_per_second = typical(Signal::Requests, &mean)?;
+        let seconds: f64 = windows.iter().map(Window::seconds).sum();
+        Some(Self {
+            calls: (requests_per_second * seconds).round() as u64,
+            requests_per_second,
+            error_ratio: typical(Signal::ErrorRatio, &mean),
+            latency_p50_seconds: quantile(0.5),
+            latency_p90_seconds: quantile(0.9),
+            latency_p99_seconds: quantile(0.99),
+        })
+    }
+}
+
 /// Calls of one node or edge: in all, in the baselines, in the incident.
 #[derive(Clone, Default)]
 struct Traffic {
@@ -178,7 +214,12 @@ impl Sum {
 type Ends<'a> = (&'a ServiceId, &'a ServiceId);
 
 impl<'a> GraphJson<'a> {
-    fn new(graph: &'a ServiceGraph, calls: &'a CallStats, windows: Option<(&Window, &[Window])>) -> Self {
+    fn new(
+        graph: &'a ServiceGraph,
+        calls: &'a CallStats,
+        series: &[Series],
+        windows: Option<(&Window, &[Window])>,
+    ) -> Self {
         let mut nodes: BTreeMap<&ServiceId, Traffic> = BTreeMap::new();
         let mut edges: BTreeMap<Ends, Traffic> = BTreeMap::new();
         for row in &calls.rows {
@@ -201,9 +242,15 @@ impl<'a> GraphJson<'a> {
         }
         let seconds = windows
             .map(|(incident, baselines)| (incident.seconds(), baselines.iter().map(Window::seconds).sum::<f64>()));
-        let both = |traffic: &Traffic| {
-            let (incident, baseline) = seconds?;
-            Some((traffic.baseline.json(baseline), traffic.incident.json(incident)))
+        let both = |traffic: &Traffic, subject: &Subject| {
+            let (incident_seconds, baseline_seconds) = seconds?;
+            if traffic.calls > 0 {
+                return Some((traffic.baseline.json(baseline_seconds), traffic.incident.json(incident_seconds)));
+            }
+            // What no span told, metrics of a service graph may.
+            let (incident, baselines) = windows?;
+            let before = TrafficJson::of_series(series, subject, baselines)?;
+            Some((before, TrafficJson::of_series(series, subject, std::slice::from_ref(incident))?))
         };
         Self {
             schema_version: "1",
@@ -214,7 +261,7 @@ impl<'a> GraphJson<'a> {
                 .iter()
                 .map(|node| {
                     let traffic = nodes.get(&node.id).cloned().unwrap_or_default();
-                    let (baseline, incident) = both(&traffic).unzip();
+                    let (baseline, incident) = both(&traffic, &Subject::Service(node.id.clone())).unzip();
                     NodeJson { name: node.id.as_str(), kind: kind(node.kind), calls: traffic.calls, baseline, incident }
                 })
                 .collect(),
@@ -223,7 +270,8 @@ impl<'a> GraphJson<'a> {
                 .iter()
                 .map(|edge| {
                     let traffic = edges.get(&(&edge.caller, &edge.callee)).cloned().unwrap_or_default();
-                    let (baseline, incident) = both(&traffic).unzip();
+                    let subject = Subject::Edge { caller: edge.caller.clone(), callee: edge.callee.clone() };
+                    let (baseline, incident) = both(&traffic, &subject).unzip();
                     EdgeJson {
                         caller: edge.caller.as_str(),
                         callee: edge.callee.as_str(),

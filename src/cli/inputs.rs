@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::case::Case;
 use crate::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_paths};
-use crate::telemetry::time::Window;
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{TimespecError, parse_window};
 
 use super::command_line::CommandLine;
@@ -52,7 +52,8 @@ durations are as in Prometheus (90s, 15m, 1h30m).";
 fn window(text: &str) -> Result<Window, TimespecError> {
     // One present for all flags: `now-1h` must mean the same instant in each of them.
     static NOW: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
-    let now_ns = || i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    // In whole seconds, which a reader can repeat.
+    let now_ns = || jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);
     parse_window(text, *NOW.get_or_init(now_ns))
 }
 

@@ -50,15 +50,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Find where an incident began
     Analyze(analyze::Args),
-    /// Analyse the built-in incident: the first thing to run
     Drill(drill::Args),
-    /// Measure how often the cause is found in recorded incidents
     Eval(eval::EvalArgs),
-    /// Print who calls whom
     Graph(graph::Args),
     /// Print the JSON Schema of the JSON report
+    #[command(after_help = "Examples:\n  hypocenter schema > report.schema.json")]
     Schema,
     /// Print completions for a shell
     Completions(completions::Args),

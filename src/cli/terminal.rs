@@ -28,6 +28,12 @@ pub(super) enum Output {
     Json,
 }
 
+/// The columns of the terminal, up to the width at which lines are still easy to read; that width elsewhere.
+fn width() -> usize {
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    terminal.map_or(DEFAULT_WIDTH, |(columns, _)| usize::from(columns.0).min(DEFAULT_WIDTH))
+}
+
 /// Where output goes and whether it may be coloured.
 pub(super) struct Terminal {
     colour: bool,
@@ -48,7 +54,7 @@ impl Terminal {
     /// The report's format for what was asked.
     pub(super) fn format(&self, output: Output) -> Format {
         match output {
-            Output::Text => Format::Text { colour: self.colour, width: DEFAULT_WIDTH },
+            Output::Text => Format::Text { colour: self.colour, width: width() },
             Output::Markdown => Format::Markdown,
             Output::Json => Format::Json,
         }

@@ -1,5 +1,7 @@
 //! Which windows to compare, when they are not or only partly given: from the alert, else refused with a proposal.
 
+use std::path::Path;
+
 use crate::ingest::Telemetry;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{rfc3339, window_text};
@@ -40,38 +42,69 @@ pub(super) fn extent(telemetry: &Telemetry) -> Option<Window> {
 ///
 /// # Errors
 /// [`Usage`] when no window can be derived, or a window holds no telemetry; with the range that does and a command.
+/// Another error when there is no telemetry at all, which no other window would mend.
 pub(super) fn choose(
     incident: Option<Window>,
     baselines: &[Window],
     telemetry: &Telemetry,
     command: &CommandLine,
-) -> Result<Chosen, Usage> {
-    let Some(extent) = extent(telemetry) else {
-        let hint = if telemetry.warnings.is_empty() { "" } else { "; what was wrong with it:\n" };
-        let reasons: Vec<String> = telemetry.warnings.iter().take(5).map(ToString::to_string).collect();
-        return Err(Usage(format!("no telemetry was read{hint}{}", reasons.join("\n"))));
+) -> anyhow::Result<Chosen> {
+    let Some(extent) = extent(telemetry) else { return Err(no_telemetry(telemetry)) };
+    let refuse = |why: String| {
+        let faults = match faults(telemetry).as_str() {
+            "" => String::new(),
+            faults => format!("\nWhat was wrong with the files:\n{faults}\n"),
+        };
+        let separator = if faults.is_empty() { " " } else { "" };
+        Err(Usage(format!("{why}{faults}{separator}{}", proposal(&extent, command))).into())
     };
     let incident = match incident.or_else(|| from_alert(telemetry, &extent)) {
         Some(incident) => incident,
-        None => return Err(Usage(format!("when was it? {}", proposal(&extent, command)))),
+        None => return refuse("when was it?".to_owned()),
     };
     let derived = baselines.is_empty();
     let baselines = if derived {
-        let before = before(&incident, &extent).ok_or_else(|| {
-            let window = window_text(&incident);
-            Usage(format!("there is no telemetry before the incident {window}. {}", proposal(&extent, command)))
-        })?;
-        vec![before]
+        match before(&incident, &extent) {
+            Some(before) => vec![before],
+            None => return refuse(format!("there is no telemetry before the incident {}.", window_text(&incident))),
+        }
     } else {
         baselines.to_vec()
     };
     for (name, window) in std::iter::once(("incident", &incident)).chain(baselines.iter().map(|b| ("baseline", b))) {
         if !holds_telemetry(telemetry, window) {
-            let text = window_text(window);
-            return Err(Usage(format!("the {name} window {text} holds no telemetry. {}", proposal(&extent, command))));
+            return refuse(format!("the {name} window {} holds no telemetry.", window_text(window)));
         }
     }
     Ok(Chosen { incident, baselines })
+}
+
+/// So many faults of files stand in a message; the report itself has them all.
+const FAULTS_SHOWN: usize = 5;
+
+/// What was wrong with the files, a line each; empty when nothing was.
+fn faults(telemetry: &Telemetry) -> String {
+    let shown = telemetry.warnings.iter().take(FAULTS_SHOWN).map(|warning| format!("  {warning}"));
+    let more = telemetry.warnings.len().saturating_sub(FAULTS_SHOWN);
+    let more = (more > 0).then(|| format!("  and {more} more"));
+    shown.chain(more).collect::<Vec<_>>().join("\n")
+}
+
+/// Says of each file why nothing came out of it.
+pub(super) fn no_telemetry(telemetry: &Telemetry) -> anyhow::Error {
+    let blamed = |path: &Path| telemetry.warnings.iter().any(|warning| Path::new(&warning.source) == path);
+    let silent = telemetry.files.iter().filter(|file| !blamed(&file.path)).take(FAULTS_SHOWN);
+    let silent = silent.map(|file| {
+        let (path, format) = (file.path.display(), file.format.name());
+        format!("  {path}: as {format}, it holds neither spans nor series")
+    });
+    let faults = Some(faults(telemetry)).filter(|faults| !faults.is_empty());
+    let reasons: Vec<String> = faults.into_iter().chain(silent).collect();
+    if reasons.is_empty() {
+        anyhow::anyhow!("no telemetry was read: the folders and patterns hold no file")
+    } else {
+        anyhow::anyhow!("no telemetry was read; what was wrong:\n{}", reasons.join("\n"))
+    }
 }
 
 /// From five minutes before the earliest alert until it ended, or as long as there is telemetry, up to half an hour.
@@ -110,7 +143,8 @@ fn holds_telemetry(telemetry: &Telemetry, window: &Window) -> bool {
 /// The range of the telemetry and a command that would run: its last third, half an hour at most, against what is before.
 fn proposal(extent: &Window, command: &CommandLine) -> String {
     let (first, last) = (extent.start_ns(), extent.end_ns());
-    let range = format!("The telemetry reaches from {} to {}", rfc3339(first), rfc3339(last));
+    let range =
+        format!("The telemetry reaches from {} to {}", rfc3339(floor_second(first)), rfc3339(ceil_second(last)));
     let split = ceil_second(last - ((last - first) / 3).min(30 * MINUTE_NS));
     match (Window::new(floor_second(first), split), Window::new(split, ceil_second(last))) {
         (Ok(baseline), Ok(incident)) => {
@@ -152,14 +186,14 @@ mod tests {
 
     fn chosen(incident: Option<Window>, baselines: &[Window], telemetry: &Telemetry) -> Result<Chosen, String> {
         let command = CommandLine::new("analyze");
-        choose(incident, baselines, telemetry, &command).map_err(|usage| usage.0)
+        choose(incident, baselines, telemetry, &command).map_err(|error| error.to_string())
     }
 
     #[test]
     fn an_alert_gives_both_windows() {
         let resolved = alerting(telemetry(0, 200), 100, Some(110));
         let expected = Chosen { incident: minutes(95, 110), baselines: vec![minutes(35, 85)] };
-        assert_eq!(chosen(None, &[], &resolved), Ok(expected));
+        assert_eq!(chosen(None, &[], &resolved).unwrap(), expected);
         let firing = alerting(telemetry(0, 111), 100, None);
         assert_eq!(chosen(None, &[], &firing).unwrap().incident.end_ns(), 110 * MINUTE_NS + NANOS_PER_SECOND);
         let long = alerting(telemetry(0, 500), 100, None);
@@ -193,7 +227,7 @@ mod tests {
             (Some(minutes(10, 20)), vec![minutes(50, 60)], telemetry(0, 31)),
         ] {
             let message = chosen(incident, &baselines, &telemetry).unwrap_err();
-            assert!(message.contains("from 1970-01-01T00:00:00Z to 1970-01-01T00:30:00.000000001Z"), "{message}");
+            assert!(message.contains("from 1970-01-01T00:00:00Z to 1970-01-01T00:30:01Z"), "{message}");
             let command = message.lines().last().unwrap().trim();
             let words: Vec<&str> = command.split(' ').collect();
             let given = |flag: &str| {

@@ -44,6 +44,7 @@ pub(crate) fn finish(telemetry: &mut Telemetry) {
     for series in &raw {
         place(series, &parts, &mut groups, telemetry);
     }
+    prefer_own_metrics(&mut groups);
     telemetry.given_edges.extend(condense::given_edges(&groups));
     telemetry.series.extend(condense::series(&groups));
     join_series(telemetry);
@@ -138,7 +139,7 @@ fn place<'r>(
                     "series of client, producer and internal spans are not used: they would count a request twice";
                 return telemetry.warn(source, place_of(raw), message, 1);
             }
-            let subjects = subjects(raw, row.scope);
+            let subjects = subjects(raw, row.scope, row.name);
             if subjects.is_empty() {
                 return no_service(raw, telemetry);
             }
@@ -257,8 +258,33 @@ fn edge_subject(raw: &RawSeries) -> Option<Subject> {
     Some(Subject::Edge { caller: caller.into(), callee: callee.into() })
 }
 
-/// The subjects that a known series counts for.
-fn subjects(raw: &RawSeries, scope: Scope) -> Vec<Subject> {
+/// The histogram of a service graph that the caller's clock measures.
+const CALLER_CLOCK: &str = "traces_service_graph_request_client_seconds";
+
+/// Whether the caller of a service-graph edge is a stand-in for users (Tempo's `user`, or named by a label).
+fn is_called_from_outside(raw: &RawSeries, edge: &Subject) -> bool {
+    let Subject::Edge { caller, .. } = edge else { return false };
+    raw.label("virtual_node") == Some("client")
+        || (raw.label("connection_type") == Some("virtual_node") && caller.as_str() == "user")
+}
+
+/// Drops what service graphs say of a service whose own metrics count its requests: those see all callers.
+fn prefer_own_metrics(groups: &mut Groups<'_>) {
+    let counts = |group: &Group<'_>| matches!(group.role, Role::Calls | Role::Duration);
+    let own: BTreeSet<Subject> = groups
+        .iter()
+        .filter(|(_, group)| group.scope == Scope::Service && counts(group))
+        .map(|((subject, _), _)| subject.clone())
+        .collect();
+    groups.retain(|(subject, _), group| {
+        matches!(subject, Subject::Edge { .. })
+            || !matches!(group.scope, Scope::EdgeSeenByCaller | Scope::EdgeSeenByCallee)
+            || !own.contains(subject)
+    });
+}
+
+/// The subjects that a known series counts for; `row_name` is its metric's.
+fn subjects(raw: &RawSeries, scope: Scope, row_name: &str) -> Vec<Subject> {
     match scope {
         Scope::Instance => signals::instance_subject(raw).into_iter().collect(),
         Scope::Service => {
@@ -268,11 +294,15 @@ fn subjects(raw: &RawSeries, scope: Scope) -> Vec<Subject> {
             std::iter::once(Subject::Service(service)).chain(operation).collect()
         }
         Scope::EdgeSeenByCaller | Scope::EdgeSeenByCallee => {
+            let Some(edge) = edge_subject(raw) else { return Vec::new() };
+            let callee = Subject::Service(edge.service().clone());
             // Whoever calls from outside is no service of ours: what it sees is the entry's own.
-            let outside = raw.label("virtual_node") == Some("client");
-            let subject =
-                edge_subject(raw).map(|edge| if outside { Subject::Service(edge.service().clone()) } else { edge });
-            subject.into_iter().collect()
+            if is_called_from_outside(raw, &edge) {
+                return vec![callee];
+            }
+            // What all callers ask of a service, added up, is what the service does. The caller's clock says nothing
+            // of that: it holds the network too, and would be a second latency of the same service.
+            if row_name == CALLER_CLOCK { vec![edge] } else { vec![edge, callee] }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::telemetry::warning::Warning;
 /// Why a file, or the rest of a file, could not be read.
 ///
 /// A format's `read` returns one of these only when it cannot go on; what it had read until then is kept, and the
-/// frame turns the error into a [`Warning`]. Single bad records are skipped with [`super::Telemetry::skip`] instead.
+/// frame turns the error into a [`Warning`]. Single bad records are skipped with `Telemetry::skip` instead.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The path names neither a file nor a folder, and no file matches it as a pattern.
@@ -37,7 +37,7 @@ pub enum IngestError {
         source: io::Error,
     },
     /// The file is larger than the limit of [`super::ReadOptions::max_file_bytes`].
-    #[error("{}, {place}: holds more than {limit} bytes uncompressed; raise the limit or split the file", path.display())]
+    #[error("{}, {place}: holds more than {limit} bytes uncompressed; split it, or unfold it if it is compressed", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum IngestError {
         limit: u64,
     },
     /// No format recognises the content.
-    #[error("{}: not recognised as any of {known}; name its format if it is one of them", path.display())]
+    #[error("{}: not recognised as any of {known}; name its format or, of a table of spans, its columns", path.display())]
     Unrecognised {
         /// The file.
         path: PathBuf,
@@ -149,7 +149,7 @@ mod tests {
         let limited = IngestError::io(Path::new("b.gz"), "byte 9", io::Error::other(LimitReached { limit: 5 }));
         assert_eq!(
             limited.to_warning().to_string(),
-            "b.gz, byte 9: holds more than 5 bytes uncompressed; raise the limit or split the file"
+            "b.gz, byte 9: holds more than 5 bytes uncompressed; split it, or unfold it if it is compressed"
         );
         let malformed = IngestError::malformed(Path::new("c"), "byte 2, field `spans`", "must be a list");
         assert_eq!(malformed.to_warning().to_string(), malformed.to_string());

@@ -300,10 +300,16 @@ impl Source<'_> {
             let offset = piece.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
             (offset < self.text.len()).then_some(offset)
         });
-        match (self.line, offset) {
-            (Some(line), _) => format!("line {line}, field `{field}`"),
-            (None, Some(byte)) => format!("byte {byte}, field `{field}`"),
-            (None, None) => format!("field `{field}`"),
+        let place = match (self.line, offset) {
+            (Some(line), _) => format!("line {line}"),
+            (None, Some(byte)) => format!("byte {byte}"),
+            (None, None) => String::new(),
+        };
+        // A value that is a whole message stands in no field.
+        match (place.is_empty(), field.is_empty()) {
+            (_, true) => place,
+            (true, false) => format!("field `{field}`"),
+            (false, false) => format!("{place}, field `{field}`"),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Bytes in; typed spans, series, edges, alerts and warnings out. One file per format.
 //!
-//! A format is a file of this folder with two functions, listed once in [`FORMATS`]:
-//! `sniff(&Head) -> bool` looks at the first bytes after decompression,
+//! A format is a file of this folder with two functions, listed once in `FORMATS`:
+//! `sniff(&Head) -> bool` looks at the first bytes (after decompression),
 //! `read(Input, &ReadOptions, &mut Telemetry) -> Result<(), IngestError>` reads the whole.
 //!
 //! Every file is read into a `Telemetry` of its own, in parallel; these are joined in the order of the paths, so that
-//! the result does not depend on threads. A record that makes no sense is skipped with [`Telemetry::skip`] and the
+//! the result does not depend on threads. A record that makes no sense is skipped with `Telemetry::skip` and the
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
 mod alertmanager;

@@ -36,7 +36,8 @@ pub struct Progress {
 ///
 /// # Errors
 /// [`IngestError::Missing`] and [`IngestError::Pattern`] for a path that names nothing, [`IngestError::Unrecognised`] for
-/// a file named outright that is in none of the known formats. All other failures are warnings.
+/// a file named outright that is in none of the known formats, [`IngestError::MissingColumn`] for such a file that lacks a
+/// column of [`ReadOptions::span_columns`]. All other failures are warnings.
 pub fn read_paths(
     paths: &[PathBuf],
     options: &ReadOptions,
@@ -63,7 +64,7 @@ pub fn read_paths(
 /// Reads one file that lies in memory, as [`read_paths`] would read it from `name`.
 ///
 /// # Errors
-/// [`IngestError::Unrecognised`] as in [`read_paths`].
+/// [`IngestError::Unrecognised`] and [`IngestError::MissingColumn`] as in [`read_paths`].
 pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Telemetry, IngestError> {
     let mut out = Telemetry::default();
     match read_stream(name, Box::new(bytes), None, options, &mut out) {
@@ -174,11 +175,19 @@ fn read_file(file: &Found, options: &ReadOptions, meter: &Meter<'_>) -> Result<T
     meter.file_done(on_disk.saturating_sub(counted.into_inner()));
     match result {
         Ok(()) => {}
-        Err(error @ IngestError::Unrecognised { .. }) if file.named => return Err(error),
+        Err(error @ (IngestError::Unrecognised { .. } | IngestError::MissingColumn { .. })) if file.named => {
+            return Err(error);
+        }
         Err(error) => out.warnings.push(error.to_warning()),
     }
     Ok(out)
 }
+
+/// A compressed file may unfold to so many times its size: telemetry reaches a few dozen, a file made to fill the memory
+/// a thousand and more.
+const MAX_RATIO: u64 = 200;
+/// Up to here the ratio does not matter.
+const RATIO_FREE_BYTES: u64 = 256 << 20;
 
 /// Reads one stream into `out`. Only failures before the format was found are errors.
 fn read_stream<'a>(
@@ -189,7 +198,9 @@ fn read_stream<'a>(
     out: &mut Telemetry,
 ) -> Result<(), IngestError> {
     let at_start = |source| IngestError::io(path, "byte 0", source);
-    let (mut stream, compressed) = decompress(stream, options.max_file_bytes).map_err(at_start)?;
+    let folded_bytes = on_disk.and_then(|path| fs::metadata(path).ok()).map_or(u64::MAX, |m| m.len());
+    let limit = options.max_file_bytes.min(folded_bytes.saturating_mul(MAX_RATIO).max(RATIO_FREE_BYTES));
+    let (mut stream, compressed) = decompress(stream, limit).map_err(at_start)?;
     let mut head = Vec::new();
     let head_read = stream.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
     if head.is_empty() {
@@ -245,12 +256,17 @@ fn choose(
     let fits_mapping = |header: &[String]| {
         options.span_columns.is_some() && SpanColumns::resolve(options.span_columns.as_ref(), path, header).is_ok()
     };
+    let header = if columns.is_empty() { span_csv::header(&head) } else { columns.to_vec() };
     let chosen = match options.format {
         Some(format) => of_format(format),
         None if fits_mapping(columns) => of_format(Format::SpanParquet),
-        None if fits_mapping(&span_csv::header(&head)) => of_format(Format::SpanCsv),
+        None if fits_mapping(&header) => of_format(Format::SpanCsv),
         None => FORMATS.iter().find(|reader| (reader.sniff)(&head)),
     };
+    if chosen.is_none() && options.span_columns.is_some() && header.len() > 1 {
+        // A table that the mapping was meant for: which column is not there helps more than a list of formats.
+        SpanColumns::resolve(options.span_columns.as_ref(), path, &header)?;
+    }
     chosen.ok_or_else(|| {
         let known: Vec<_> = FORMATS.iter().map(|reader| reader.format.name()).collect();
         IngestError::Unrecognised { path: path.to_owned(), known: known.join(", ") }

@@ -45,6 +45,7 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
     let path = input.path;
     let mut lines = LineReader::new(input, options);
     let mut exposition = Exposition { source: Arc::from(path.to_string_lossy()), ..Exposition::default() };
+    let mut last_line = 0;
     let result = loop {
         let line = match lines.next_line() {
             Ok(Some(line)) => line,
@@ -58,7 +59,11 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
         if let Some(problem) = problem {
             out.skip(path, format_args!("line {}", line.number), problem);
         }
+        last_line = line.number;
     };
+    if exposition.is_open_metrics() && !exposition.has_end && result.is_ok() {
+        out.warn(path, format_args!("line {last_line}"), NO_END, 1);
+    }
     out.raw_series.extend(exposition.finish());
     result
 }
@@ -67,6 +72,10 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
 #[derive(Default)]
 struct Exposition {
     source: Arc<str>,
+    /// Whether it has a line `# UNIT`, which only OpenMetrics has.
+    has_unit: bool,
+    /// Whether `# EOF`, with which OpenMetrics has to end, was there.
+    has_end: bool,
     kinds: BTreeMap<String, RawKind>,
     /// Series by their text, which repeats with every sample.
     known: FxHashMap<String, usize>,
@@ -75,6 +84,8 @@ struct Exposition {
 
 const NO_TIMESTAMP: &str = "a sample without timestamp cannot be placed in time; record with timestamps \
                             (`honor_timestamps`, `promtool tsdb dump-openmetrics`) or ask /api/v1/query_range";
+
+const NO_END: &str = "OpenMetrics ends in `# EOF`, which is not there: the file may be cut off";
 
 impl Exposition {
     fn line(&mut self, line: &str) -> Result<(), &'static str> {
@@ -106,8 +117,11 @@ impl Exposition {
 
     fn comment(&mut self, comment: &str) {
         let mut words = comment.split_ascii_whitespace();
-        if words.next() != Some("TYPE") {
-            return;
+        match words.next() {
+            Some("TYPE") => {}
+            Some("UNIT") => return self.has_unit = true,
+            Some("EOF") => return self.has_end = true,
+            _ => return,
         }
         let (Some(name), Some(kind)) = (words.next(), words.next()) else { return };
         let kind = match kind {
@@ -116,6 +130,15 @@ impl Exposition {
             _ => RawKind::Unknown,
         };
         self.kinds.insert(name.trim_matches('"').to_owned(), kind);
+    }
+
+    /// Whether this is OpenMetrics for certain: counters are declared there by their name without `_total`.
+    fn is_open_metrics(&self) -> bool {
+        let declared = |series: &RawSeries| {
+            let family = series.name.strip_suffix("_total");
+            family.is_some_and(|family| self.kinds.get(family) == Some(&RawKind::Counter))
+        };
+        self.has_unit || self.series.iter().any(declared)
     }
 
     fn finish(mut self) -> Vec<RawSeries> {

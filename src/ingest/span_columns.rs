@@ -296,6 +296,7 @@ impl SpanColumns {
             duration,
             duration_unit: wanted.duration_unit.or_else(|| duration.and_then(suffix)),
             peer: find("the peer", &wanted.peer, PEER)?,
+            duration_unit_unnamed: wanted.duration.is_some() && wanted.duration_unit.is_none(),
         })
     }
 
@@ -382,6 +383,9 @@ fn is_nezha(header: &[String]) -> bool {
         && !header.iter().any(|column| SERVICE.contains(&plain(column).as_str()))
 }
 
+const GUESSED_UNIT: &str =
+    "the unit of the durations is not named and taken to be that of the start; name it, as in `duration=Took:ms`";
+
 /// Indices of the columns of one table, with the units as far as they are known before the values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Columns {
@@ -403,10 +407,18 @@ pub(crate) struct Columns {
     pub(crate) end_unit: Option<TimeUnit>,
     pub(crate) duration: Option<usize>,
     pub(crate) duration_unit: Option<TimeUnit>,
+    /// Whether the user named the duration's column without a unit.
+    pub(crate) duration_unit_unnamed: bool,
     pub(crate) peer: Option<usize>,
 }
 
 impl Columns {
+    /// What to tell a user whose durations are read in a unit that only a guess gives.
+    pub(crate) fn unit_guess(&self) -> Option<(usize, &'static str)> {
+        let column = self.length().filter(|_| self.duration_unit_unnamed && self.duration_unit.is_none())?;
+        Some((column, GUESSED_UNIT))
+    }
+
     /// The column that tells the length, where not the end does. The end wins, because its unit is more often certain;
     /// except over a duration that is known to be finer.
     pub(crate) fn length(&self) -> Option<usize> {

@@ -69,6 +69,9 @@ pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Teleme
         resources: FxHashMap::default(),
         key: String::new(),
     };
+    if let Some((column, message)) = rows.columns.unit_guess() {
+        out.warn(path, format_args!("field `{}`", rows.name(column)), message, 1);
+    }
     let mut line = 2;
     while next(&mut record, line)? {
         // A record may stretch over lines; its first one is its place.

@@ -29,6 +29,10 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
     let path = input.path;
     let table = ParquetTable::open(input, options)?;
     let columns = SpanColumns::resolve(options.span_columns.as_ref(), path, table.column_names())?;
+    if let Some((column, message)) = columns.unit_guess() {
+        let name = table.column_names().get(column).map_or("", String::as_str);
+        out.warn(path, format_args!("field `{name}`"), message, 1);
+    }
     let mut projection = Vec::from([columns.trace, columns.id, columns.service, columns.start]);
     let length = columns.length().or(columns.end);
     let optional = [columns.parent, columns.instance, columns.version, columns.operation, columns.kind, columns.status];

@@ -51,7 +51,10 @@ fn head(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
     for (cause, name) in diagnosis.causes.iter().zip(&names) {
         writeln!(out, "**{name}**: {}\n", sentence(&wording::cause_details(cause)))?;
     }
-    writeln!(out, "{}\n", sentence(&diagnosis.verdict_reason))
+    match diagnosis.verdict_reason.as_str() {
+        "" => Ok(()),
+        reason => writeln!(out, "{}\n", sentence(reason)),
+    }
 }
 
 fn facts(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {

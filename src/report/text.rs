@@ -86,7 +86,9 @@ fn head(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
     if !gloss.is_empty() {
         page.wrapped("  ", gloss)?;
     }
-    page.wrapped("  ", &sentence(&diagnosis.verdict_reason))?;
+    if !diagnosis.verdict_reason.is_empty() {
+        page.wrapped("  ", &sentence(&diagnosis.verdict_reason))?;
+    }
     writeln!(page.out)
 }
 

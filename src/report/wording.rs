@@ -202,18 +202,19 @@ pub(super) fn coverage(coverage: &Coverage) -> (Vec<String>, Vec<String>) {
         n => format!("{} metric series", numbers::count(n)),
     });
     let mut missing = Vec::new();
-    for (count, what) in [
-        (spans.orphans, "spans whose parent was not read"),
-        (spans.rootless_traces, "traces without a root span"),
-        (spans.duplicates, "spans with the id of another span, skipped"),
-        (spans.cyclic, "spans whose parents form a cycle, cut"),
-        (spans.unpaired_clients, "client spans without a server span or a named peer"),
-        (spans.outside_parent, "calls outside their caller's span: clocks differ or work is asynchronous"),
-        (spans.unresolved_links, "span links whose other end was not read"),
-        (coverage.series_with_gaps, "metric series with gaps"),
+    for (count, one, many, what) in [
+        (spans.orphans, "span", "spans", "whose parent was not read"),
+        (spans.rootless_traces, "trace", "traces", "without a root span"),
+        (spans.duplicates, "span", "spans", "with the id of another span, skipped"),
+        (spans.cyclic, "span", "spans", "whose parents form a cycle, cut"),
+        (spans.unpaired_clients, "client span", "client spans", "without a server span or a named peer"),
+        (spans.outside_parent, "call", "calls", "outside the caller's span: clocks differ or work is asynchronous"),
+        (spans.unresolved_links, "span link", "span links", "whose other end was not read"),
+        (coverage.series_with_gaps, "metric series", "metric series", "with gaps"),
     ] {
         if count > 0 {
-            missing.push(format!("{} {what}", numbers::count(count)));
+            let noun = if count == 1 { one } else { many };
+            missing.push(format!("{} {noun} {what}", numbers::count(count)));
         }
     }
     if !coverage.silent_nodes.is_empty() {
