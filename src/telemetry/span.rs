@@ -241,6 +241,11 @@ impl SpanTable {
 
     /// Appends all spans of `other`, translating its keys.
     pub fn append(&mut self, other: SpanTable) {
+        if self.is_empty() && self.resources.values.is_empty() && self.operations.values.is_empty() {
+            // The usual case of one file: no need to copy hundreds of megabytes.
+            *self = other;
+            return;
+        }
         let first_row = u32::try_from(self.len()).unwrap_or(u32::MAX);
         let resources: Vec<u32> = other.resources.values.into_iter().map(|r| self.resources.key(r)).collect();
         let operations: Vec<u32> = other.operations.values.into_iter().map(|o| self.operations.key(o)).collect();
