@@ -1,5 +1,6 @@
 //! Situations of real systems whose right answer is known by construction: who is to blame, and when nobody is.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![allow(clippy::print_stdout, reason = "a failed assertion comes with the whole ranking")]
 
 use hypocenter::analysis::{Settings, analyze};
 use hypocenter::assemble::{Request, assemble};
