@@ -1,12 +1,13 @@
 //! Who makes more calls than before pays for them: a callee is not slow because it is asked ten times instead of once.
 //!
 //! ```text
-//! extra_uv = n_uv - N_u * n0_uv / N0_u - (failed calls of u beyond those of the baseline)
+//! extra_uv = n_uv - N_u * n0_uv / N0_u
 //! moved_w  = extra calls of w * own cost of w per call in the baseline     for w = v and all that v calls on account of it
 //! ```
 //! with `n_uv` calls of an edge and `N_u` calls that `u` handles, both per entering request, `n0` and `N0` in the baseline.
-//! Failed calls are taken off since a retry is the doing of the callee that failed. What a call costs more than before
-//! stays where it is spent. Only edges take part whose calls per request rose significantly.
+//! As many extra calls as more calls of `u` failed than before are the doing of those that failed: they are another attempt,
+//! or another way round. The rest is the doing of `u`. What a call costs more than before stays where it is spent. Only
+//! edges take part whose calls per request rose significantly.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -81,18 +82,27 @@ impl Traffic {
         self.edges.range((Some(caller), 0)..=(Some(caller), u32::MAX)).map(|((_, callee), calls)| (*callee, calls))
     }
 
-    /// Calls of the edge beyond what the caller's own requests and failures let expect; 0 for an edge that is new, for
-    /// then nothing tells what its calls used to cost.
-    fn extra(&self, edge: Busier) -> f64 {
+    /// Calls of the edge beyond what the caller's own requests let expect, and on whose account they are made (node, share
+    /// of them). None for an edge that is new, for then nothing tells what its calls used to cost.
+    fn extra(&self, edge: Busier) -> Option<(f64, Vec<(u32, f64)>)> {
         let caller = self.handled(edge.caller);
-        let Some(calls) = self.edges.get(&(Some(edge.caller), edge.callee)) else { return 0.0 };
+        let calls = self.edges.get(&(Some(edge.caller), edge.callee))?;
         if caller.calls_baseline <= 0.0 || calls.calls_baseline <= 0.0 {
-            return 0.0;
+            return None;
         }
         let growth = caller.calls_incident / caller.calls_baseline;
-        let failed: f64 =
-            self.callees(edge.caller).map(|(_, c)| (c.failed_incident - c.failed_baseline * growth).max(0.0)).sum();
-        (calls.calls_incident - calls.calls_baseline * growth - failed).max(0.0)
+        let extra = calls.calls_incident - calls.calls_baseline * growth;
+        let failures: Vec<(u32, f64)> = self
+            .callees(edge.caller)
+            .map(|(callee, c)| (callee, c.failed_incident - c.failed_baseline * growth))
+            .filter(|(_, failed)| *failed > 0.0)
+            .collect();
+        let failed: f64 = failures.iter().map(|(_, failed)| failed).sum();
+        // So many failures explain all of it, or their number of it.
+        let explained = failed.max(extra);
+        let mut owed: Vec<(u32, f64)> = failures.into_iter().map(|(callee, n)| (callee, n / explained)).collect();
+        owed.push((edge.caller, (1.0 - failed / explained).max(0.0)));
+        (extra > 0.0).then_some((extra, owed))
     }
 
     /// The extra calls of the edge, and those below it that come of them.
@@ -123,8 +133,8 @@ impl Traffic {
     }
 }
 
-/// Moves the cost of extra calls to who makes them. Of each contribution comes the spread that it is compared with.
-/// Returned is, for each caller, the finding of its busiest edge and the cost that was moved to it.
+/// Moves the cost of extra calls to those on whose account they are made. Of each contribution comes the spread that it is
+/// compared with. Returned is, for each caller, the finding of its busiest edge and the cost that was moved to it.
 pub(super) fn move_to_callers(
     calls: &CallStats,
     busier: &[Busier],
@@ -133,12 +143,13 @@ pub(super) fn move_to_callers(
 ) -> BTreeMap<ServiceId, (usize, f64)> {
     let place: BTreeMap<Suspect, usize> =
         contributions.iter().enumerate().map(|(at, (c, _))| (c.suspect.clone(), at)).collect();
+    let service = |node: u32| place.get(&Suspect::Service(calls.service(node).clone())).copied();
     let mut moved_to = BTreeMap::new();
     for &edge in busier {
-        let origin = calls.service(edge.caller);
-        let Some(&to) = place.get(&Suspect::Service(origin.clone())) else { continue };
-        let mut moved = 0.0;
-        for ((caller, callee), extra) in traffic.follow(edge, traffic.extra(edge)) {
+        let Some((extra, owed)) = traffic.extra(edge) else { continue };
+        let owed: Vec<(u32, usize, f64)> =
+            owed.into_iter().filter_map(|(node, share)| Some((node, service(node)?, share))).collect();
+        for ((caller, callee), extra) in traffic.follow(edge, extra) {
             let (above, below) = (calls.service(caller).clone(), calls.service(callee).clone());
             let edge_before = traffic.edges.get(&(Some(caller), callee)).map_or(0.0, |c| c.calls_baseline);
             let costs = [
@@ -146,24 +157,21 @@ pub(super) fn move_to_callers(
                 (Suspect::Edge { caller: above, callee: below }, edge_before),
             ];
             for (suspect, calls_before) in costs {
-                let Some(&from) = place.get(&suspect).filter(|from| **from != to && calls_before > 0.0) else {
-                    continue;
-                };
-                let part = &mut contributions[from].0;
+                let Some(&from) = place.get(&suspect).filter(|_| calls_before > 0.0) else { continue };
+                let part = &contributions[from].0;
                 let cost = (extra * part.baseline / calls_before).clamp(0.0, part.delta().max(0.0));
-                part.incident -= cost;
-                moved += cost;
+                for &(node, to, share) in owed.iter().filter(|(_, to, _)| *to != from) {
+                    contributions[from].0.incident -= cost * share;
+                    contributions[to].0.incident += cost * share;
+                    if node == edge.caller && cost * share > 0.0 {
+                        moved_to.entry(calls.service(node).clone()).or_insert((edge.finding, 0.0)).1 += cost * share;
+                    }
+                }
             }
         }
-        if moved > 0.0 {
-            contributions[to].0.incident += moved;
-            moved_to.entry(origin.clone()).or_insert((edge.finding, 0.0)).1 += moved;
-        }
     }
-    if !moved_to.is_empty() {
-        for (contribution, scale) in contributions {
-            contribution.z = contribution.delta() / *scale;
-        }
+    for (contribution, scale) in contributions {
+        contribution.z = contribution.delta() / *scale;
     }
     moved_to
 }
