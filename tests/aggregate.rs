@@ -1,4 +1,5 @@
 //! Aggregation of small traces written as text, its invariants over random traces, and the graph of recorded ones.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -467,7 +467,7 @@ fn real_traces_of_nezha() {
         println!("skipped: {} is absent", day.display());
         return;
     }
-    let telemetry = read_paths(&[day.clone()], &ReadOptions::default(), &|_| {}).expect("readable");
+    let telemetry = read_paths(std::slice::from_ref(&day), &ReadOptions::default(), &|_| {}).expect("readable");
     let mut lines = 0;
     for entry in fs::read_dir(&day).expect("listed") {
         let bytes = fs::read(entry.expect("an entry").path()).expect("read");

@@ -345,6 +345,7 @@ impl<'o, 'de> Decoder<'o, 'de> {
     }
 
     /// Remembers the field for messages.
+    #[expect(clippy::ptr_arg, reason = "only a borrowed key is a piece of the source and has a place in it")]
     pub(crate) fn begin(&mut self, field: &'static str, key: &Cow<'de, str>) {
         self.field = field;
         if let Cow::Borrowed(key) = key {
