@@ -1,5 +1,10 @@
 //! Aggregation of small traces written as text, its invariants over random traces, and the graph of recorded ones.
-
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};

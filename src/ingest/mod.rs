@@ -204,6 +204,7 @@ pub struct ReadOptions {
     /// Columns of span tables; `None` finds them by their usual names.
     pub span_columns: Option<SpanColumns>,
     /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
+    /// A file on the disk may besides unfold to 200 times its size only, or to 256 MiB where that is more.
     pub max_file_bytes: u64,
 }
 
