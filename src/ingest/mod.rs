@@ -153,37 +153,23 @@ impl Telemetry {
         self.warn(path, place, message, 1);
     }
 
-    /// Makes room for `more` spans at once: they are by far the largest part of the memory, and doubling it costs.
-    pub(crate) fn reserve_spans(&mut self, more: usize) {
-        let spans = &mut self.spans;
-        spans.trace.reserve_exact(more);
-        spans.id.reserve_exact(more);
-        spans.parent.reserve_exact(more);
-        spans.start_ns.reserve_exact(more);
-        spans.duration_ns.reserve_exact(more);
-        spans.resource.reserve_exact(more);
-        spans.operation.reserve_exact(more);
-        spans.peer.reserve_exact(more);
-        spans.kind.reserve_exact(more);
-        spans.status.reserve_exact(more);
-    }
-
-    /// Adds a part of the file at `path`: as [`Telemetry::append`], but warnings that repeat are counted together.
-    pub(crate) fn absorb(&mut self, path: &Path, mut part: Telemetry) {
-        for warning in std::mem::take(&mut part.warnings) {
+    /// Adds parts of the file at `path`: as [`Telemetry::append_all`], but warnings that repeat are counted together.
+    pub(crate) fn absorb(&mut self, path: &Path, mut parts: Vec<Telemetry>) {
+        for warning in parts.iter_mut().flat_map(|part| std::mem::take(&mut part.warnings)) {
             self.warn(path, warning.place, &warning.message, warning.affected);
         }
-        self.append(part);
+        self.append_all(parts);
+    }
+
+    /// Adds everything of all others, in their order.
+    pub fn append_all(&mut self, mut others: Vec<Telemetry>) {
+        self.spans.append_all(others.iter_mut().map(|other| std::mem::take(&mut other.spans)).collect());
+        others.into_iter().for_each(|other| self.append(other));
     }
 
     /// Adds everything of `other` after what is there.
     pub fn append(&mut self, other: Telemetry) {
-        if self.spans.is_empty() && self.spans.links.is_empty() {
-            // Moving spares the largest table its copy.
-            self.spans = other.spans;
-        } else {
-            self.spans.append(other.spans);
-        }
+        self.spans.append(other.spans);
         self.series.extend(other.series);
         self.raw_series.extend(other.raw_series);
         self.given_edges.extend(other.given_edges);

@@ -49,14 +49,9 @@ pub fn read_paths(
     let read: Vec<Result<Telemetry, IngestError>> =
         files.par_iter().map(|file| read_file(file, options, &meter)).collect();
     // The first error in the order of paths, whichever thread met one first.
-    let mut read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
-    if let Some((first, others)) = read.split_first_mut() {
-        first.reserve_spans(others.iter().map(|t| t.spans.len()).sum());
-    }
+    let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut all = early;
-    for telemetry in read {
-        all.append(telemetry);
-    }
+    all.append_all(read);
     derive::finish(&mut all);
     Ok(all)
 }

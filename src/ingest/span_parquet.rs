@@ -57,15 +57,7 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
             part
         })
         .collect();
-    let mut left: usize = read.iter().map(|part| part.spans.len()).sum();
-    for part in read {
-        let first = out.spans.is_empty();
-        left -= part.spans.len();
-        out.absorb(path, part);
-        if first {
-            out.reserve_spans(left);
-        }
-    }
+    out.absorb(path, read);
     Ok(())
 }
 

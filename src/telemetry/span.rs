@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use super::id::{SpanId, TraceId};
 
 /// The role of a span in a call, as OpenTelemetry names it; `Unspecified` where the source does not say.
@@ -241,26 +243,66 @@ impl SpanTable {
 
     /// Appends all spans of `other`, translating its keys.
     pub fn append(&mut self, other: SpanTable) {
-        if self.is_empty() && self.resources.values.is_empty() && self.operations.values.is_empty() {
-            // The usual case of one file: no need to copy hundreds of megabytes.
-            *self = other;
+        self.append_all(vec![other]);
+    }
+
+    /// Appends all spans of the tables in their order, translating their keys; columns are copied side by side on all
+    /// cores. An empty table takes a single other one over without a copy.
+    pub fn append_all(&mut self, mut others: Vec<SpanTable>) {
+        if self.is_empty() && self.resources.values.is_empty() && others.len() == 1 {
+            *self = others.remove(0);
             return;
         }
-        let first_row = u32::try_from(self.len()).unwrap_or(u32::MAX);
-        let resources: Vec<u32> = other.resources.values.into_iter().map(|r| self.resources.key(r)).collect();
-        let operations: Vec<u32> = other.operations.values.into_iter().map(|o| self.operations.key(o)).collect();
-        let peers: Vec<u32> = other.peers.values.into_iter().map(|p| self.peers.key(p)).collect();
-        self.trace.extend(other.trace);
-        self.id.extend(other.id);
-        self.parent.extend(other.parent);
-        self.start_ns.extend(other.start_ns);
-        self.duration_ns.extend(other.duration_ns);
-        self.resource.extend(other.resource.into_iter().map(|k| resources[k as usize]));
-        self.operation.extend(other.operation.into_iter().map(|k| operations[k as usize]));
-        self.peer.extend(other.peer.into_iter().map(|k| if k == NO_PEER { NO_PEER } else { peers[k as usize] }));
-        self.kind.extend(other.kind);
-        self.status.extend(other.status);
-        self.links.extend(other.links.into_iter().map(|l| SpanLink { row: l.row.saturating_add(first_row), ..l }));
+        let mut keys: Vec<[Vec<u32>; 3]> = Vec::with_capacity(others.len());
+        let mut first_row = self.len();
+        for other in &mut others {
+            let resources = std::mem::take(&mut other.resources.values);
+            let operations = std::mem::take(&mut other.operations.values);
+            let peers = std::mem::take(&mut other.peers.values);
+            keys.push([
+                resources.into_iter().map(|r| self.resources.key(r)).collect(),
+                operations.into_iter().map(|o| self.operations.key(o)).collect(),
+                peers.into_iter().map(|p| self.peers.key(p)).collect(),
+            ]);
+            let before = u32::try_from(first_row).unwrap_or(u32::MAX);
+            self.links.extend(other.links.iter().map(|l| SpanLink { row: l.row.saturating_add(before), ..*l }));
+            first_row += other.len();
+        }
+        let (tables, keys) = (&others, &keys);
+        let Self { trace, id, parent, start_ns, duration_ns, resource, operation, peer, kind, status, .. } = self;
+        rayon::scope(|scope| {
+            scope.spawn(|_| extend(trace, tables, |t| &t.trace));
+            scope.spawn(|_| extend(id, tables, |t| &t.id));
+            scope.spawn(|_| extend(parent, tables, |t| &t.parent));
+            scope.spawn(|_| extend(start_ns, tables, |t| &t.start_ns));
+            scope.spawn(|_| extend(duration_ns, tables, |t| &t.duration_ns));
+            scope.spawn(|_| extend_keys(resource, tables, keys, |t, k| (&t.resource, &k[0])));
+            scope.spawn(|_| extend_keys(operation, tables, keys, |t, k| (&t.operation, &k[1])));
+            scope.spawn(|_| extend_keys(peer, tables, keys, |t, k| (&t.peer, &k[2])));
+            scope.spawn(|_| extend(kind, tables, |t| &t.kind));
+            scope.spawn(|_| extend(status, tables, |t| &t.status));
+        });
+        // Giving hundreds of megabytes back costs as much as copying them.
+        others.into_par_iter().for_each(drop);
+    }
+}
+
+fn extend<T: Copy>(column: &mut Vec<T>, tables: &[SpanTable], of: fn(&SpanTable) -> &Vec<T>) {
+    column.reserve_exact(tables.iter().map(SpanTable::len).sum());
+    tables.iter().for_each(|table| column.extend_from_slice(of(table)));
+}
+
+/// As [`extend`], for a column of keys and their translation; [`NO_PEER`] stays what it is.
+fn extend_keys(
+    column: &mut Vec<u32>,
+    tables: &[SpanTable],
+    keys: &[[Vec<u32>; 3]],
+    of: for<'a> fn(&'a SpanTable, &'a [Vec<u32>; 3]) -> (&'a Vec<u32>, &'a Vec<u32>),
+) {
+    column.reserve_exact(tables.iter().map(SpanTable::len).sum());
+    for (table, keys) in tables.iter().zip(keys) {
+        let (column_of, new) = of(table, keys);
+        column.extend(column_of.iter().map(|key| if *key == NO_PEER { NO_PEER } else { new[*key as usize] }));
     }
 }
 
