@@ -287,7 +287,7 @@ pub(super) struct Total {
 }
 
 /// Joins what the threads added up.
-pub(super) fn total(parts: Vec<Accumulator>) -> Total {
+pub(super) fn total(mut parts: Vec<Accumulator>) -> Total {
     let mut instances = BTreeMap::<(u32, i64), InstanceSums>::new();
     for (instance, bin, sums) in parts.iter().flat_map(|part| &part.instances) {
         instances.entry((*instance, *bin)).or_default().add(sums);
@@ -299,54 +299,53 @@ pub(super) fn total(parts: Vec<Accumulator>) -> Total {
     }
     order.par_sort_unstable();
 
-    let mut rows: Vec<(Key, Sums, Exemplars)> = Vec::new();
-    let mut row_of: Vec<Vec<u32>> = parts.iter().map(|part| vec![0; part.keys.len()]).collect();
-    for (key, number, at) in order {
-        let part = &parts[number as usize];
-        let (sums, exemplars) = (&part.sums[at as usize], &part.exemplars[at as usize]);
-        match rows.last_mut() {
-            Some(last) if last.0 == key => {
-                last.2.join(&last.1, exemplars, sums);
-                last.1.add(sums);
-            }
-            _ => rows.push((key, *sums, *exemplars)),
+    let samples: Vec<SamplesByRow> = parts.par_iter_mut().with_max_len(1).map(SamplesByRow::take).collect();
+    let same_key = order.par_chunk_by(|a, b| a.0 == b.0);
+    let rows = same_key.map_init(Vec::new, |gathered, same| {
+        gathered.clear();
+        let (mut sums, mut exemplars) = (Sums::default(), NO_EXEMPLARS);
+        for &(_, number, at) in same {
+            let (number, at) = (number as usize, at as usize);
+            exemplars.join(&sums, &parts[number].exemplars[at], &parts[number].sums[at]);
+            sums.add(&parts[number].sums[at]);
+            gathered.extend_from_slice(samples[number].of_row(at));
         }
-        row_of[number as usize][at as usize] = (rows.len() - 1) as u32;
-    }
-    let counts: Vec<usize> = rows.iter().map(|row| row.1.samples()).collect();
-    let sketches = sketches(&counts, parts.into_iter().map(|part| part.samples).zip(&row_of));
-    let rows = rows.into_iter().zip(sketches);
-    let rows = rows.map(|((key, sums, exemplars), sketches)| Row { key, sums, exemplars, sketches }).collect();
+        Row { key: same[0].0, sums, exemplars, sketches: count_samples(gathered) }
+    });
+    let rows = rows.collect();
+    parts.into_par_iter().zip(samples).for_each(drop);
     Total { rows, instances }
 }
 
-/// Brings each row's samples together (a counting sort: how many there are is known) and counts them.
-fn sketches<'a>(
-    counts: &[usize],
-    parts: impl Iterator<Item = (Vec<Vec<(u32, u32)>>, &'a Vec<u32>)>,
-) -> Vec<[Sketch; 3]> {
-    let mut next = Vec::with_capacity(counts.len());
-    let mut total = 0;
-    for count in counts {
-        next.push(total);
-        total += count;
-    }
-    let mut samples = vec![0_u32; total];
-    for (blocks, row_of) in parts {
-        for (row, sample) in blocks.into_iter().flatten() {
-            let slot = &mut next[row_of[row as usize] as usize];
+/// The samples of one thread, row after row.
+struct SamplesByRow {
+    samples: Vec<u32>,
+    /// Where each row's samples end.
+    ends: Vec<usize>,
+}
+
+impl SamplesByRow {
+    /// Brings each row's samples together: a counting sort, since the sums tell how many there are.
+    fn take(part: &mut Accumulator) -> Self {
+        let mut next = Vec::with_capacity(part.sums.len());
+        let mut total = 0;
+        for sums in &part.sums {
+            next.push(total);
+            total += sums.samples();
+        }
+        let mut samples = vec![0_u32; total];
+        for (row, sample) in std::mem::take(&mut part.samples).into_iter().flatten() {
+            let slot = &mut next[row as usize];
             samples[*slot] = sample;
             *slot += 1;
         }
+        Self { samples, ends: next }
     }
-    let mut rest = samples.as_mut_slice();
-    let mut slices = Vec::with_capacity(counts.len());
-    for &count in counts {
-        let (slice, tail) = rest.split_at_mut(count);
-        slices.push(slice);
-        rest = tail;
+
+    fn of_row(&self, row: usize) -> &[u32] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.samples[start..self.ends[row]]
     }
-    slices.into_par_iter().map(count_samples).collect()
 }
 
 /// The three distributions of one row.

@@ -94,6 +94,7 @@ fn work(context: &Context, spans: &SpanTable, callees: &Callees) -> Vec<Worker> 
             }
         });
     }
+    copies.free();
     workers
 }
 

@@ -113,7 +113,7 @@ impl Plan {
             // The bits below those that chose the partition, above the row's position.
             (hash_trace(row.trace()).unbounded_shl(self.bits) & 0xffff_ffff_0000_0000) | at as u64
         }));
-        into.order.sort_unstable();
+        into.sort_order();
     }
 }
 
@@ -123,15 +123,54 @@ pub(super) struct Copies {
     by_stretch: Vec<Vec<Vec<Packed>>>,
 }
 
+impl Copies {
+    /// Gives the memory back on all cores, which takes a good part of the time that filling it took.
+    pub(super) fn free(self) {
+        self.by_stretch.into_par_iter().for_each(drop);
+    }
+}
+
+/// Binary logarithm of how many buckets a partition's rows are sorted into first: a few traces fall into each.
+const BUCKET_BITS: u32 = 11;
+
 /// The rows of one partition; reused from partition to partition.
 #[derive(Default)]
 pub(super) struct Gathered {
     rows: Vec<Packed>,
     /// 32 bits of the trace's hash above the row's position, sorted.
     order: Vec<u64>,
+    /// For sorting.
+    unsorted: Vec<u64>,
+    next_in_bucket: Vec<u32>,
 }
 
 impl Gathered {
+    /// Sorts `order`: into buckets by the first bits of the hash, which are evenly distributed, and each bucket by itself.
+    fn sort_order(&mut self) {
+        let bucket = |entry: u64| (entry >> (64 - BUCKET_BITS)) as usize;
+        std::mem::swap(&mut self.order, &mut self.unsorted);
+        let next = &mut self.next_in_bucket;
+        next.clear();
+        next.resize(1 << BUCKET_BITS, 0);
+        self.unsorted.iter().for_each(|&entry| next[bucket(entry)] += 1);
+        let mut start = 0;
+        for slot in next.iter_mut() {
+            start += std::mem::replace(slot, start);
+        }
+        self.order.clear();
+        self.order.resize(self.unsorted.len(), 0);
+        for &entry in &self.unsorted {
+            let slot = &mut next[bucket(entry)];
+            self.order[*slot as usize] = entry;
+            *slot += 1;
+        }
+        let mut start = 0;
+        for &end in next.iter() {
+            self.order[start as usize..end as usize].sort_unstable();
+            start = end;
+        }
+    }
+
     /// Hands out the rows of each trace. Traces whose hashes collide are told apart.
     pub(super) fn for_each_trace(&mut self, mut visit: impl FnMut(u128, &mut dyn Iterator<Item = &Packed>)) {
         let rows = &self.rows;
@@ -204,7 +243,7 @@ mod tests {
         let spans = table([5_u128, 9, 5, 9, 9].into_iter());
         let names = Names::new(&spans);
         let rows = (0..5).map(|row| Packed::new(&spans, &names, row)).collect();
-        let mut gathered = Gathered { rows, order: (0..5).collect() }; // all with hash 0, as after a collision
+        let mut gathered = Gathered { rows, order: (0..5).collect(), ..Gathered::default() }; // all with hash 0, as after a collision
         let mut lengths = Vec::new();
         gathered.for_each_trace(|trace, rows| lengths.push((trace, rows.count())));
         assert_eq!(lengths, [(5, 2), (9, 3)]);

@@ -65,7 +65,7 @@ enum GraphOutput {
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let case = args.inputs.case()?;
-    let telemetry = args.inputs.read(case.as_ref(), None)?;
+    let mut telemetry = args.inputs.read(case.as_ref(), None)?;
     let incident = args.windows.incident.or(case.as_ref().map(|c| c.incident));
     let from_case = case.as_ref().map(|c| c.baselines.as_slice()).unwrap_or_default();
     let baselines = if args.windows.baseline.is_empty() { from_case } else { &args.windows.baseline };
@@ -83,6 +83,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let grid_window = windows.as_ref().map(|w| w.incident).or(whole);
     let Some(grid_window) = grid_window else { return Err(windows::no_telemetry(&telemetry)) };
     let (calls, mut warnings) = aggregate(&telemetry.spans, &grid_for(&grid_window));
+    std::mem::take(&mut telemetry.spans).free();
     let (graph, of_graph) = ServiceGraph::build(&calls, &telemetry.given_edges);
     warnings.extend(of_graph);
     warnings.extend(telemetry.warnings);

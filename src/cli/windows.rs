@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::ingest::Telemetry;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{rfc3339, window_text};
@@ -29,11 +31,11 @@ pub(super) struct Chosen {
 /// From the first to the last instant of all telemetry; `None` when there is none.
 pub(super) fn extent(telemetry: &Telemetry) -> Option<Window> {
     let spans = &telemetry.spans;
-    let ends = spans.start_ns.iter().zip(&spans.duration_ns);
+    let ends = spans.start_ns.par_iter().zip(&spans.duration_ns);
     let last_span = ends.map(|(start, length)| start.saturating_add_unsigned(*length)).max();
     let first_sample = telemetry.series.iter().filter_map(|s| s.samples.first()).map(|s| s.0).min();
     let last_sample = telemetry.series.iter().filter_map(|s| s.samples.last()).map(|s| s.0).max();
-    let first = spans.start_ns.iter().copied().min().into_iter().chain(first_sample).min()?;
+    let first = spans.start_ns.par_iter().copied().min().into_iter().chain(first_sample).min()?;
     let last = last_span.into_iter().chain(last_sample).max()?;
     Window::new(first, last.saturating_add(1).max(first.saturating_add(1))).ok()
 }

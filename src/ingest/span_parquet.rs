@@ -104,6 +104,7 @@ impl Rows<'_> {
         let status = if columns.status_is_flag { semconv::failed } else { semconv::status };
         let statuses = self.words(columns.status, status, "spans of unknown status are taken as unset", out)?;
         let peers = self.peers(out)?;
+        out.spans.reserve(traces.len());
         // Columns of one frame have the same length, so that rows index them all.
         for row in 0..traces.len() {
             let kind: SpanKind = kinds.as_ref().map_or(SpanKind::Unspecified, |k| k[row]);

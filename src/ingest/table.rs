@@ -100,9 +100,12 @@ impl ParquetTable {
         let mut batches = Vec::new();
         let mut first_row = 0;
         for (group, metadata) in self.metadata.row_groups.iter().enumerate() {
+            // Equal batches keep all cores busy to the end. Few, since each unfolds the pages before its first row too.
+            let count = metadata.num_rows().div_ceil(BATCH_ROWS).max(1);
+            let even_rows = metadata.num_rows().div_ceil(count);
             let mut first_in_group = 0;
             while first_in_group < metadata.num_rows() {
-                let rows = BATCH_ROWS.min(metadata.num_rows() - first_in_group);
+                let rows = even_rows.min(metadata.num_rows() - first_in_group);
                 batches.push(Batch { group, first_in_group, rows, first_row });
                 first_in_group += rows;
                 first_row += rows;
