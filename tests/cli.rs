@@ -384,8 +384,14 @@ fn without_telemetry_each_file_is_named_and_the_code_is_1() {
     let empty = file("empty.json", "");
     let header = file("header.csv", "trace_id,span_id,parent_span_id,service_name,start_time,duration_ms\n");
     let jaeger = file("jaeger.json", r#"{"data":null,"total":0,"limit":0,"offset":0,"errors":[]}"#);
-    let message = fails(&["analyze", "--traces", &empty, &header, &jaeger, "--incident", INCIDENT], 1);
-    for part in ["empty.json: the file is empty", "header.csv: as span-csv", "jaeger.json: as jaeger-json"] {
+    let alert = root().join("datasets/checkout-db-latency/alert.json").to_string_lossy().into_owned();
+    let message = fails(&["analyze", "--traces", &empty, &header, &jaeger, &alert, "--incident", INCIDENT], 1);
+    for part in [
+        "empty.json: the file is empty",
+        "header.csv: nothing was found in it, although it looks like span-csv",
+        "jaeger.json: nothing was found in it, although it looks like jaeger-json",
+        "alert.json: as alertmanager, it holds neither spans nor series",
+    ] {
         assert!(message.contains(part), "{part}: {message}");
     }
     let nothing = folder.path().join("folder");

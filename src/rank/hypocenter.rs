@@ -66,8 +66,12 @@ impl Ranker for Hypocenter {
             incident.services().iter().map(|service| signs.candidate(service, &accounts)).collect();
         order(&mut candidates);
         let none_probability = assign_probabilities(&mut candidates);
-        let verdict = verdict(&candidates, &accounts, findings);
-        let causes = if verdict == Verdict::CauseFound { move_causes_first(&mut candidates, &accounts) } else { 0 };
+        let causes = move_causes_first(&mut candidates, &accounts);
+        let verdict = verdict(&candidates[..causes], &accounts, findings);
+        let causes = if verdict == Verdict::CauseFound { causes } else { 0 };
+        if causes == 0 {
+            order(&mut candidates);
+        }
         let symptoms = accounts.into_iter().map(|a| a.change).collect();
         Ranking { method: self.name(), verdict, symptoms, candidates, causes, none_probability }
     }
@@ -176,6 +180,7 @@ impl<'a> Signs<'a> {
                 }
             }
         }
+        cap_modalities(&mut evidence);
         evidence.sort_by(|a, b| b.bits.total_cmp(&a.bits).then_with(|| a.modality.cmp(&b.modality)));
         Candidate {
             suspect: Suspect::Service(service.clone()),
@@ -184,6 +189,20 @@ impl<'a> Signs<'a> {
             explained_share: (!accounts.is_empty()).then_some(attributed.share),
             onset: self.onsets.get(service).copied(),
             evidence,
+        }
+    }
+}
+
+/// Where a modality has several signs of one service, together they count no more than the cap.
+fn cap_modalities(evidence: &mut [Evidence]) {
+    let mut sums: BTreeMap<Modality, f64> = BTreeMap::new();
+    for sign in evidence.iter() {
+        *sums.entry(sign.modality).or_default() += sign.bits;
+    }
+    for sign in evidence.iter_mut() {
+        let sum = sums.get(&sign.modality).copied().unwrap_or(0.0);
+        if sum > CAP {
+            sign.bits *= CAP / sum;
         }
     }
 }
@@ -250,16 +269,17 @@ fn assign_probabilities(candidates: &mut [Candidate]) -> f64 {
     none / total
 }
 
-fn verdict(candidates: &[Candidate], accounts: &[Account], findings: &[Finding]) -> Verdict {
-    let first = candidates.first();
-    let score = first.map_or(0.0, |c| c.score);
+/// The verdict on the leading candidates, which are causes if any is.
+fn verdict(leading: &[Candidate], accounts: &[Account], findings: &[Finding]) -> Verdict {
+    let score = leading.first().map_or(0.0, |c| c.score);
+    let probability: f64 = leading.iter().map(|c| c.probability).sum();
     let gate = accounts.iter().any(|a| a.change.significant);
     let anything = gate || findings.iter().any(|f| f.significant);
     // Where nobody asks any more, there is neither latency nor an error to account for, and yet it is an incident.
     let vanished = |f: &Finding| f.significant && f.change == Change::Vanished && f.signal == Signal::Requests;
     let whole = |f: &Finding| matches!(f.subject, Subject::Service(_));
     let silence = accounts.is_empty() && findings.iter().any(|f| vanished(f) && whole(f));
-    if first.is_some_and(|c| c.probability >= CAUSE_PROBABILITY) {
+    if probability >= CAUSE_PROBABILITY {
         Verdict::CauseFound
     } else if !anything || (score < NO_EVIDENCE_BITS && !gate && !silence) {
         Verdict::NoAnomaly
@@ -270,7 +290,9 @@ fn verdict(candidates: &[Candidate], accounts: &[Account], findings: &[Finding])
 
 /// Several causes one after the other: after the first, whoever by itself explains a good part of what is left.
 /// Contributions exclude what is inherited, so taking one away leaves the others as they are.
-/// The causes are moved to the front in order of their score; their number is returned.
+///
+/// The causes are moved to the front in order of their score; their number is returned, one where only the first can be
+/// a cause (0 without candidates). Where accounting does not bear the first out, the others are its rivals.
 fn move_causes_first(candidates: &mut [Candidate], accounts: &[Account]) -> usize {
     let mut strong: BTreeSet<&ServiceId> = BTreeSet::new();
     for account in accounts.iter().filter(|a| a.change.significant) {
@@ -280,13 +302,14 @@ fn move_causes_first(candidates: &mut [Candidate], accounts: &[Account]) -> usiz
             }
         }
     }
+    let Some(first) = candidates.first() else { return 0 };
     let mut causes = 1;
-    for at in 1..candidates.len() {
-        let candidate = &candidates[at];
-        let independent = strong.contains(candidate.suspect.service()) && candidate.score >= CAP;
-        if independent {
-            candidates[causes..=at].rotate_right(1);
-            causes += 1;
+    if strong.contains(first.suspect.service()) {
+        for at in 1..candidates.len() {
+            if strong.contains(candidates[at].suspect.service()) && candidates[at].score >= CAP {
+                candidates[causes..=at].rotate_right(1);
+                causes += 1;
+            }
         }
     }
     causes
@@ -423,6 +446,29 @@ mod tests {
         let ranking = rank(&incident(&services, Some(Symptom::Latency)));
         assert_eq!(ranking.verdict, Verdict::CauseFound);
         assert_eq!(causes(&ranking), ["payment", "ads"]);
+    }
+
+    #[test]
+    fn two_equal_causes_are_named_and_not_held_against_each_other() {
+        let services = [("cart", 20, 20), ("payment", 20, 220), ("ads", 20, 220)];
+        let mut ranking = rank(&incident(&services, None));
+        assert_eq!(ranking.verdict, Verdict::CauseFound);
+        assert_eq!(causes(&ranking), ["ads", "payment"], "a tie goes by name");
+        assert!(ranking.candidates[0].probability < CAUSE_PROBABILITY);
+        ranking.lower_confidence(0.95);
+        assert_eq!(ranking.causes, 2, "a little less confidence withdraws neither");
+        ranking.lower_confidence(0.3);
+        assert_eq!((ranking.verdict, ranking.causes), (Verdict::CannotTell, 0));
+    }
+
+    #[test]
+    fn one_modality_counts_no_more_than_the_cap() {
+        let sign = |modality: Modality, bits: f64| Evidence { modality, bits, finding: None };
+        let mut evidence =
+            [sign(Modality::Structure, 6.0), sign(Modality::Structure, 4.0), sign(Modality::Network, 5.0)];
+        cap_modalities(&mut evidence);
+        let bits: Vec<f64> = evidence.iter().map(|e| e.bits).collect();
+        assert!((bits[0] + bits[1] - CAP).abs() < 1e-12 && (bits[2] - 5.0).abs() < 1e-12, "{bits:?}");
     }
 
     #[test]

@@ -145,18 +145,23 @@ impl Ranking {
     /// the candidates goes to "none", and a cause that is no longer likelier than not becomes [`Verdict::CannotTell`].
     pub fn lower_confidence(&mut self, factor: f64) {
         let factor = factor.clamp(0.0, 1.0);
-        let before = self.candidates.first().map_or(0.0, |c| c.probability);
+        let before = self.causes_probability();
         for candidate in &mut self.candidates {
             candidate.probability *= factor;
         }
         self.none_probability = 1.0 - (1.0 - self.none_probability) * factor;
-        let after = self.candidates.first().map_or(0.0, |c| c.probability);
+        let after = self.causes_probability();
         // Methods that name a cause on a small share of a score stand by it.
         let withdrawn = before >= CAUSE_PROBABILITY && after < CAUSE_PROBABILITY;
         if self.verdict == Verdict::CauseFound && withdrawn {
             self.verdict = Verdict::CannotTell;
             self.causes = 0;
         }
+    }
+
+    /// Probability that the named causes are causes: that of all of them together, for each excludes none of the others.
+    fn causes_probability(&self) -> f64 {
+        self.candidates.iter().take(self.causes.max(1)).map(|c| c.probability).sum()
     }
 }
 
