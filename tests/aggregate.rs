@@ -5,7 +5,6 @@
     clippy::print_stdout,
     reason = "a test fails by panicking, in its helpers too"
 )]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

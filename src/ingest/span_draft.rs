@@ -73,10 +73,6 @@ impl<'de> SpanDraft<'de> {
     }
 
     /// Adds the span to `out` with `resource`, or tells why not.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the draft moves either way; a box would be one allocation for each bad span"
-    )]
     pub(crate) fn push(
         &self,
         out: &mut Telemetry,

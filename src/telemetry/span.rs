@@ -301,9 +301,9 @@ impl SpanTable {
             scope.spawn(|_| extend(parent, tables, |t| &t.parent));
             scope.spawn(|_| extend(start_ns, tables, |t| &t.start_ns));
             scope.spawn(|_| extend(duration_ns, tables, |t| &t.duration_ns));
-            scope.spawn(|_| extend_keys(resource, tables, keys, |t, k| (&t.resource, &k[0])));
-            scope.spawn(|_| extend_keys(operation, tables, keys, |t, k| (&t.operation, &k[1])));
-            scope.spawn(|_| extend_keys(peer, tables, keys, |t, k| (&t.peer, &k[2])));
+            scope.spawn(|_| extend_keys(resource, tables, |t| &t.resource, keys.iter().map(|k| &k[0])));
+            scope.spawn(|_| extend_keys(operation, tables, |t| &t.operation, keys.iter().map(|k| &k[1])));
+            scope.spawn(|_| extend_keys(peer, tables, |t| &t.peer, keys.iter().map(|k| &k[2])));
             scope.spawn(|_| extend(kind, tables, |t| &t.kind));
             scope.spawn(|_| extend(status, tables, |t| &t.status));
         });
@@ -318,16 +318,15 @@ fn extend<T: Copy>(column: &mut Vec<T>, tables: &[SpanTable], of: fn(&SpanTable)
 }
 
 /// As [`extend`], for a column of keys and their translation; [`NO_PEER`] stays what it is.
-fn extend_keys(
+fn extend_keys<'k>(
     column: &mut Vec<u32>,
     tables: &[SpanTable],
-    keys: &[[Vec<u32>; 3]],
-    of: for<'a> fn(&'a SpanTable, &'a [Vec<u32>; 3]) -> (&'a Vec<u32>, &'a Vec<u32>),
+    of: fn(&SpanTable) -> &Vec<u32>,
+    keys: impl Iterator<Item = &'k Vec<u32>>,
 ) {
     column.reserve_exact(tables.iter().map(SpanTable::len).sum());
-    for (table, keys) in tables.iter().zip(keys) {
-        let (column_of, new) = of(table, keys);
-        column.extend(column_of.iter().map(|key| if *key == NO_PEER { NO_PEER } else { new[*key as usize] }));
+    for (table, new) in tables.iter().zip(keys) {
+        column.extend(of(table).iter().map(|key| if *key == NO_PEER { NO_PEER } else { new[*key as usize] }));
     }
 }
 
