@@ -59,24 +59,10 @@ fn window(text: &str) -> Result<Window, TimespecError> {
 
 fn format_named(name: &str) -> Result<Format, String> {
     Format::from_name(name).ok_or_else(|| {
-        let known: Vec<&str> = ALL_FORMATS.iter().map(|format| format.name()).collect();
+        let known: Vec<&str> = Format::all().map(Format::name).collect();
         format!("known formats are {}", known.join(", "))
     })
 }
-
-const ALL_FORMATS: [Format; 11] = [
-    Format::OtlpJson,
-    Format::JaegerJson,
-    Format::SpanCsv,
-    Format::SpanParquet,
-    Format::PrometheusRange,
-    Format::OpenMetrics,
-    Format::SeriesCsv,
-    Format::SeriesParquet,
-    Format::PetShopMetrics,
-    Format::CallGraphCsv,
-    Format::Alertmanager,
-];
 
 /// Whether files of a format are given to `--traces`; the others are given to `--metrics`.
 fn is_traces(format: Format) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::text::csv_reader;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
@@ -52,10 +53,6 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
         }
         _ => false,
     }
-}
-
-fn csv_reader<R: std::io::Read>(bytes: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes)
 }
 
 fn edge_columns(header: &csv::StringRecord) -> Option<(usize, usize)> {

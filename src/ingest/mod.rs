@@ -261,9 +261,14 @@ impl Format {
         }
     }
 
+    /// All formats, in the order in which a file's content is held against them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FORMATS.iter().map(|reader| reader.format)
+    }
+
     /// The format of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        FORMATS.iter().map(|reader| reader.format).find(|format| format.name() == name)
+        Self::all().find(|format| format.name() == name)
     }
 }
 

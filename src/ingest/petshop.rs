@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::text::csv_reader;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
@@ -19,10 +20,7 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
 /// Reads one series for each column.
 pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
     let path = input.path;
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(std::io::Read::take(input.bytes, options.max_file_bytes));
+    let mut reader = csv_reader(std::io::Read::take(input.bytes, options.max_file_bytes));
     let mut header: Vec<Vec<String>> = Vec::new();
     let mut columns: Vec<Option<Series>> = Vec::new();
     let mut record = csv::ByteRecord::new();

@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use super::openmetrics::parse_series;
 use super::prometheus_range::file_stem;
 use super::signals::{self, RawKind, RawSeries};
+use super::text::csv_reader;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant, plain_names};
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 
@@ -78,10 +79,6 @@ fn time_column(names: &[&str]) -> Option<usize> {
 
 fn find_column(names: &[&str], wanted: &[&str]) -> Option<usize> {
     wanted.iter().find_map(|wanted| names.iter().position(|name| name.trim().eq_ignore_ascii_case(wanted)))
-}
-
-fn csv_reader<R: Read>(bytes: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes)
 }
 
 /// Reads a table of series in CSV.

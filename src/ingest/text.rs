@@ -96,6 +96,12 @@ pub(crate) fn decode(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     }
 }
 
+/// A CSV reader for files whose format is told by their header: the header is a row like any other, and rows may differ
+/// in length.
+pub(crate) fn csv_reader<R: std::io::Read>(bytes: R) -> csv::Reader<R> {
+    csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{self, BufReader};
