@@ -472,6 +472,24 @@ mod tests {
     }
 
     #[test]
+    fn a_candidate_with_two_signs_of_one_modality_scores_the_cap() {
+        let own = || BTreeMap::from([(ServiceId::new("a"), Own { bits: CAP, finding: 0 })]);
+        let signs = Signs {
+            attribution: BTreeMap::new(),
+            network: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            behaviour: BTreeMap::new(),
+            early_returns: own(),
+            busier: own(),
+            outside: BTreeMap::new(),
+            correlation: BTreeMap::new(),
+            walk: BTreeMap::new(),
+            onsets: BTreeMap::new(),
+        };
+        assert!((signs.candidate(&"a".into(), &[]).score - CAP).abs() < 1e-12);
+    }
+
+    #[test]
     fn nothing_changed_is_no_anomaly() {
         let ranking = rank(&incident(&[("cart", 20, 20), ("payment", 20, 20)], None));
         assert_eq!((ranking.verdict, ranking.causes), (Verdict::NoAnomaly, 0));
