@@ -5,6 +5,7 @@ use crate::incident::{Incident, IncidentError, IncidentParts};
 use crate::ingest::Telemetry;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::logs::LogStats;
 use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
 
 /// Which windows of the telemetry to analyse, and from where.
@@ -45,6 +46,7 @@ pub fn grid_for(window: &Window) -> Grid {
 pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, IncidentError> {
     let (calls, aggregate_warnings) = aggregate(&telemetry.spans, &grid_for(&request.window));
     drop(telemetry.spans);
+    let logs = LogStats::empty(grid_for(&request.window));
     let mut warnings = telemetry.warnings;
     warnings.extend(aggregate_warnings);
     let alert = telemetry.alerts.iter().find(|a| a.service.is_some()).or(telemetry.alerts.first()).cloned();
@@ -58,6 +60,9 @@ pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, Inci
         calls,
         series: telemetry.series,
         given_edges: telemetry.given_edges,
+        logs,
+        changes: telemetry.changes,
+        dialects: telemetry.dialects,
         alert,
         warnings,
     })?;

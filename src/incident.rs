@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::graph::ServiceGraph;
 use crate::telemetry::alert::{Alert, Symptom};
 use crate::telemetry::calls::CallStats;
+use crate::telemetry::change::Change;
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::logs::LogStats;
 use crate::telemetry::series::{Series, Signal, Subject};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::GivenEdge;
@@ -31,6 +33,12 @@ pub struct IncidentParts {
     pub series: Vec<Series>,
     /// Edges stated outright.
     pub given_edges: Vec<GivenEdge>,
+    /// Log statistics over all windows.
+    pub logs: LogStats,
+    /// What was changed, at any time.
+    pub changes: Vec<Change>,
+    /// Kinds of metrics that were recognised, for example `spanmetrics (OpenTelemetry Collector)`.
+    pub dialects: Vec<String>,
     /// The alert that started it, if any.
     pub alert: Option<Alert>,
     /// What ingest and aggregation had to say.
@@ -56,6 +64,12 @@ pub struct Incident {
     pub series: Vec<Series>,
     /// Who calls whom.
     pub graph: ServiceGraph,
+    /// Log statistics.
+    pub logs: LogStats,
+    /// What was changed, sorted.
+    pub changes: Vec<Change>,
+    /// Kinds of metrics that were recognised, sorted.
+    pub dialects: Vec<String>,
     /// The alert that started it, if any.
     pub alert: Option<Alert>,
     /// What the reader of the report should know, sorted.
@@ -114,6 +128,11 @@ impl Incident {
         let mut warnings = parts.warnings;
         warnings.extend(graph_warnings);
         warnings.sort();
+        let (mut changes, mut dialects) = (parts.changes, parts.dialects);
+        changes.sort();
+        changes.dedup();
+        dialects.sort();
+        dialects.dedup();
         let incident = Self {
             name: parts.name,
             window: parts.window,
@@ -123,6 +142,9 @@ impl Incident {
             calls: parts.calls,
             series,
             graph,
+            logs: parts.logs,
+            changes,
+            dialects,
             alert: parts.alert,
             warnings,
         };

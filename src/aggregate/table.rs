@@ -56,10 +56,15 @@ pub(super) fn call_stats(
         CallRow {
             key,
             calls: sums.calls,
+            observed: sums.calls,
+            weight_squares: sums.calls,
             errors: sums.errors,
             caller_errors: sums.caller_errors,
             origin_errors: sums.origin_errors,
             edge_errors: sums.edge_errors,
+            timeouts: 0,
+            retries: 0,
+            hedges: 0,
             duration_ns: sums.duration_ns,
             self_ns: sums.self_ns,
             critical_ns: sums.critical_ns,
@@ -75,7 +80,16 @@ pub(super) fn call_stats(
         }
     });
     let rows = rows.collect();
-    CallStats { grid: *grid, nodes: table_nodes, operations: table_operations, entries, rows, instances, coverage }
+    CallStats {
+        grid: *grid,
+        nodes: table_nodes,
+        operations: table_operations,
+        entries,
+        rows,
+        instances,
+        coverage,
+        clocks: Vec::new(),
+    }
 }
 
 /// The ranks in use, and for each rank its position among them.

@@ -67,8 +67,19 @@ fn format_named(name: &str) -> Result<Format, String> {
 /// Whether files of a format are given to `--traces`; the others are given to `--metrics`.
 fn is_traces(format: Format) -> bool {
     match format {
-        Format::OtlpJson | Format::JaegerJson | Format::SpanCsv | Format::SpanParquet => true,
+        Format::OtlpJson
+        | Format::OtlpProtobuf
+        | Format::JaegerJson
+        | Format::ZipkinJson
+        | Format::SpanCsv
+        | Format::SpanParquet
+        | Format::SpanJson => true,
         Format::PrometheusRange
+        | Format::PrometheusProtobuf
+        | Format::LogJson
+        | Format::LogCsv
+        | Format::ChangesJson
+        | Format::ChangesCsv
         | Format::OpenMetrics
         | Format::SeriesCsv
         | Format::SeriesParquet

@@ -10,6 +10,7 @@
 
 mod alertmanager;
 mod call_graph;
+mod changes;
 mod condense;
 mod derive;
 mod error;
@@ -19,11 +20,15 @@ mod jaeger_json;
 mod json_attributes;
 mod json_stream;
 mod json_values;
+mod log_csv;
+mod log_json;
 mod open;
 mod openmetrics;
 mod otlp_json;
+mod otlp_protobuf;
 mod petshop;
 mod plain_names;
+mod prometheus_protobuf;
 mod prometheus_range;
 mod rates;
 mod semconv;
@@ -33,10 +38,12 @@ mod signals;
 mod span_columns;
 mod span_csv;
 mod span_draft;
+mod span_json;
 mod span_parquet;
 mod table;
 mod table_values;
 mod text;
+mod zipkin_json;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -44,6 +51,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use crate::telemetry::alert::Alert;
+use crate::telemetry::change::Change;
 use crate::telemetry::series::Series;
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::topology::GivenEdge;
@@ -78,6 +86,22 @@ pub enum Format {
     CallGraphCsv,
     /// The body of an Alertmanager (version 4) or Grafana webhook.
     Alertmanager,
+    /// OTLP in protobuf: one message, or messages with a length before each, as the collector's file exporter writes them.
+    OtlpProtobuf,
+    /// Zipkin's version 2 JSON.
+    ZipkinJson,
+    /// Spans as rows of JSON, an object a line, for example ClickHouse's `JSONEachRow`.
+    SpanJson,
+    /// Prometheus' exposition in protobuf, messages with a length before each.
+    PrometheusProtobuf,
+    /// Log records as JSON, an object a line.
+    LogJson,
+    /// Log records as a table in CSV.
+    LogCsv,
+    /// A list of changes (deploys, settings, flags) in JSON.
+    ChangesJson,
+    /// The same in CSV.
+    ChangesCsv,
 }
 
 /// What one file gave.
@@ -106,6 +130,10 @@ pub struct Telemetry {
     pub given_edges: Vec<GivenEdge>,
     /// Alerts.
     pub alerts: Vec<Alert>,
+    /// What was changed in the system.
+    pub changes: Vec<Change>,
+    /// Kinds of metrics that were recognised, for example `spanmetrics (OpenTelemetry Collector)`.
+    pub dialects: Vec<String>,
     /// What was odd or skipped.
     pub warnings: Vec<Warning>,
     /// One row for each file.
@@ -174,6 +202,8 @@ impl Telemetry {
         self.raw_series.extend(other.raw_series);
         self.given_edges.extend(other.given_edges);
         self.alerts.extend(other.alerts);
+        self.changes.extend(other.changes);
+        self.dialects.extend(other.dialects);
         self.warnings.extend(other.warnings);
         self.files.extend(other.files);
         self.skipped += other.skipped;
@@ -231,12 +261,24 @@ pub(crate) struct FormatReader {
 /// All formats. The first whose `sniff` says yes reads the file, so the stricter stand before the looser.
 pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
+    FormatReader { format: Format::OtlpProtobuf, sniff: otlp_protobuf::sniff, read: otlp_protobuf::read },
+    FormatReader { format: Format::ZipkinJson, sniff: zipkin_json::sniff, read: zipkin_json::read },
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
     FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
     FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
     FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
+    FormatReader { format: Format::ChangesJson, sniff: changes::sniff_json, read: changes::read_json },
+    FormatReader { format: Format::SpanJson, sniff: span_json::sniff, read: span_json::read },
+    FormatReader { format: Format::LogJson, sniff: log_json::sniff, read: log_json::read },
+    FormatReader {
+        format: Format::PrometheusProtobuf,
+        sniff: prometheus_protobuf::sniff,
+        read: prometheus_protobuf::read,
+    },
     FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
     FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::ChangesCsv, sniff: changes::sniff_csv, read: changes::read_csv },
+    FormatReader { format: Format::LogCsv, sniff: log_csv::sniff, read: log_csv::read },
     FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
     FormatReader { format: Format::SpanParquet, sniff: span_parquet::sniff, read: span_parquet::read },
     FormatReader { format: Format::SeriesCsv, sniff: series_table::sniff_csv, read: series_table::read_csv },
@@ -258,6 +300,14 @@ impl Format {
             Self::PetShopMetrics => "petshop-metrics",
             Self::CallGraphCsv => "call-graph-csv",
             Self::Alertmanager => "alertmanager",
+            Self::OtlpProtobuf => "otlp-protobuf",
+            Self::ZipkinJson => "zipkin-json",
+            Self::SpanJson => "span-json",
+            Self::PrometheusProtobuf => "prometheus-protobuf",
+            Self::LogJson => "log-json",
+            Self::LogCsv => "log-csv",
+            Self::ChangesJson => "changes-json",
+            Self::ChangesCsv => "changes-csv",
         }
     }
 
@@ -304,6 +354,6 @@ mod tests {
         for reader in FORMATS {
             assert_eq!(Format::from_name(reader.format.name()), Some(reader.format));
         }
-        assert_eq!(FORMATS.len(), 11);
+        assert_eq!(FORMATS.len(), 19);
     }
 }

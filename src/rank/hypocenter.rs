@@ -345,6 +345,7 @@ mod tests {
     use super::*;
     use crate::incident::IncidentParts;
     use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry};
+    use crate::telemetry::logs::LogStats;
     use crate::telemetry::sketch::Sketch;
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
     use crate::telemetry::topology::{EdgeMode, NodeKind};
@@ -390,6 +391,9 @@ mod tests {
             calls,
             series: Vec::new(),
             given_edges: Vec::new(),
+            logs: LogStats::empty(Grid::new(MINUTE)),
+            changes: Vec::new(),
+            dialects: Vec::new(),
             alert: None,
             warnings: Vec::new(),
         })
@@ -402,10 +406,15 @@ mod tests {
         CallRow {
             key: CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin },
             calls,
+            observed: calls,
+            weight_squares: calls,
             errors: 0,
             caller_errors: 0,
             origin_errors: 0,
             edge_errors: 0,
+            timeouts: 0,
+            retries: 0,
+            hedges: 0,
             duration_ns: duration_us * 1000 * calls,
             self_ns: own_us * 1000 * calls,
             critical_ns: own_us * 1000 * calls,

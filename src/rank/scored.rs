@@ -66,6 +66,7 @@ mod tests {
     use crate::rank::{Ranker, earliest_onset, largest_change, random_walk, registry, traversal};
     use crate::telemetry::alert::Symptom;
     use crate::telemetry::calls::CallStats;
+    use crate::telemetry::logs::LogStats;
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
     use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
@@ -107,6 +108,9 @@ mod tests {
                 latency("spare", 0.1, 0.0, 4),
             ],
             given_edges: vec![edge("front", "cart"), edge("front", "ads"), edge("cart", "db")],
+            logs: LogStats::empty(Grid::new(STEP)),
+            changes: Vec::new(),
+            dialects: Vec::new(),
             alert: None,
             warnings: Vec::new(),
         };

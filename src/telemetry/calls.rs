@@ -1,5 +1,6 @@
 //! Call statistics: what remains of billions of spans, a row for each (time bin, entry, edge, operation).
 
+use super::clock::ClockSkew;
 use super::id::{ServiceId, TraceId};
 use super::sketch::Sketch;
 use super::time::Grid;
@@ -54,8 +55,13 @@ pub struct Exemplar {
 pub struct CallRow {
     /// What the row is about.
     pub key: CallKey,
-    /// Number of calls.
+    /// Number of calls; of sampled traffic the estimate of all: the sum of weights. The other counts and the sums of
+    /// times are weighted likewise.
     pub calls: u64,
+    /// Calls that were seen; what tests of significance must go by.
+    pub observed: u64,
+    /// Sum of the squares of the weights: `calls² / weight_squares` is the sample size in effect (Kish 1965).
+    pub weight_squares: u64,
     /// Calls that failed as either side judged it.
     pub errors: u64,
     /// Calls that failed as the caller judged it.
@@ -64,6 +70,12 @@ pub struct CallRow {
     pub origin_errors: u64,
     /// Calls that failed at the caller while the callee was seen and saw no failure: errors that begin on the edge.
     pub edge_errors: u64,
+    /// Calls that failed at the caller because it stopped waiting: the callee went on, slow and not failed.
+    pub timeouts: u64,
+    /// Calls that repeat an earlier one of the same caller's work that had failed: the same callee and operation.
+    pub retries: u64,
+    /// Calls that repeat one which was still running: hedged requests.
+    pub hedges: u64,
     /// Sum of durations, on the callee's side where it was seen, else on the caller's.
     pub duration_ns: u64,
     /// Sum of the callee's time not spent waiting for its own synchronous calls.
@@ -134,6 +146,12 @@ pub struct SpanCoverage {
     pub outside_parent: u64,
     /// Span links whose other end was not read.
     pub unresolved_links: u64,
+    /// Spans that stand for more than themselves, because the traffic was sampled.
+    pub sampled: u64,
+    /// What all spans stand for: the sum of their weights.
+    pub represented: u64,
+    /// Spans that were moved because their clock disagrees with their caller's.
+    pub moved: u64,
 }
 
 /// Call statistics of one body of traces. Rows are sorted by key.
@@ -153,6 +171,8 @@ pub struct CallStats {
     pub instances: Vec<InstanceRow>,
     /// What could and could not be seen.
     pub coverage: SpanCoverage,
+    /// Clocks that disagree and were corrected, sorted.
+    pub clocks: Vec<ClockSkew>,
 }
 
 impl CallStats {
@@ -166,6 +186,7 @@ impl CallStats {
             rows: Vec::new(),
             instances: Vec::new(),
             coverage: SpanCoverage::default(),
+            clocks: Vec::new(),
         }
     }
 

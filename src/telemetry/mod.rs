@@ -2,7 +2,10 @@
 
 pub mod alert;
 pub mod calls;
+pub mod change;
+pub mod clock;
 pub mod id;
+pub mod logs;
 pub mod series;
 pub mod sketch;
 pub mod span;

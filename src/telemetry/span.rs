@@ -143,6 +143,8 @@ pub struct SpanTable {
     pub status: Vec<SpanStatus>,
     /// Span links, in row order.
     pub links: Vec<SpanLink>,
+    /// How many spans of the real traffic each stands for, at least 1; empty when every span stands for itself only.
+    pub weight: Vec<u32>,
     resources: Interner<Resource>,
     operations: Interner<String>,
     peers: Interner<Peer>,

@@ -312,6 +312,7 @@ mod tests {
     use super::*;
     use crate::incident::IncidentParts;
     use crate::telemetry::calls::CallStats;
+    use crate::telemetry::logs::LogStats;
     use crate::telemetry::series::Unit;
     use crate::telemetry::time::{Grid, Window};
     use crate::telemetry::topology::{GivenEdge, NodeKind};
@@ -350,6 +351,9 @@ mod tests {
             calls: CallStats::empty(Grid::new(MINUTE)),
             series: all,
             given_edges: edges.iter().map(given).collect(),
+            logs: LogStats::empty(Grid::new(MINUTE)),
+            changes: Vec::new(),
+            dialects: Vec::new(),
             alert: None,
             warnings: Vec::new(),
         })

@@ -1,0 +1,35 @@
+//! What people or machines changed in the system: deploys, configuration, flags, scaling.
+
+use super::id::ServiceId;
+
+/// What kind of change.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// Another version of a service.
+    Deploy,
+    /// Other settings.
+    Config,
+    /// A feature flag.
+    Flag,
+    /// Another number of instances, or other limits.
+    Scale,
+    /// Anything else; the description tells.
+    Other,
+}
+
+/// One change.
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct Change {
+    /// When, Unix nanoseconds; for a change that was noticed and not told, when it was first seen.
+    pub at_ns: i64,
+    /// Whose; `None` for one that is nobody's in particular.
+    pub service: Option<ServiceId>,
+    /// What kind.
+    pub kind: ChangeKind,
+    /// The new version, image or value; empty when not told.
+    pub version: String,
+    /// What was done, in the words of the source; empty when not told. Hostile text.
+    pub description: String,
+    /// Where it is known from: a file's name, or for example `service.version of spans`.
+    pub source: String,
+}
