@@ -137,7 +137,7 @@ shop/mail Latency traces_span_metrics_duration_milliseconds p99 Seconds 10=0.099
     );
     let told = warnings(&telemetry);
     for expected in [
-        "samples that are NaN, infinite or marked stale count as gaps",
+        "samples that are NaN, infinite or marked stale count as gaps (2 times)",
         "data points skipped: changes of a sum that may fall (delta temporality) do not tell its level; let the SDK or the \
          collector export it cumulatively (3 times)",
         "field `data_points`: data points skipped: their time is missing or after the year 2262",
