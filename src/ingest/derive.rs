@@ -4,6 +4,7 @@
 //! 11 000 points) and `_sum`, `_count` and `_bucket` usually lie in different ones. Series that differ only in labels
 //! which name no subject are summed, as `sum by (…) (rate(…))` would.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use super::condense;
 use super::plain_names::{self, Quantity};
 use super::rates;
 use super::signals::{self, Part, RawKind, RawSeries, Role, Scope};
+use crate::telemetry::id::bounded;
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 
 /// One raw series as part of a group.
@@ -54,6 +56,7 @@ pub(crate) fn finish(telemetry: &mut Telemetry) {
 
 /// Joins raw series with the same name and labels, sorts their samples and drops what is no number.
 fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
+    raw.iter_mut().for_each(|series| bound_names(series, telemetry));
     // Stable: pieces stay in the order of their files, and of two values for one time the first file's counts.
     raw.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
     let mut merged: Vec<RawSeries> = Vec::with_capacity(raw.len());
@@ -85,6 +88,23 @@ fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
     }
     merged
 }
+
+fn bound_names(series: &mut RawSeries, telemetry: &mut Telemetry) {
+    let labels = series.labels.iter_mut().flat_map(|(name, value)| [name, value]);
+    let mut cut = 0;
+    for name in labels.chain([&mut series.name]) {
+        if let Cow::Owned(shorter) = bounded(name) {
+            *name = shorter;
+            cut += 1;
+        }
+    }
+    if cut > 0 {
+        telemetry.warn(Path::new(&*series.source), format!("series `{}`", series.name), NAMES_CUT, cut);
+    }
+}
+
+/// Said where names were longer than they may be.
+pub(super) const NAMES_CUT: &str = "names longer than 1 KiB are kept in part, with a hash of the whole";
 
 const CONFLICT: &str = "two different values for one time; the first one read is kept";
 

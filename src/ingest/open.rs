@@ -228,6 +228,10 @@ fn read_stream<'a>(
     if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
         out.warnings.push(error.to_warning());
     }
+    let names_cut = out.spans.names_cut();
+    if names_cut > 0 {
+        out.warn(path, "", derive::NAMES_CUT, names_cut);
+    }
     let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len()) as u64);
     let is_silent = spans == 0 && series == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
     if is_silent && out.warnings.is_empty() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::id::{SpanId, TraceId};
+use super::id::{SpanId, TraceId, bounded, was_cut};
 
 /// The role of a span in a call, as OpenTelemetry names it; `Unspecified` where the source does not say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
@@ -169,24 +169,25 @@ impl SpanTable {
         self.trace.is_empty()
     }
 
-    /// The key of a resource, the same for equal resources.
+    /// The key of a resource, the same for equal resources. Long names are [`bounded`], here and below.
     pub fn resource_key(&mut self, service: &str, instance: &str, version: &str) -> ResourceKey {
-        let resource =
-            Resource { service: service.to_owned(), instance: instance.to_owned(), version: version.to_owned() };
+        let owned = |name| bounded(name).into_owned();
+        let resource = Resource { service: owned(service), instance: owned(instance), version: owned(version) };
         ResourceKey(self.resources.key(resource))
     }
 
     /// The key of an operation name, the same for equal names.
     pub fn operation_key(&mut self, operation: &str) -> OperationKey {
-        if let Some(&key) = self.operations.keys.get(operation) {
+        let operation = bounded(operation);
+        if let Some(&key) = self.operations.keys.get(&*operation) {
             return OperationKey(key);
         }
-        OperationKey(self.operations.key(operation.to_owned()))
+        OperationKey(self.operations.key(operation.into_owned()))
     }
 
     /// The key of a peer, the same for equal peers.
     pub fn peer_key(&mut self, name: &str, kind: PeerKind) -> PeerKey {
-        PeerKey(self.peers.key(Peer { name: name.to_owned(), kind }))
+        PeerKey(self.peers.key(Peer { name: bounded(name).into_owned(), kind }))
     }
 
     /// All resources, by key.
@@ -202,6 +203,13 @@ impl SpanTable {
     /// All peers, by key.
     pub fn peers(&self) -> &[Peer] {
         &self.peers.values
+    }
+
+    /// How many names were longer than a name may be and are kept in part only.
+    pub fn names_cut(&self) -> u64 {
+        let resources = self.resources().iter().flat_map(|r| [&r.service, &r.instance, &r.version]);
+        let names = resources.chain(self.operations()).chain(self.peers().iter().map(|peer| &peer.name));
+        names.filter(|name| was_cut(name)).count() as u64
     }
 
     /// Makes room for so many more spans.
