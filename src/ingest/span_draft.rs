@@ -9,6 +9,7 @@ use crate::telemetry::span::{ResourceKey, Span, SpanKind, SpanStatus, SpanTable}
 use super::Telemetry;
 use super::ids;
 use super::json_stream::{Scalar, Source};
+use super::sampling::{self, Said};
 use super::semconv::SpanFacts;
 
 /// What is known of a span so far.
@@ -21,6 +22,8 @@ pub(crate) struct SpanDraft<'de> {
     pub(crate) kind: SpanKind,
     pub(crate) status: SpanStatus,
     pub(crate) facts: SpanFacts<'de>,
+    /// W3C `tracestate`, where the format has a field for it.
+    pub(crate) trace_state: Scalar<'de>,
     /// Trace and span that a link names.
     pub(crate) links: Vec<(Scalar<'de>, Scalar<'de>)>,
 }
@@ -95,10 +98,12 @@ impl<'de> SpanDraft<'de> {
         let Some(parent) = parent else {
             return Err(Defect { field: names.parent, message: BAD_PARENT_ID });
         };
+        let trace = TraceId(trace);
+        let weight = self.weight(trace, out, source);
         let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
-        out.spans.push(Span {
-            trace: TraceId(trace),
+        let span = Span {
+            trace,
             id: SpanId(id),
             parent: (parent != 0).then_some(SpanId(parent)),
             resource,
@@ -108,7 +113,8 @@ impl<'de> SpanDraft<'de> {
             peer,
             start_ns,
             duration_ns,
-        });
+        };
+        out.spans.push_weighted(span, weight);
         for (linked_trace, linked_span) in &self.links {
             match (linked_trace.as_text().and_then(ids::trace_id), linked_span.as_text().and_then(ids::span_id)) {
                 (Some(trace), Some(span)) if span != 0 => out.spans.push_link(TraceId(trace), SpanId(span)),
@@ -116,6 +122,22 @@ impl<'de> SpanDraft<'de> {
             }
         }
         Ok(())
+    }
+
+    /// How many spans of the real traffic this one stands for; 0 where nothing tells.
+    fn weight(&self, trace: TraceId, out: &mut Telemetry, source: &Source<'_>) -> u32 {
+        let said = match self.facts.sampling() {
+            Said::Nothing => {
+                let text = self.trace_state.as_text().filter(|text| !text.is_empty()).or(self.facts.trace_state());
+                text.map_or(Said::Nothing, sampling::of_trace_state)
+            }
+            said => said,
+        };
+        if said == Said::Nothing {
+            return 0;
+        }
+        let near = self.trace_state.borrowed().or(self.borrowed());
+        said.weight_at(trace, out, source.path, || source.place(near, "traceState"))
     }
 }
 
