@@ -53,7 +53,7 @@ impl Said {
     }
 
     /// As [`Said::weight`], with the oddity counted in `out`.
-    pub(crate) fn weight_at(self, trace: TraceId, out: &mut Telemetry, path: &Path, place: impl Fn() -> String) -> u32 {
+    pub(crate) fn weight_at(self, trace: TraceId, out: &mut Telemetry, path: &Path, place: &dyn Fn() -> String) -> u32 {
         let (weight, odd) = self.weight(trace);
         if let Some(message) = odd {
             out.warn(path, place(), message, 1);

@@ -28,6 +28,15 @@ pub(crate) struct SpanDraft<'de> {
     pub(crate) links: Vec<(Scalar<'de>, Scalar<'de>)>,
 }
 
+/// The ids of a span as numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ids {
+    pub(crate) trace: u128,
+    pub(crate) span: u64,
+    /// Zero for none.
+    pub(crate) parent: u64,
+}
+
 /// What a format calls the ids, for messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdNames {
@@ -56,7 +65,7 @@ pub(crate) const BAD_END: &str =
     "spans skipped: the end must be a positive whole number of nanoseconds since the Unix epoch, before the year 2262";
 pub(crate) const END_BEFORE_START: &str = "spans skipped: they end before they start";
 pub(crate) const BAD_DURATION: &str = "spans skipped: the duration must be a number that is not negative";
-const BAD_LINK: &str = "span links left out: their ids cannot be read";
+pub(crate) const BAD_LINK: &str = "span links left out: their ids cannot be read";
 
 impl<'de> SpanDraft<'de> {
     /// Something borrowed from the source, for the span's place.
@@ -98,23 +107,10 @@ impl<'de> SpanDraft<'de> {
         let Some(parent) = parent else {
             return Err(Defect { field: names.parent, message: BAD_PARENT_ID });
         };
-        let trace = TraceId(trace);
-        let weight = self.weight(trace, out, source);
-        let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
-        let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
-        let span = Span {
-            trace,
-            id: SpanId(id),
-            parent: (parent != 0).then_some(SpanId(parent)),
-            resource,
-            operation,
-            kind: self.kind,
-            status: self.facts.status(self.kind, self.status),
-            peer,
-            start_ns,
-            duration_ns,
-        };
-        out.spans.push_weighted(span, weight);
+        let ids = Ids { trace, span: id, parent };
+        let near = self.trace_state.borrowed().or(self.borrowed());
+        let place = || source.place(near, "traceState");
+        self.push_with(out, (source.path, &place), ids, resource, (start_ns, duration_ns));
         for (linked_trace, linked_span) in &self.links {
             match (linked_trace.as_text().and_then(ids::trace_id), linked_span.as_text().and_then(ids::span_id)) {
                 (Some(trace), Some(span)) if span != 0 => out.spans.push_link(TraceId(trace), SpanId(span)),
@@ -124,20 +120,44 @@ impl<'de> SpanDraft<'de> {
         Ok(())
     }
 
-    /// How many spans of the real traffic this one stands for; 0 where nothing tells.
-    fn weight(&self, trace: TraceId, out: &mut Telemetry, source: &Source<'_>) -> u32 {
-        let said = match self.facts.sampling() {
+    /// Adds the span to `out` with ids that were read already, without its links. `place` is for what is odd about its
+    /// sampling.
+    pub(crate) fn push_with(
+        &self,
+        out: &mut Telemetry,
+        (path, place): (&Path, &dyn Fn() -> String),
+        ids: Ids,
+        resource: ResourceKey,
+        (start_ns, duration_ns): (i64, u64),
+    ) {
+        let trace = TraceId(ids.trace);
+        let weight = self.sampling().weight_at(trace, out, path, place);
+        let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
+        let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
+        let span = Span {
+            trace,
+            id: SpanId(ids.span),
+            parent: (ids.parent != 0).then_some(SpanId(ids.parent)),
+            resource,
+            operation,
+            kind: self.kind,
+            status: self.facts.status(self.kind, self.status),
+            peer,
+            start_ns,
+            duration_ns,
+        };
+        out.spans.push_weighted(span, weight);
+    }
+
+    /// What the span says of how it was sampled.
+    fn sampling(&self) -> Said {
+        match self.facts.sampling() {
             Said::Nothing => {
-                let text = self.trace_state.as_text().filter(|text| !text.is_empty()).or(self.facts.trace_state());
-                text.map_or(Said::Nothing, sampling::of_trace_state)
+                let field = self.trace_state.as_text().filter(|text| !text.is_empty());
+                field.or(self.facts.trace_state()).map_or(Said::Nothing, sampling::of_trace_state)
             }
             said => said,
-        };
-        if said == Said::Nothing {
-            return 0;
         }
-        let near = self.trace_state.borrowed().or(self.borrowed());
-        said.weight_at(trace, out, source.path, || source.place(near, "traceState"))
     }
 }
 

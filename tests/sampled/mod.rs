@@ -276,7 +276,9 @@ fn incident(spans: SpanTable) -> Incident {
         entry: None,
         symptom: None,
     };
-    assemble(Telemetry { spans, ..Telemetry::default() }, request).unwrap()
+    let mut telemetry = Telemetry::default();
+    telemetry.spans = spans;
+    assemble(telemetry, request).unwrap()
 }
 
 fn found(spans: SpanTable) -> Vec<Finding> {
