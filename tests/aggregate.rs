@@ -19,10 +19,12 @@ use hypocenter::telemetry::time::Grid;
 use hypocenter::telemetry::topology::{EdgeMode, NodeKind};
 use proptest::prelude::*;
 
+mod sampled;
+
 const MINUTE_NS: i64 = 60_000_000_000;
 
 /// Reads spans from lines `trace/id parent service kind operation start+duration [error] [db=NAME] [queue=NAME]
-/// [peer=NAME] [link=TRACE/ID]…`; parent `-` is none. Numbers are decimal, times are nanoseconds.
+/// [peer=NAME] [weight=N] [link=TRACE/ID]…`; parent `-` is none. Numbers are decimal, times are nanoseconds.
 fn spans(text: &str) -> SpanTable {
     let mut table = SpanTable::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -31,13 +33,14 @@ fn spans(text: &str) -> SpanTable {
         let (start, duration) = words[5].split_once('+').unwrap();
         let mut status = SpanStatus::Unset;
         let mut peer = None;
-        let mut links = Vec::new();
+        let (mut links, mut weight) = (Vec::new(), 0);
         for extra in &words[6..] {
             match extra.split_once('=').unwrap_or((extra, "")) {
                 ("error", _) => status = SpanStatus::Error,
                 ("db", name) => peer = Some((name, PeerKind::Database)),
                 ("queue", name) => peer = Some((name, PeerKind::Queue)),
                 ("peer", name) => peer = Some((name, PeerKind::Service)),
+                ("weight", of) => weight = of.parse().unwrap(),
                 ("link", to) => links.push(address(to)),
                 other => panic!("{other:?}"),
             }
@@ -62,7 +65,7 @@ fn spans(text: &str) -> SpanTable {
             start_ns: start.parse().unwrap(),
             duration_ns: duration.parse().unwrap(),
         };
-        table.push(span);
+        table.push_weighted(span, weight);
         links.iter().for_each(|&(trace, id)| table.push_link(trace, id));
     }
     table

@@ -21,12 +21,15 @@ const GAP_STEPS: i64 = 3;
 pub(super) fn coverage(incident: &Incident) -> Coverage {
     let spans = incident.calls.coverage;
     let (mut calls_baseline, mut calls_incident) = (0, 0);
+    let (mut seen_baseline, mut seen_incident) = (0, 0);
     for row in incident.calls.rows.iter().filter(|r| r.key.caller.is_none()) {
         let start_ns = incident.calls.grid.bin_start_ns(row.key.bin);
         if incident.window.contains(start_ns) {
             calls_incident += row.calls;
+            seen_incident += row.observed;
         } else if incident.baselines.iter().any(|w| w.contains(start_ns)) {
             calls_baseline += row.calls;
+            seen_baseline += row.observed;
         }
     }
     let measured: BTreeSet<&ServiceId> = incident.series.iter().map(|s| s.subject.service()).collect();
@@ -42,7 +45,8 @@ pub(super) fn coverage(incident: &Incident) -> Coverage {
     let share = |part: u64| if spans.spans > 0 { part as f64 / spans.spans as f64 } else { 0.0 };
     let mut factor = (1.0 - ORPHAN_COST * share(spans.orphans)) * (1.0 - UNPAIRED_COST * share(spans.unpaired_clients));
     if spans.spans > 0 {
-        let fewest = calls_baseline.min(calls_incident) as f64;
+        // A request that stands for a hundred others is still one that was seen.
+        let fewest = seen_baseline.min(seen_incident) as f64;
         factor *= fewest / (fewest + HALF_CONFIDENCE_REQUESTS);
     }
     Coverage {

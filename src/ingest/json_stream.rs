@@ -293,7 +293,7 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// A piece of a file that is being decoded, for telling where in the file a value stands.
+/// A piece of a file that is being decoded, for telling where in the file a value stands and what the user said of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'s> {
     pub(crate) path: &'s Path,
@@ -301,6 +301,8 @@ pub(crate) struct Source<'s> {
     pub(crate) text: &'s str,
     /// Its line, when the piece is one line; `None` when it is the whole file.
     pub(crate) line: Option<u64>,
+    /// The attribute that tells how spans were sampled, see [`super::ReadOptions::sampling_attribute`].
+    pub(crate) sampling_attribute: Option<&'s str>,
 }
 
 impl Source<'_> {

@@ -39,6 +39,7 @@ mod prometheus_protobuf;
 mod prometheus_range;
 mod protobuf;
 mod rates;
+mod sampling;
 mod semconv;
 mod series_parquet;
 mod series_table;
@@ -230,6 +231,9 @@ pub struct ReadOptions {
     pub format: Option<Format>,
     /// Columns of span tables; `None` finds them by their usual names.
     pub span_columns: Option<SpanColumns>,
+    /// Attribute of spans that tells how they were sampled, for example `SampleRate`: from 1 on the rate, one span kept of
+    /// so many; below 1 the probability. Where a span has it, it goes before what `tracestate` says.
+    pub sampling_attribute: Option<String>,
     /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
     /// A file on the disk may besides unfold to 200 times its size only, or to 256 MiB where that is more.
     pub max_file_bytes: u64,
@@ -237,7 +241,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, span_columns: None, max_file_bytes: 8 << 30 }
+        Self { format: None, span_columns: None, sampling_attribute: None, max_file_bytes: 8 << 30 }
     }
 }
 

@@ -229,6 +229,7 @@ impl<'de> Node<'de> for SpanNode<'_, '_, 'de> {
                 self.draft.id = scalar(map)?;
             }
             "parentSpanId" | "parent_span_id" => self.draft.parent = scalar(map)?,
+            "traceState" | "trace_state" => self.draft.trace_state = scalar(map)?,
             "name" => self.draft.name = scalar(map)?,
             "kind" => {
                 self.decoder.begin("kind", &key);

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::telemetry::span::{PeerKind, ResourceKey, SpanKind, SpanStatus, SpanTable};
 
 use super::json_stream::Scalar;
+use super::sampling::{self, Said};
 
 /// What an attribute of a span tells us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,9 +25,12 @@ enum Fact {
     Destination,
     HttpStatus,
     RpcStatus,
+    TraceState,
+    SamplerType,
+    Sampling,
 }
 
-const N_FACTS: usize = Fact::RpcStatus as usize + 1;
+const N_FACTS: usize = Fact::Sampling as usize + 1;
 
 /// The one table of span attributes: what a name tells, and its rank among the names that tell the same (0 wins).
 fn span_attribute(name: &str) -> Option<(Fact, u8)> {
@@ -56,6 +60,8 @@ fn span_attribute(name: &str) -> Option<(Fact, u8)> {
         "http.status_code" => (Fact::HttpStatus, 1),
         "rpc.response.status_code" => (Fact::RpcStatus, 0),
         "rpc.grpc.status_code" => (Fact::RpcStatus, 1),
+        "w3c.tracestate" => (Fact::TraceState, 0), // where Jaeger and Zipkin keep it
+        "sampler.type" => (Fact::SamplerType, 0),  // Jaeger
         _ => return None,
     })
 }
@@ -64,6 +70,9 @@ fn span_attribute(name: &str) -> Option<(Fact, u8)> {
 pub(crate) fn is_span_attribute(name: &str) -> bool {
     span_attribute(name).is_some()
 }
+
+/// The attribute in which Jaeger's clients keep their sampler's parameter, on the first span of a trace.
+const JAEGER_PARAMETER: &str = "sampler.param";
 
 /// What the attributes of one span tell.
 #[derive(Debug, Default)]
@@ -82,6 +91,29 @@ impl<'de> SpanFacts<'de> {
         if slot.as_ref().is_none_or(|(known, _)| rank < *known) {
             *slot = Some((rank, value));
         }
+    }
+
+    /// Takes the attribute that the user named as telling how spans were sampled.
+    pub(crate) fn note_sampling(&mut self, name: &str, value: Scalar<'de>) {
+        self.facts[Fact::Sampling as usize] = Some((u8::from(name == JAEGER_PARAMETER), value));
+    }
+
+    /// What the attribute says that the user named. The parameter of Jaeger's samplers is a probability for one of their
+    /// types only.
+    pub(crate) fn sampling(&self) -> Said {
+        match &self.facts[Fact::Sampling as usize] {
+            None => Said::Nothing,
+            Some((0, value)) => sampling::of_value(value),
+            Some((_, value)) => match self.text(Fact::SamplerType) {
+                Some(kind) if kind == "probabilistic" => sampling::of_value(value),
+                _ => Said::Nothing,
+            },
+        }
+    }
+
+    /// W3C `tracestate`, where a tag holds it.
+    pub(crate) fn trace_state(&self) -> Option<&str> {
+        self.get(Fact::TraceState)?.as_text()
     }
 
     fn get(&self, fact: Fact) -> Option<&Scalar<'de>> {

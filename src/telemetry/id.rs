@@ -75,6 +75,17 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 pub struct TraceId(pub u128);
 
 impl TraceId {
+    /// A mix of all bits, the same on every machine (multiply and fold, as in wyhash by Wang Yi).
+    #[inline]
+    pub fn mixed(self) -> u64 {
+        let low = (self.0 as u64) ^ 0x9e37_79b9_7f4a_7c15;
+        let high = ((self.0 >> 64) as u64) ^ 0xd1b5_4a32_d192_ed03;
+        let product = u128::from(low) * u128::from(high | 1);
+        let folded = (product as u64) ^ ((product >> 64) as u64) ^ low.rotate_left(32) ^ high;
+        let mixed = u128::from(folded) * 0xa076_1d64_78bd_642f_u128;
+        (mixed as u64) ^ ((mixed >> 64) as u64)
+    }
+
     /// Reads 1 to 32 hexadecimal digits in either case; dashes, as in a UUID, are skipped.
     /// `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
