@@ -100,6 +100,12 @@ impl<'de> SpanFacts<'de> {
         self.get(Fact::Kind)
     }
 
+    /// Whether an attribute gives the other end's host or database that name, in whatever case.
+    pub(crate) fn repeats(&self, name: &str) -> bool {
+        let facts = [Fact::Host, Fact::DatabaseName, Fact::DatabaseSystem, Fact::MessagingSystem];
+        facts.into_iter().filter_map(|fact| self.text(fact)).any(|text| text.eq_ignore_ascii_case(name))
+    }
+
     /// The outcome as this side judged it: an `error` tag that is true, else the status that was set, else what the
     /// codes of HTTP and gRPC mean on this side of the call (a 4xx is the caller's failure, not the callee's).
     pub(crate) fn status(&self, kind: SpanKind, set: SpanStatus) -> SpanStatus {
