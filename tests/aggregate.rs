@@ -481,10 +481,16 @@ fn table(spans: &[Sketchy]) -> SpanTable {
 }
 
 /// Each trace's id with the durations of its roots together, or of what stands for them; the earliest of duplicates
-/// counts, which is told by the start alone, so traces with undecided duplicates or without a root are left out.
+/// counts, which is told by the start alone, so traces with undecided duplicates or without a root are left out, and so
+/// are those where two halves of a call share an id and are no duplicates.
 fn root_time(spans: &[Sketchy]) -> Option<u64> {
     let mut first: BTreeMap<(u8, u8), &Sketchy> = BTreeMap::new();
+    let mut called: BTreeMap<(u8, u8), bool> = BTreeMap::new();
     for span in spans {
+        let is_called = span.4 == 2 || span.4 == 5; // a server or a consumer
+        if *called.entry((span.0, span.1)).or_insert(is_called) != is_called {
+            return None;
+        }
         match first.get(&(span.0, span.1)) {
             Some(before) if before.5 == span.5 => return None,
             Some(before) if before.5 < span.5 => {}

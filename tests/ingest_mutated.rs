@@ -50,6 +50,13 @@ fn files() -> Vec<(Format, Vec<u8>)> {
         (Format::SpanCsv, "nezha.csv"),
         (Format::SpanCsv, "clickhouse.csv"),
         (Format::SpanCsv, "bad_rows.csv"),
+        (Format::ZipkinJson, "zipkin.json"),
+        (Format::SpanJson, "clickhouse/rows.jsonl"),
+        (Format::SpanJson, "clickhouse/format.json"),
+        (Format::SpanJson, "clickhouse/json_type.jsonl"),
+        (Format::SpanCsv, "clickhouse/rows.csv"),
+        (Format::SpanParquet, "clickhouse/rows.parquet"),
+        (Format::SpanParquet, "clickhouse/json_type.parquet"),
     ]
     .into_iter()
     .map(|(format, name)| (format, fixture(name)))
@@ -127,7 +134,7 @@ proptest! {
 
     #[test]
     fn damaged_files_never_panic(
-        file in 0..12_usize,
+        file in 0..files().len(),
         damages in proptest::collection::vec(damage(), 1..6),
         override_format in any::<bool>(),
     ) {

@@ -56,6 +56,18 @@ impl<'de> Scalar<'de> {
         }
     }
 
+    /// The same value, its text copied.
+    pub(crate) fn into_owned(self) -> Scalar<'static> {
+        match self {
+            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Self::Integer(number) => Scalar::Integer(number),
+            Self::Float(number) => Scalar::Float(number),
+            Self::Bool(value) => Scalar::Bool(value),
+            Self::Absent => Scalar::Absent,
+            Self::Nested => Scalar::Nested,
+        }
+    }
+
     /// The piece of the source that the value was borrowed from.
     pub(crate) fn borrowed(&self) -> Option<&'de str> {
         match self {

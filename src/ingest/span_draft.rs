@@ -53,7 +53,7 @@ pub(crate) const BAD_END: &str =
     "spans skipped: the end must be a positive whole number of nanoseconds since the Unix epoch, before the year 2262";
 pub(crate) const END_BEFORE_START: &str = "spans skipped: they end before they start";
 pub(crate) const BAD_DURATION: &str = "spans skipped: the duration must be a number that is not negative";
-const BAD_LINK: &str = "span links left out: their ids cannot be read";
+pub(crate) const BAD_LINK: &str = "span links left out: their ids cannot be read";
 
 impl<'de> SpanDraft<'de> {
     /// Something borrowed from the source, for the span's place.
