@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::Telemetry;
 use super::condense;
+use super::otlp_metrics;
 use super::plain_names::{self, Quantity};
 use super::rates;
 use super::signals::{self, Part, RawKind, RawSeries, Role, Scope};
@@ -38,6 +39,7 @@ pub(super) type Groups<'r> = BTreeMap<(Subject, String), Group<'r>>;
 
 /// Turns everything in [`Telemetry::raw_series`] into series and given edges, and joins series that came in pieces.
 pub(crate) fn finish(telemetry: &mut Telemetry) {
+    otlp_metrics::finish(telemetry);
     let raw = merge(std::mem::take(&mut telemetry.raw_series), telemetry);
     let parts = parts_by_name(&raw);
     let mut groups = Groups::new();
@@ -86,7 +88,7 @@ fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
     merged
 }
 
-const CONFLICT: &str = "two different values for one time; the first one read is kept";
+pub(super) const CONFLICT: &str = "two different values for one time; the first one read is kept";
 
 /// Sorts by time, keeps the first of samples with equal time, and counts those dropped whose value differs.
 pub(super) fn sort_samples(samples: &mut Vec<(i64, f64)>) -> u64 {

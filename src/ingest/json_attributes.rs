@@ -98,8 +98,16 @@ struct AnyValue<'de>(Scalar<'de>);
 impl<'de> Node<'de> for AnyValue<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
         match &*key {
-            "stringValue" | "string_value" | "boolValue" | "bool_value" | "doubleValue" | "double_value"
-            | "intValue" | "int_value" => self.0 = scalar(map)?,
+            "stringValue" | "string_value" | "boolValue" | "bool_value" => self.0 = scalar(map)?,
+            // 64-bit integers come as text, and whole floats as integers: their type is told by the key alone.
+            "intValue" | "int_value" => {
+                let value = scalar(map)?;
+                self.0 = value.as_integer().map_or(value, Scalar::Integer);
+            }
+            "doubleValue" | "double_value" => {
+                let value = scalar(map)?;
+                self.0 = value.as_number().map_or(value, Scalar::Float);
+            }
             _ => ignore(map)?,
         }
         Ok(())

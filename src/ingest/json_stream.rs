@@ -68,6 +68,16 @@ impl<'de> Scalar<'de> {
         }
     }
 
+    /// A number, given as such or as text (`"Infinity"` and `"NaN"` in protobuf's JSON).
+    pub(crate) fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Absent | Self::Bool(_) | Self::Nested => None,
+        }
+    }
+
     /// The piece of the source that the value was borrowed from.
     pub(crate) fn borrowed(&self) -> Option<&'de str> {
         match self {

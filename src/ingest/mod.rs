@@ -26,13 +26,21 @@ mod log_csv;
 mod log_json;
 mod open;
 mod openmetrics;
+mod otlp_histograms;
 mod otlp_json;
+mod otlp_json_metrics;
+mod otlp_metric_names;
+mod otlp_metrics;
 mod otlp_protobuf;
+mod otlp_protobuf_metrics;
+mod otlp_protobuf_spans;
 mod parquet_nested;
 mod petshop;
+mod pieces;
 mod plain_names;
 mod prometheus_protobuf;
 mod prometheus_range;
+mod protobuf;
 mod rates;
 mod semconv;
 mod series_parquet;
@@ -147,6 +155,8 @@ pub struct Telemetry {
     pub skipped: u64,
     /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
+    /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
+    pub(crate) otlp_metrics: otlp_metrics::Streams,
 }
 
 /// Distinct warnings kept for one file; what goes beyond is counted together, so that a hostile file cannot fill the
@@ -166,7 +176,7 @@ impl Telemetry {
         if self.warnings.iter().filter(|w| w.source == source).count() < MAX_WARNINGS_PER_FILE {
             let place = place.to_string();
             self.warnings.push(Warning { source: source.into_owned(), place, message: message.to_owned(), affected });
-        } else if message != FURTHER_WARNINGS {
+        } else {
             // At the limit this one more warning takes the rest.
             match self.warnings.iter_mut().find(|w| w.message == FURTHER_WARNINGS && w.source == source) {
                 Some(further) => further.affected += affected,
@@ -205,6 +215,7 @@ impl Telemetry {
         self.spans.append(other.spans);
         self.series.extend(other.series);
         self.raw_series.extend(other.raw_series);
+        self.otlp_metrics.append(other.otlp_metrics);
         self.given_edges.extend(other.given_edges);
         self.alerts.extend(other.alerts);
         self.changes.extend(other.changes);

@@ -25,6 +25,15 @@ pub(crate) struct SpanDraft<'de> {
     pub(crate) links: Vec<(Scalar<'de>, Scalar<'de>)>,
 }
 
+/// The ids of a span as numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ids {
+    pub(crate) trace: u128,
+    pub(crate) span: u64,
+    /// Zero for none.
+    pub(crate) parent: u64,
+}
+
 /// What a format calls the ids, for messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdNames {
@@ -95,12 +104,31 @@ impl<'de> SpanDraft<'de> {
         let Some(parent) = parent else {
             return Err(Defect { field: names.parent, message: BAD_PARENT_ID });
         };
+        let ids = Ids { trace, span: id, parent };
+        self.push_with(out, ids, resource, (start_ns, duration_ns));
+        for (linked_trace, linked_span) in &self.links {
+            match (linked_trace.as_text().and_then(ids::trace_id), linked_span.as_text().and_then(ids::span_id)) {
+                (Some(trace), Some(span)) if span != 0 => out.spans.push_link(TraceId(trace), SpanId(span)),
+                _ => out.warn(source.path, source.place(self.borrowed(), names.links), BAD_LINK, 1),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the span to `out` with ids that were read already, without its links.
+    pub(crate) fn push_with(
+        &self,
+        out: &mut Telemetry,
+        ids: Ids,
+        resource: ResourceKey,
+        (start_ns, duration_ns): (i64, u64),
+    ) {
         let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
         out.spans.push(Span {
-            trace: TraceId(trace),
-            id: SpanId(id),
-            parent: (parent != 0).then_some(SpanId(parent)),
+            trace: TraceId(ids.trace),
+            id: SpanId(ids.span),
+            parent: (ids.parent != 0).then_some(SpanId(ids.parent)),
             resource,
             operation,
             kind: self.kind,
@@ -109,13 +137,6 @@ impl<'de> SpanDraft<'de> {
             start_ns,
             duration_ns,
         });
-        for (linked_trace, linked_span) in &self.links {
-            match (linked_trace.as_text().and_then(ids::trace_id), linked_span.as_text().and_then(ids::span_id)) {
-                (Some(trace), Some(span)) if span != 0 => out.spans.push_link(TraceId(trace), SpanId(span)),
-                _ => out.warn(source.path, source.place(self.borrowed(), names.links), BAD_LINK, 1),
-            }
-        }
-        Ok(())
     }
 }
 
