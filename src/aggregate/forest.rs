@@ -1,7 +1,9 @@
-//! The spans of one trace as trees: duplicates dropped, parents found, cycles cut.
+//! The spans of one trace as trees: shared spans parted, duplicates dropped, parents found, cycles cut.
 
-use std::cmp::Reverse;
 
+use std::cmp::{Ordering, Reverse};
+
+use super::halves::part_halves;
 use super::names::{NONE, Names};
 use super::partition::Packed;
 use super::weight::Weight;
@@ -56,6 +58,11 @@ impl LocalSpan {
         self.status == SpanStatus::Error
     }
 
+    /// The order of a trace's spans.
+    pub(super) fn by_id(&self, other: &Self) -> Ordering {
+        self.id.cmp(&other.id).then_with(|| self.content().cmp(&other.content()))
+    }
+
     /// All that tells two spans of one trace and id apart, the start first: the order among duplicates.
     pub(super) fn content(&self) -> impl Ord + use<> {
         let (status, weight) = (self.status as u8, Reverse(self.weight)); // one that says its weight wins
@@ -108,7 +115,8 @@ impl Forest {
         self.spans.clear();
         self.spans.extend(rows.map(|row| LocalSpan::new(row, names)));
         let read = self.spans.len();
-        self.spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| a.content().cmp(&b.content())));
+        self.spans.sort_unstable_by(LocalSpan::by_id);
+        part_halves(trace, &mut self.spans);
         self.spans.dedup_by_key(|span| span.id);
         odd.duplicates += (read - self.spans.len()) as u64;
 

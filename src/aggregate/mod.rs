@@ -22,6 +22,7 @@ use crate::telemetry::warning::Warning;
 
 mod calls;
 mod forest;
+mod halves;
 mod links;
 mod local;
 mod names;

@@ -56,6 +56,18 @@ impl<'de> Scalar<'de> {
         }
     }
 
+    /// The same value, its text copied.
+    pub(crate) fn into_owned(self) -> Scalar<'static> {
+        match self {
+            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Self::Integer(number) => Scalar::Integer(number),
+            Self::Float(number) => Scalar::Float(number),
+            Self::Bool(value) => Scalar::Bool(value),
+            Self::Absent => Scalar::Absent,
+            Self::Nested => Scalar::Nested,
+        }
+    }
+
     /// A number, given as such or as text (`"Infinity"` and `"NaN"` in protobuf's JSON).
     pub(crate) fn as_number(&self) -> Option<f64> {
         match self {

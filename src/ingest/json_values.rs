@@ -16,7 +16,7 @@ pub(crate) fn read(
     input: Input<'_>,
     options: &ReadOptions,
     out: &mut Telemetry,
-    decode: fn(&Source<'_>, &mut Telemetry),
+    mut decode: impl FnMut(&Source<'_>, &mut Telemetry),
 ) -> Result<(), IngestError> {
     let path = input.path;
     let sampling_attribute = options.sampling_attribute.as_deref();

@@ -9,6 +9,7 @@
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
 mod alertmanager;
+mod attribute_text;
 mod call_graph;
 mod changes;
 mod condense;
@@ -18,6 +19,7 @@ mod ids;
 mod instant;
 mod jaeger_json;
 mod json_attributes;
+mod json_keys;
 mod json_stream;
 mod json_values;
 mod log_csv;
@@ -32,6 +34,7 @@ mod otlp_metrics;
 mod otlp_protobuf;
 mod otlp_protobuf_metrics;
 mod otlp_protobuf_spans;
+mod parquet_nested;
 mod petshop;
 mod pieces;
 mod plain_names;
@@ -47,8 +50,10 @@ mod signals;
 mod span_columns;
 mod span_csv;
 mod span_draft;
+mod span_fields;
 mod span_json;
 mod span_parquet;
+mod span_row;
 mod table;
 mod table_values;
 mod text;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::error::LimitReached;
 use super::{
     FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
-    Telemetry, derive, span_csv, table,
+    Telemetry, derive, span_csv, span_json, table,
 };
 
 /// How far reading has come, in bytes and files as they lie on the disk.
@@ -261,6 +261,7 @@ fn choose(
         Some(format) => of_format(format),
         None if fits_mapping(columns) => of_format(Format::SpanParquet),
         None if fits_mapping(&header) => of_format(Format::SpanCsv),
+        None if span_json::fits_mapping(&head, options) => of_format(Format::SpanJson),
         None => FORMATS.iter().find(|reader| (reader.sniff)(&head)),
     };
     if chosen.is_none() && options.span_columns.is_some() && header.len() > 1 {

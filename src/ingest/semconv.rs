@@ -132,6 +132,12 @@ impl<'de> SpanFacts<'de> {
         self.get(Fact::Kind)
     }
 
+    /// Whether an attribute gives the other end's host or database that name, in whatever case.
+    pub(crate) fn repeats(&self, name: &str) -> bool {
+        let facts = [Fact::Host, Fact::DatabaseName, Fact::DatabaseSystem, Fact::MessagingSystem];
+        facts.into_iter().filter_map(|fact| self.text(fact)).any(|text| text.eq_ignore_ascii_case(name))
+    }
+
     /// The outcome as this side judged it: an `error` tag that is true, else the status that was set, else what the
     /// codes of HTTP and gRPC mean on this side of the call (a 4xx is the caller's failure, not the callee's).
     pub(crate) fn status(&self, kind: SpanKind, set: SpanStatus) -> SpanStatus {
@@ -219,7 +225,8 @@ fn host_of(url: &str) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
-fn is_true(value: &Scalar<'_>) -> bool {
+/// A truth value as such, as text, or as a number.
+pub(crate) fn is_true(value: &Scalar<'_>) -> bool {
     match value {
         Scalar::Bool(value) => *value,
         Scalar::Text(text) => text.eq_ignore_ascii_case("true"),
@@ -364,7 +371,7 @@ fn resource_attribute(name: &str) -> Option<(ResourceFact, u8)> {
 }
 
 /// What the attributes of one resource tell.
-#[derive(Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ResourceFacts {
     facts: [Option<(u8, String)>; 4],
 }
@@ -384,6 +391,25 @@ impl ResourceFacts {
     /// Takes the name that stands outside the attributes (Jaeger's `serviceName`).
     pub(crate) fn name(&mut self, name: Scalar<'_>) {
         self.note("service.name", name);
+    }
+
+    /// Takes the name that stands outside the attributes and wins over one among them (Zipkin's endpoints, a table's
+    /// column).
+    pub(crate) fn rename(&mut self, name: &str) {
+        self.set(ResourceFact::Name, name);
+    }
+
+    /// Takes instance and version that stand outside the attributes, where they are not empty.
+    pub(crate) fn place(&mut self, instance: &str, version: &str) {
+        self.set(ResourceFact::Instance, instance);
+        self.set(ResourceFact::Version, version);
+    }
+
+    fn set(&mut self, fact: ResourceFact, text: &str) {
+        let text = text.trim();
+        if !text.is_empty() {
+            self.facts[fact as usize] = Some((0, text.to_owned()));
+        }
     }
 
     fn get(&self, fact: ResourceFact) -> &str {
