@@ -14,6 +14,7 @@ use crate::telemetry::span::ResourceKey;
 
 use super::json_attributes::read_attributes;
 use super::json_stream::{Decoder, Element, List, Node, Scalar, Source, Visit, ignore, scalar};
+use super::otlp_logs::ResourceLogs;
 use super::semconv::{self, ResourceFacts};
 use super::span_draft::{BAD_END, BAD_START, Defect, END_BEFORE_START, IdNames, SpanDraft, set_resource};
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
@@ -61,13 +62,17 @@ impl<'de> Node<'de> for MessageNode<'_, '_, 'de> {
                 self.0.begin("result", &key);
                 map.next_value_seed(Visit(&mut MessageNode(self.0)))
             }
-            "resourceMetrics" | "resource_metrics" | "resourceLogs" | "resource_logs" | "resourceProfiles" => {
+            "resourceLogs" | "resource_logs" => {
+                self.0.begin("resourceLogs", &key);
+                map.next_value_seed(Visit(&mut List(&mut ResourceLogs::new(self.0))))
+            }
+            "resourceMetrics" | "resource_metrics" | "resourceProfiles" => {
                 self.0.begin("resourceMetrics", &key);
                 let place = self.0.source.place(self.0.near, &key);
                 self.0.out.skip(
                     self.0.source.path,
                     place,
-                    "messages with metrics, logs or profiles: only traces are read from OTLP",
+                    "messages with metrics or profiles: only traces and logs are read from OTLP",
                 );
                 ignore(map)
             }
