@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Telemetry;
+use super::changes_from_metrics;
 use super::condense;
 use super::plain_names::{self, Quantity};
 use super::rates;
@@ -39,6 +40,7 @@ pub(super) type Groups<'r> = BTreeMap<(Subject, String), Group<'r>>;
 /// Turns everything in [`Telemetry::raw_series`] into series and given edges, and joins series that came in pieces.
 pub(crate) fn finish(telemetry: &mut Telemetry) {
     let raw = merge(std::mem::take(&mut telemetry.raw_series), telemetry);
+    telemetry.changes.extend(changes_from_metrics::changes(&raw));
     let parts = parts_by_name(&raw);
     let mut groups = Groups::new();
     for series in &raw {

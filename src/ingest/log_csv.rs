@@ -7,8 +7,9 @@ use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
 use std::io::BufRead;
 
+use super::json_fields::push_plain;
 use super::json_stream::Scalar;
-use super::log_fields::{LogFields, Slot, push_plain, slot};
+use super::log_fields::{LogFields, Slot, slot};
 use super::log_json::deliver;
 use super::span_csv::{delimiter, header, names};
 use super::span_draft::text_of;

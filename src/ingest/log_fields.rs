@@ -7,9 +7,8 @@
 
 use std::borrow::Cow;
 
-use serde::de::{DeserializeSeed, MapAccess};
-
-use super::json_stream::{Node, Scalar, Visit};
+use super::json_fields::{self, PlainFields};
+use super::json_stream::Scalar;
 use super::log_draft::LogDraft;
 use super::log_text::{level_number, severity_number, severity_word, time};
 use super::table_values;
@@ -102,43 +101,6 @@ pub(super) fn slot(name: &str) -> Option<(Slot, u8)> {
     })
 }
 
-/// Objects whose members count as if they stood outside.
-const TRANSPARENT: &[&str] = &[
-    "labels",
-    "kubernetes",
-    "k8s",
-    "resource",
-    "resources",
-    "resourceattributes",
-    "attributes",
-    "logattributes",
-    "fields",
-    "metadata",
-    "properties",
-    "mdc",
-    "contextmap",
-    "context",
-    "extra",
-    "json",
-    "jsonpayload",
-    "source",
-    "structuredmetadata",
-    "stream",
-];
-
-/// Adds a name as it is compared: small letters and digits, and the `@` that some put before their own names.
-pub(super) fn push_plain(name: &str, path: &mut String) {
-    for c in name.chars().take(MAX_NAME) {
-        if c.is_ascii_alphanumeric() || c == '@' {
-            path.push(c.to_ascii_lowercase());
-        }
-    }
-}
-
-/// Names longer than this are none that we know.
-const MAX_NAME: usize = 64;
-/// Objects nested deeper are passed over.
-const MAX_DEPTH: usize = 4;
 /// Labels of one record beyond these do not tell more about its service.
 const MAX_LABELS: usize = 16;
 
@@ -173,6 +135,37 @@ fn wins(rank: u8, known: &mut Option<u8>) -> bool {
     wins
 }
 
+impl<'a> PlainFields<'a> for LogFields<'a> {
+    const TRANSPARENT: &'static [&'static str] = &[
+        "labels",
+        "kubernetes",
+        "k8s",
+        "resource",
+        "resources",
+        "resourceattributes",
+        "attributes",
+        "logattributes",
+        "fields",
+        "metadata",
+        "properties",
+        "mdc",
+        "contextmap",
+        "context",
+        "extra",
+        "json",
+        "jsonpayload",
+        "source",
+        "structuredmetadata",
+        "stream",
+    ];
+
+    fn note(&mut self, name: &str, value: Scalar<'a>) {
+        if let Some((slot, rank)) = slot(name) {
+            self.take(slot, rank, value);
+        }
+    }
+}
+
 impl<'a> LogFields<'a> {
     /// The fields of a JSON object; `None` when the text is no object. What stands before broken syntax is kept for
     /// `lenient` readers (a sniff sees the beginning of a file only).
@@ -181,18 +174,8 @@ impl<'a> LogFields<'a> {
             return None;
         }
         let mut fields = Self::default();
-        let mut json = serde_json::Deserializer::from_str(text);
-        let (mut path, mut nested) = (String::new(), 0);
-        let mut node = FieldNode { fields: &mut fields, path: &mut path, own: 0, depth: &mut nested };
-        let whole = Visit(&mut node).deserialize(&mut json).and_then(|()| json.end()).is_ok();
+        let whole = json_fields::read(text, &mut fields);
         (whole || lenient).then_some(fields)
-    }
-
-    /// Takes a field by its plain name.
-    pub(super) fn note(&mut self, name: &str, value: Scalar<'a>) {
-        if let Some((slot, rank)) = slot(name) {
-            self.take(slot, rank, value);
-        }
     }
 
     /// Takes a field by what it tells.
@@ -309,58 +292,5 @@ impl<'a> LogFields<'a> {
         if self.labels.is_empty() && (self.name.is_empty() || !outer.labels.is_empty()) {
             (self.labels, self.namespace) = (outer.labels, outer.namespace);
         }
-    }
-}
-
-/// The value of a field, or the record itself.
-struct FieldNode<'f, 'de, 'p> {
-    fields: &'f mut LogFields<'de>,
-    /// Plain names of the objects around the value and of the value.
-    path: &'p mut String,
-    /// Where in `path` the value's own name begins.
-    own: usize,
-    depth: &'p mut usize,
-}
-
-impl<'de> Node<'de> for FieldNode<'_, 'de, '_> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
-        if *self.depth >= MAX_DEPTH {
-            return super::json_stream::ignore(map);
-        }
-        let length = self.path.len();
-        let name = self.path.get(self.own..).unwrap_or_default();
-        if TRANSPARENT.contains(&name) {
-            // The members' names stand where the object's stood, for as long as the object lasts.
-            let (hidden, own) = (name.to_owned(), self.own);
-            self.path.truncate(own);
-            let result = self.member(&key, map);
-            self.path.truncate(own);
-            self.path.push_str(&hidden);
-            return result;
-        }
-        let result = self.member(&key, map);
-        self.path.truncate(length);
-        result
-    }
-
-    fn scalar(&mut self, value: Scalar<'de>) -> bool {
-        self.fields.note(self.path, value);
-        true
-    }
-
-    fn wrong(&mut self) {
-        self.fields.note(self.path, Scalar::Nested);
-    }
-}
-
-impl<'de> FieldNode<'_, 'de, '_> {
-    fn member<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        let own = self.path.len();
-        push_plain(key, self.path);
-        *self.depth += 1;
-        let mut node = FieldNode { fields: self.fields, path: self.path, own, depth: self.depth };
-        let result = map.next_value_seed(Visit(&mut node));
-        *self.depth -= 1;
-        result
     }
 }

@@ -10,7 +10,9 @@
 
 mod alertmanager;
 mod call_graph;
+mod change_fields;
 mod changes;
+mod changes_from_metrics;
 mod condense;
 mod derive;
 mod error;
@@ -18,6 +20,7 @@ mod ids;
 mod instant;
 mod jaeger_json;
 mod json_attributes;
+mod json_fields;
 mod json_stream;
 mod json_values;
 mod log_csv;

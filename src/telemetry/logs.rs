@@ -186,4 +186,56 @@ impl LogStats {
     pub fn empty(grid: Grid) -> Self {
         Self { grid, services: Vec::new(), templates: Vec::new(), rows: Vec::new() }
     }
+
+    /// Gives each service another name, by its place in `services`; rows of services that become one are joined.
+    pub(crate) fn rename_services(&mut self, names: &[ServiceId]) {
+        if names == self.services.as_slice() {
+            return;
+        }
+        let mut services: Vec<ServiceId> = names.to_vec();
+        services.sort();
+        services.dedup();
+        for row in &mut self.rows {
+            let name = names.get(row.service as usize);
+            let place = name.and_then(|name| services.binary_search(name).ok()).unwrap_or_default();
+            row.service = u32::try_from(place).unwrap_or(u32::MAX);
+        }
+        self.services = services;
+        self.rows.sort();
+        self.rows.dedup_by(|next, kept| {
+            let key = |row: &LogRow| (row.service, row.template, row.severity, row.bin);
+            let same = key(next) == key(kept);
+            if same {
+                kept.records += next.records;
+                kept.trace = [kept.trace, next.trace].into_iter().flatten().min();
+            }
+            same
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_that_become_one_are_counted_together() {
+        let row = |service, bin, records, trace: u128| LogRow {
+            service,
+            template: 0,
+            severity: Severity::Info,
+            bin,
+            records,
+            trace: (trace > 0).then_some(TraceId(trace)),
+        };
+        let mut stats = LogStats {
+            grid: Grid::new(1_000_000_000),
+            services: vec!["a".into(), "z".into()],
+            templates: vec!["t".to_owned()],
+            rows: vec![row(0, 1, 2, 0), row(0, 2, 1, 5), row(1, 1, 3, 9)],
+        };
+        stats.rename_services(&["n/a".into(), "n/a".into()]);
+        assert_eq!(stats.services, [ServiceId::new("n/a")]);
+        assert_eq!(stats.rows, [row(0, 1, 5, 9), row(0, 2, 1, 5)]);
+    }
 }
