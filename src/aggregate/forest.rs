@@ -1,6 +1,5 @@
 //! The spans of one trace as trees: shared spans parted, duplicates dropped, parents found, cycles cut.
 
-
 use std::cmp::{Ordering, Reverse};
 
 use super::halves::part_halves;

@@ -25,13 +25,19 @@ mod forest;
 mod halves;
 mod links;
 mod local;
+mod logs;
 mod names;
 mod partition;
 mod roles;
 mod table;
+mod templates;
 mod timeline;
 mod timetable;
+mod versions;
 mod weight;
+
+pub use logs::log_stats;
+pub use versions::version_changes;
 
 /// Condenses spans into call statistics on the grid. Never fails: what is odd becomes a warning.
 ///

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Telemetry;
+use super::changes_from_metrics;
 use super::condense;
 use super::otlp_metrics;
 use super::plain_names::{self, Quantity};
@@ -43,6 +44,7 @@ pub(super) type Groups<'r> = BTreeMap<(Subject, String), Group<'r>>;
 pub(crate) fn finish(telemetry: &mut Telemetry) {
     otlp_metrics::finish(telemetry);
     let raw = merge(std::mem::take(&mut telemetry.raw_series), telemetry);
+    telemetry.changes.extend(changes_from_metrics::changes(&raw));
     let parts = parts_by_name(&raw);
     let mut groups = Groups::new();
     for series in &raw {

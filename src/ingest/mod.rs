@@ -11,7 +11,9 @@
 mod alertmanager;
 mod attribute_text;
 mod call_graph;
+mod change_fields;
 mod changes;
+mod changes_from_metrics;
 mod condense;
 mod derive;
 mod error;
@@ -20,10 +22,16 @@ mod instant;
 mod jaeger_json;
 mod json_attributes;
 mod json_keys;
+mod json_fields;
 mod json_stream;
 mod json_values;
 mod log_csv;
+mod log_draft;
+mod log_fields;
 mod log_json;
+mod log_mask;
+mod log_names;
+mod log_text;
 mod open;
 mod openmetrics;
 mod otlp_histograms;
@@ -31,6 +39,7 @@ mod otlp_json;
 mod otlp_json_metrics;
 mod otlp_metric_names;
 mod otlp_metrics;
+mod otlp_logs;
 mod otlp_protobuf;
 mod otlp_protobuf_metrics;
 mod otlp_protobuf_spans;
@@ -66,6 +75,7 @@ use std::path::{Path, PathBuf};
 
 use crate::telemetry::alert::Alert;
 use crate::telemetry::change::Change;
+use crate::telemetry::logs::LogTable;
 use crate::telemetry::series::Series;
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::topology::GivenEdge;
@@ -129,6 +139,10 @@ pub struct FileSummary {
     pub spans: u64,
     /// Series read.
     pub series: u64,
+    /// Log records read.
+    pub logs: u64,
+    /// Changes read.
+    pub changes: u64,
     /// Records skipped; the reasons are among the warnings.
     pub skipped: u64,
 }
@@ -138,6 +152,8 @@ pub struct FileSummary {
 pub struct Telemetry {
     /// Spans.
     pub spans: SpanTable,
+    /// Log records, their messages masked.
+    pub logs: LogTable,
     /// Series whose subject and signal were understood.
     pub series: Vec<Series>,
     /// Edges stated outright.
@@ -214,6 +230,7 @@ impl Telemetry {
     /// Adds everything of `other` after what is there.
     pub fn append(&mut self, other: Telemetry) {
         self.spans.append(other.spans);
+        self.logs.append(other.logs);
         self.series.extend(other.series);
         self.raw_series.extend(other.raw_series);
         self.otlp_metrics.append(other.otlp_metrics);
@@ -282,14 +299,15 @@ pub(crate) struct FormatReader {
 pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
     FormatReader { format: Format::OtlpProtobuf, sniff: otlp_protobuf::sniff, read: otlp_protobuf::read },
+    // Logs name the ids of their traces as spans do, so their strict sniffs stand before the looser ones of spans.
+    FormatReader { format: Format::ChangesJson, sniff: changes::sniff_json, read: changes::read_json },
+    FormatReader { format: Format::LogJson, sniff: log_json::sniff, read: log_json::read },
     FormatReader { format: Format::ZipkinJson, sniff: zipkin_json::sniff, read: zipkin_json::read },
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
     FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
     FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
     FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
-    FormatReader { format: Format::ChangesJson, sniff: changes::sniff_json, read: changes::read_json },
     FormatReader { format: Format::SpanJson, sniff: span_json::sniff, read: span_json::read },
-    FormatReader { format: Format::LogJson, sniff: log_json::sniff, read: log_json::read },
     FormatReader {
         format: Format::PrometheusProtobuf,
         sniff: prometheus_protobuf::sniff,

@@ -234,12 +234,13 @@ fn read_stream<'a>(
     }
     let (spans, series) =
         (out.spans.len() as u64, (out.series.len() + out.raw_series.len() + out.otlp_metrics.len()) as u64);
-    let is_silent = spans == 0 && series == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
+    let (logs, changes) = (out.logs.len() as u64, out.changes.len() as u64);
+    let is_silent = spans + series + logs + changes == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
     if is_silent && out.warnings.is_empty() {
         out.warn(path, "", &format!("nothing was found in it, although it looks like {}", reader.format.name()), 1);
     }
     let skipped = out.skipped;
-    out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, skipped });
+    out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, logs, changes, skipped });
     Ok(())
 }
 

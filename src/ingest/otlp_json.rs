@@ -14,6 +14,7 @@ use crate::telemetry::span::ResourceKey;
 
 use super::json_attributes::read_attributes;
 use super::json_stream::{Decoder, Element, List, Node, Scalar, Source, Visit, ignore, scalar};
+use super::otlp_logs::ResourceLogs;
 use super::semconv::{self, ResourceFacts};
 use super::span_draft::{BAD_END, BAD_START, Defect, END_BEFORE_START, IdNames, SpanDraft, set_resource};
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values, otlp_json_metrics};
@@ -62,18 +63,18 @@ impl<'de> Node<'de> for MessageNode<'_, '_, 'de> {
                 self.0.begin("result", &key);
                 map.next_value_seed(Visit(&mut MessageNode(self.0)))
             }
+            "resourceLogs" | "resource_logs" => {
+                self.0.begin("resourceLogs", &key);
+                map.next_value_seed(Visit(&mut List(&mut ResourceLogs::new(self.0))))
+            }
             "resourceMetrics" | "resource_metrics" => {
                 self.0.begin("resourceMetrics", &key);
                 otlp_json_metrics::read(map, self.0)
             }
-            "resourceLogs" | "resource_logs" | "resourceProfiles" => {
-                self.0.begin("resourceLogs", &key);
+            "resourceProfiles" => {
+                self.0.begin("resourceProfiles", &key);
                 let place = self.0.source.place(self.0.near, &key);
-                self.0.out.skip(
-                    self.0.source.path,
-                    place,
-                    "messages with logs or profiles: only traces and metrics are read from OTLP",
-                );
+                self.0.out.skip(self.0.source.path, place, "messages with profiles: they are not read");
                 ignore(map)
             }
             "status" => {

@@ -416,6 +416,18 @@ impl ResourceFacts {
         self.facts[fact as usize].as_ref().map_or("", |(_, text)| text)
     }
 
+    /// The service's name for the graph; `None` where the resource names neither service nor instance.
+    pub(crate) fn identity(&self) -> Option<Cow<'_, str>> {
+        let (name, instance) = (self.get(ResourceFact::Name), self.get(ResourceFact::Instance));
+        let named = !name.is_empty() || !instance.is_empty();
+        named.then(|| service_identity(name, self.get(ResourceFact::Namespace), instance))
+    }
+
+    /// The service's name as given; empty where the resource does not tell.
+    pub(crate) fn given_name(&self) -> &str {
+        self.get(ResourceFact::Name)
+    }
+
     /// The key of this resource in `table`.
     pub(crate) fn key(&self, table: &mut SpanTable) -> ResourceKey {
         let instance = self.get(ResourceFact::Instance);

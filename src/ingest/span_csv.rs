@@ -38,12 +38,12 @@ pub(crate) fn header(head: &Head<'_>) -> Vec<String> {
     }
 }
 
-fn names(record: &ByteRecord) -> Vec<String> {
+pub(crate) fn names(record: &ByteRecord) -> Vec<String> {
     record.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect()
 }
 
 /// The separator that the header has most of.
-fn delimiter(header: &[u8]) -> u8 {
+pub(crate) fn delimiter(header: &[u8]) -> u8 {
     let count = |separator| memchr::memchr_iter(separator, header).count();
     // The comma wins ties, being last.
     [b'\t', b';', b','].into_iter().max_by_key(|&separator| count(separator)).unwrap_or(b',')
