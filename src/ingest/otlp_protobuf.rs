@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::otlp_protobuf_logs::read_logs;
 use super::otlp_protobuf_spans::read_spans;
 use super::pieces::{self, PIECE_BYTES};
 use super::protobuf::{BEYOND_END, Broken, Fields, Value};
@@ -244,6 +245,8 @@ pub(super) struct Place<'b> {
     bytes: &'b [u8],
     /// Place of the first of `bytes` in the file.
     offset: u64,
+    /// The attribute that tells how spans were sampled, see [`ReadOptions::sampling_attribute`].
+    pub(super) sampling_attribute: Option<&'b str>,
 }
 
 impl Place<'_> {
@@ -298,7 +301,8 @@ fn read_bare(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Re
         let problem = "no span, metric or log record is found in it as OTLP has them in protobuf";
         return Err(torn.unwrap_or_else(|| IngestError::malformed(path, "byte 0", problem)));
     };
-    let place = Place { path, bytes: &bytes, offset: 0 };
+    let sampling_attribute = options.sampling_attribute.as_deref();
+    let place = Place { path, bytes: &bytes, offset: 0, sampling_attribute };
     let source: Arc<str> = Arc::from(path.to_string_lossy());
     let mut fields = Fields::of(&bytes);
     let mut broken = None;
@@ -440,6 +444,7 @@ fn read_framed(
     out: &mut Telemetry,
 ) -> Result<(), IngestError> {
     let (path, stream, limit) = (input.path, input.bytes, options.max_file_bytes);
+    let sampling_attribute = options.sampling_attribute.as_deref();
     let mut frames = Frames { path, framing, stream, offset: 0, limit, error: None, has_ended: false };
     let source: Arc<str> = Arc::from(path.to_string_lossy());
     pieces::decode(
@@ -451,9 +456,10 @@ fn read_framed(
                 let message = piece.bytes.get(range.clone()).unwrap_or_default();
                 let is_cut = piece.is_cut && at + 1 == piece.messages.len();
                 if message.starts_with(ZSTD) {
-                    read_packed(message, path, *offset, limit, &source, out);
+                    read_packed(message, path, *offset, options, &source, out);
                 } else {
-                    read_message(message, is_cut, Place { path, bytes: message, offset: *offset }, &source, out);
+                    let place = Place { path, bytes: message, offset: *offset, sampling_attribute };
+                    read_message(message, is_cut, place, &source, out);
                 }
                 if is_cut {
                     out.skip(path, format_args!("byte {}", offset + message.len() as u64), CUT);
@@ -465,7 +471,15 @@ fn read_framed(
 }
 
 /// A message that was compressed for itself, in JSON or protobuf.
-fn read_packed(message: &[u8], path: &Path, offset: u64, limit: u64, source: &Arc<str>, out: &mut Telemetry) {
+fn read_packed(
+    message: &[u8],
+    path: &Path,
+    offset: u64,
+    options: &ReadOptions,
+    source: &Arc<str>,
+    out: &mut Telemetry,
+) {
+    let (limit, sampling_attribute) = (options.max_file_bytes, options.sampling_attribute.as_deref());
     let mut bytes = Vec::new();
     let unpacked = zstd::stream::read::Decoder::with_buffer(message)
         .and_then(|decoder| decoder.take(limit.min(MOST_UNPACKED)).read_to_end(&mut bytes));
@@ -473,10 +487,11 @@ fn read_packed(message: &[u8], path: &Path, offset: u64, limit: u64, source: &Ar
     let mut part = Telemetry::default();
     if bytes.trim_ascii_start().starts_with(b"{") {
         let (text, _) = text::decode(&bytes);
-        otlp_json::decode(&json_stream::Source { path, text: &text, line: None }, &mut part);
+        otlp_json::decode(&json_stream::Source { path, text: &text, line: None, sampling_attribute }, &mut part);
     } else {
         let is_cut = unpacked.is_err() || bytes.len() as u64 == MOST_UNPACKED;
-        read_message(&bytes, is_cut, Place { path, bytes: &bytes, offset: 0 }, source, &mut part);
+        let place = Place { path, bytes: &bytes, offset: 0, sampling_attribute };
+        read_message(&bytes, is_cut, place, source, &mut part);
     }
     for warning in &mut part.warnings {
         warning.place = format!("byte {offset}, unpacked: {}", warning.place);
@@ -535,12 +550,7 @@ fn read_entry(kind: Kind, entry: &[u8], is_cut: bool, place: Place<'_>, source: 
     match kind {
         Kind::Traces => read_spans(entry, is_cut, place, out),
         Kind::Metrics => otlp_protobuf_metrics::read(entry, is_cut, place, source, out),
-        Kind::Logs => {
-            let mut records = 0;
-            each_leaf(entry, is_cut, place, out, |_, _| records += 1);
-            out.skipped += records;
-            out.warn(place.path, place.of(entry), "log records in OTLP protobuf are not read yet", records);
-        }
+        Kind::Logs => read_logs(entry, is_cut, place, out),
     }
 }
 

@@ -80,6 +80,9 @@ pub(super) fn read_attribute<'b, F: Facts<'b>>(
         Ok(key) => Cow::Borrowed(key),
         Err(_invalid) => place.text(key, out),
     };
+    if place.sampling_attribute == Some(&*key) {
+        facts.note_sampling(&key, any_value(value, place, out)?);
+    }
     if F::wants(&key) {
         facts.note(&key, any_value(value, place, out)?);
     }
@@ -121,6 +124,7 @@ fn read_span<'b>(span: &'b [u8], place: Place<'_>, out: &mut Telemetry) -> Resul
         match field {
             (1, Value::Bytes(bytes)) => raw.trace = bytes,
             (2, Value::Bytes(bytes)) => raw.id = bytes,
+            (3, Value::Bytes(text)) => draft.trace_state = Scalar::Text(place.text(text, out)),
             (4, Value::Bytes(bytes)) => raw.parent = bytes,
             (5, Value::Bytes(name)) => draft.name = Scalar::Text(place.text(name, out)),
             (6, Value::Varint(kind)) => match semconv::kind(&Scalar::Integer(kind as i64)) {
@@ -141,7 +145,8 @@ fn read_span<'b>(span: &'b [u8], place: Place<'_>, out: &mut Telemetry) -> Resul
     match times(raw.start, raw.end).and_then(|times| Ok((ids(&raw)?, times))) {
         Ok((ids, times)) => {
             // The resource is set when all of its spans are there.
-            draft.push_with(out, ids, ResourceKey(0), times);
+            let trace_state = || format!("{}, field `trace_state`", place.of(span));
+            draft.push_with(out, (place.path, &trace_state), ids, ResourceKey(0), times);
             for (trace, id) in raw.links {
                 match (trace_id(trace), span_id(id)) {
                     (Some(trace), Some(id)) => out.spans.push_link(TraceId(trace), SpanId(id)),
@@ -161,7 +166,7 @@ fn odd(span: &[u8], field: &str, message: &str, place: Place<'_>, out: &mut Tele
     out.warn(place.path, format_args!("{}, field `{field}`", place.of(span)), message, 1);
 }
 
-fn trace_id(bytes: &[u8]) -> Option<u128> {
+pub(super) fn trace_id(bytes: &[u8]) -> Option<u128> {
     bytes.try_into().ok().map(u128::from_be_bytes).filter(|id| *id != 0)
 }
 

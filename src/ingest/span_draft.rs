@@ -9,6 +9,7 @@ use crate::telemetry::span::{ResourceKey, Span, SpanKind, SpanStatus, SpanTable}
 use super::Telemetry;
 use super::ids;
 use super::json_stream::{Scalar, Source};
+use super::sampling::{self, Said};
 use super::semconv::SpanFacts;
 
 /// What is known of a span so far.
@@ -21,6 +22,8 @@ pub(crate) struct SpanDraft<'de> {
     pub(crate) kind: SpanKind,
     pub(crate) status: SpanStatus,
     pub(crate) facts: SpanFacts<'de>,
+    /// W3C `tracestate`, where the format has a field for it.
+    pub(crate) trace_state: Scalar<'de>,
     /// Trace and span that a link names.
     pub(crate) links: Vec<(Scalar<'de>, Scalar<'de>)>,
 }
@@ -105,7 +108,9 @@ impl<'de> SpanDraft<'de> {
             return Err(Defect { field: names.parent, message: BAD_PARENT_ID });
         };
         let ids = Ids { trace, span: id, parent };
-        self.push_with(out, ids, resource, (start_ns, duration_ns));
+        let near = self.trace_state.borrowed().or(self.borrowed());
+        let place = || source.place(near, "traceState");
+        self.push_with(out, (source.path, &place), ids, resource, (start_ns, duration_ns));
         for (linked_trace, linked_span) in &self.links {
             match (linked_trace.as_text().and_then(ids::trace_id), linked_span.as_text().and_then(ids::span_id)) {
                 (Some(trace), Some(span)) if span != 0 => out.spans.push_link(TraceId(trace), SpanId(span)),
@@ -115,18 +120,22 @@ impl<'de> SpanDraft<'de> {
         Ok(())
     }
 
-    /// Adds the span to `out` with ids that were read already, without its links.
+    /// Adds the span to `out` with ids that were read already, without its links. `place` is for what is odd about its
+    /// sampling.
     pub(crate) fn push_with(
         &self,
         out: &mut Telemetry,
+        (path, place): (&Path, &dyn Fn() -> String),
         ids: Ids,
         resource: ResourceKey,
         (start_ns, duration_ns): (i64, u64),
     ) {
+        let trace = TraceId(ids.trace);
+        let weight = self.sampling().weight_at(trace, out, path, place);
         let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
-        out.spans.push(Span {
-            trace: TraceId(ids.trace),
+        let span = Span {
+            trace,
             id: SpanId(ids.span),
             parent: (ids.parent != 0).then_some(SpanId(ids.parent)),
             resource,
@@ -136,7 +145,19 @@ impl<'de> SpanDraft<'de> {
             peer,
             start_ns,
             duration_ns,
-        });
+        };
+        out.spans.push_weighted(span, weight);
+    }
+
+    /// What the span says of how it was sampled.
+    fn sampling(&self) -> Said {
+        match self.facts.sampling() {
+            Said::Nothing => {
+                let field = self.trace_state.as_text().filter(|text| !text.is_empty());
+                field.or(self.facts.trace_state()).map_or(Said::Nothing, sampling::of_trace_state)
+            }
+            said => said,
+        }
     }
 }
 
