@@ -16,7 +16,9 @@ mod changes;
 mod changes_from_metrics;
 mod condense;
 mod derive;
+mod dialects;
 mod error;
+mod hosts;
 mod ids;
 mod instant;
 mod jaeger_json;
@@ -32,6 +34,12 @@ mod log_json;
 mod log_mask;
 mod log_names;
 mod log_text;
+mod machines;
+mod mesh;
+mod metric_rules;
+mod metric_table;
+mod naming;
+mod native_histogram;
 mod open;
 mod openmetrics;
 mod otlp_histograms;
@@ -44,6 +52,7 @@ mod otlp_protobuf;
 mod otlp_protobuf_metrics;
 mod otlp_protobuf_spans;
 mod parquet_nested;
+mod outcomes;
 mod petshop;
 mod pieces;
 mod plain_names;
@@ -66,6 +75,7 @@ mod span_row;
 mod table;
 mod table_values;
 mod text;
+mod ties;
 mod zipkin_json;
 
 use std::fmt::Display;
@@ -82,7 +92,8 @@ use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
 
 pub use error::IngestError;
-pub use open::{Progress, read_bytes, read_paths};
+pub use metric_rules::{MetricKind, MetricRule, MetricSettings, NamePattern};
+pub use open::{Progress, finish, read_bytes, read_parts, read_paths};
 pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
 
 /// A wire format.
@@ -162,7 +173,7 @@ pub struct Telemetry {
     pub alerts: Vec<Alert>,
     /// What was changed in the system.
     pub changes: Vec<Change>,
-    /// Kinds of metrics that were recognised, for example `spanmetrics (OpenTelemetry Collector)`.
+    /// Kinds of metrics that were recognised and how many series are of each, for example `Istio (24 series)`, sorted.
     pub dialects: Vec<String>,
     /// What was odd or skipped.
     pub warnings: Vec<Warning>,
@@ -170,7 +181,7 @@ pub struct Telemetry {
     pub files: Vec<FileSummary>,
     /// Records skipped in all files; the reasons are among the warnings.
     pub skipped: u64,
-    /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
+    /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
     /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
     pub(crate) otlp_metrics: otlp_metrics::Streams,
@@ -238,6 +249,7 @@ impl Telemetry {
         self.alerts.extend(other.alerts);
         self.changes.extend(other.changes);
         self.dialects.extend(other.dialects);
+        dialects::join(&mut self.dialects);
         self.warnings.extend(other.warnings);
         self.files.extend(other.files);
         self.skipped += other.skipped;
@@ -259,11 +271,19 @@ pub struct ReadOptions {
     /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
     /// A file on the disk may besides unfold to 200 times its size only, or to 256 MiB where that is more.
     pub max_file_bytes: u64,
+    /// What metric names and labels mean beyond what is known, from the settings file.
+    pub metrics: MetricSettings,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, span_columns: None, sampling_attribute: None, max_file_bytes: 8 << 30 }
+        Self {
+            format: None,
+            span_columns: None,
+            sampling_attribute: None,
+            max_file_bytes: 8 << 30,
+            metrics: MetricSettings::default(),
+        }
     }
 }
 

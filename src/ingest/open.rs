@@ -43,6 +43,21 @@ pub fn read_paths(
     options: &ReadOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Telemetry, IngestError> {
+    let mut all = read_parts(paths, options, progress)?;
+    finish(&mut all, options);
+    Ok(all)
+}
+
+/// Reads as [`read_paths`] does, but leaves metrics as they were read, so that several such parts can be joined and
+/// [`finish`] sees all of them: traces name the services whose pods metrics speak of.
+///
+/// # Errors
+/// As [`read_paths`].
+pub fn read_parts(
+    paths: &[PathBuf],
+    options: &ReadOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Telemetry, IngestError> {
     let mut early = Telemetry::default();
     let files = find_files(paths, &mut early)?;
     let meter = Meter::new(&files, progress);
@@ -52,8 +67,12 @@ pub fn read_paths(
     let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut all = early;
     all.append_all(read);
-    derive::finish(&mut all);
     Ok(all)
+}
+
+/// Makes series of the metrics that were read.
+pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
+    derive::finish(telemetry, &options.metrics);
 }
 
 /// Reads one file that lies in memory, as [`read_paths`] would read it from `name`.
@@ -67,7 +86,7 @@ pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Te
         Err(error @ IngestError::Unrecognised { .. }) => return Err(error),
         Err(error) => out.warnings.push(error.to_warning()),
     }
-    derive::finish(&mut out);
+    finish(&mut out, options);
     Ok(out)
 }
 
