@@ -131,7 +131,8 @@ impl<'de> SpanDraft<'de> {
         (start_ns, duration_ns): (i64, u64),
     ) {
         let trace = TraceId(ids.trace);
-        let weight = self.sampling().weight_at(trace, out, path, place);
+        let said = self.facts.sampling(self.trace_state.as_text().map_or(Said::Nothing, sampling::of_trace_state));
+        let weight = said.weight_at(trace, out, path, place);
         let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
         let span = Span {
@@ -147,17 +148,6 @@ impl<'de> SpanDraft<'de> {
             duration_ns,
         };
         out.spans.push_weighted(span, weight);
-    }
-
-    /// What the span says of how it was sampled.
-    fn sampling(&self) -> Said {
-        match self.facts.sampling() {
-            Said::Nothing => {
-                let field = self.trace_state.as_text().filter(|text| !text.is_empty());
-                field.or(self.facts.trace_state()).map_or(Said::Nothing, sampling::of_trace_state)
-            }
-            said => said,
-        }
     }
 }
 
