@@ -228,7 +228,8 @@ fn read_stream<'a>(
     if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
         out.warnings.push(error.to_warning());
     }
-    let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len() + out.otlp_metrics.len()) as u64);
+    let (spans, series) =
+        (out.spans.len() as u64, (out.series.len() + out.raw_series.len() + out.otlp_metrics.len()) as u64);
     let is_silent = spans == 0 && series == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
     if is_silent && out.warnings.is_empty() {
         out.warn(path, "", &format!("nothing was found in it, although it looks like {}", reader.format.name()), 1);

@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn all_points_are_brought_to_the_coarsest_scale() {
         // At scale 1 the buckets 0..=3 are (1, 2^½], (2^½, 2], (2, 2^1.5], (2^1.5, 4]; at scale 0, (1, 2] and (2, 4].
-        let buckets = cumulative_buckets(&[exponential(1, 0.0, 0, &[1.0, 2.0, 4.0, 8.0]), exponential(0, 0.0, 0, &[9.0])]);
+        let buckets =
+            cumulative_buckets(&[exponential(1, 0.0, 0, &[1.0, 2.0, 4.0, 8.0]), exponential(0, 0.0, 0, &[9.0])]);
         let expected = vec![
             (0.0, vec![(0, 0.0), (1, 0.0)]),
             (2.0, vec![(0, 3.0), (1, 9.0)]),

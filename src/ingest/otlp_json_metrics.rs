@@ -200,8 +200,7 @@ impl<'de> Node<'de> for Data<'_, '_, 'de> {
         match &*key {
             "dataPoints" | "data_points" => {
                 self.decoder.begin("dataPoints", &key);
-                let mut point =
-                    PointNode { point: PointDraft::default(), draft: self.draft, decoder: self.decoder };
+                let mut point = PointNode { point: PointDraft::default(), draft: self.draft, decoder: self.decoder };
                 map.next_value_seed(Visit(&mut List(&mut point)))
             }
             "aggregationTemporality" | "aggregation_temporality" => {

@@ -191,7 +191,8 @@ impl Streams {
             let Some(stream) = self.streams.get_mut(index) else { continue };
             stream.points.push(Point { start_ns: point.start_ns, time_ns: point.time_ns, value });
             if !matches!(kind, Kind::Gauge | Kind::Sum) {
-                let distribution = if is_recorded { Distribution::of(kind, &mut point) } else { Distribution::default() };
+                let distribution =
+                    if is_recorded { Distribution::of(kind, &mut point) } else { Distribution::default() };
                 stream.distributions.push(distribution);
             }
         }
@@ -348,7 +349,12 @@ fn series_of(stream: &Stream, out: &mut Vec<RawSeries>) {
     push("_count", None, RawKind::Counter, counter(&|_, point| point.value));
     let sums: Option<Vec<f64>> = stream.distributions.iter().map(|d| d.sum).collect();
     if let Some(sums) = sums {
-        push("_sum", None, RawKind::Counter, counter(&|at, point| if point.value.is_nan() { f64::NAN } else { sums[at] }));
+        push(
+            "_sum",
+            None,
+            RawKind::Counter,
+            counter(&|at, point| if point.value.is_nan() { f64::NAN } else { sums[at] }),
+        );
     }
     if stream.shape.kind == Kind::Summary {
         for (quantile, values) in otlp_histograms::quantiles(&stream.distributions) {

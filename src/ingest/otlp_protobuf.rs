@@ -212,7 +212,9 @@ fn kind_of_leaf(leaf: &[u8]) -> Option<Kind> {
                 return Some(Kind::Traces);
             }
             (4 | 13 | 15, Value::Bytes(_)) => return Some(Kind::Traces),
-            (1 | 11, Value::Fixed64(_)) | (2 | 7, Value::Varint(_)) | (8, Value::Fixed32(_)) => return Some(Kind::Logs),
+            (1 | 11, Value::Fixed64(_)) | (2 | 7, Value::Varint(_)) | (8, Value::Fixed32(_)) => {
+                return Some(Kind::Logs);
+            }
             (6, Value::Bytes(_)) => return Some(Kind::Logs),
             (7 | 10, Value::Bytes(_) | Value::Cut(_)) if first.is_some() => return Some(Kind::Metrics),
             (1, Value::Bytes(bytes)) => first = Some(bytes),
@@ -253,7 +255,8 @@ impl Place<'_> {
 
     /// Notes that what stands at `broken` and after it in its message is lost.
     pub(super) fn skip(&self, broken: Broken<'_>, out: &mut Telemetry) {
-        let message = format!("broken protobuf: {}; the rest of the span, metric or record is left out", broken.problem);
+        let message =
+            format!("broken protobuf: {}; the rest of the span, metric or record is left out", broken.problem);
         out.skip(self.path, self.of(broken.at), &message);
     }
 
@@ -439,20 +442,25 @@ fn read_framed(
     let (path, stream, limit) = (input.path, input.bytes, options.max_file_bytes);
     let mut frames = Frames { path, framing, stream, offset: 0, limit, error: None, has_ended: false };
     let source: Arc<str> = Arc::from(path.to_string_lossy());
-    pieces::decode(path, out, || frames.next(), |piece, out| {
-        for (at, (range, offset)) in piece.messages.iter().enumerate() {
-            let message = piece.bytes.get(range.clone()).unwrap_or_default();
-            let is_cut = piece.is_cut && at + 1 == piece.messages.len();
-            if message.starts_with(ZSTD) {
-                read_packed(message, path, *offset, limit, &source, out);
-            } else {
-                read_message(message, is_cut, Place { path, bytes: message, offset: *offset }, &source, out);
+    pieces::decode(
+        path,
+        out,
+        || frames.next(),
+        |piece, out| {
+            for (at, (range, offset)) in piece.messages.iter().enumerate() {
+                let message = piece.bytes.get(range.clone()).unwrap_or_default();
+                let is_cut = piece.is_cut && at + 1 == piece.messages.len();
+                if message.starts_with(ZSTD) {
+                    read_packed(message, path, *offset, limit, &source, out);
+                } else {
+                    read_message(message, is_cut, Place { path, bytes: message, offset: *offset }, &source, out);
+                }
+                if is_cut {
+                    out.skip(path, format_args!("byte {}", offset + message.len() as u64), CUT);
+                }
             }
-            if is_cut {
-                out.skip(path, format_args!("byte {}", offset + message.len() as u64), CUT);
-            }
-        }
-    });
+        },
+    );
     frames.error.map_or(Ok(()), Err)
 }
 
@@ -475,7 +483,11 @@ fn read_packed(message: &[u8], path: &Path, offset: u64, limit: u64, source: &Ar
     }
     out.absorb(path, vec![part]);
     if let Err(error) = unpacked {
-        out.skip(path, format_args!("byte {offset}"), &format!("a message packed with zstd cannot be unpacked: {error}"));
+        out.skip(
+            path,
+            format_args!("byte {offset}"),
+            &format!("a message packed with zstd cannot be unpacked: {error}"),
+        );
     } else if bytes.len() as u64 == MOST_UNPACKED {
         out.skip(path, format_args!("byte {offset}"), "a message unfolds to more than 256 MiB; the rest is left out");
     }
@@ -519,14 +531,7 @@ fn read_message(message: &[u8], is_cut: bool, place: Place<'_>, source: &Arc<str
 }
 
 /// What one resource sent.
-fn read_entry(
-    kind: Kind,
-    entry: &[u8],
-    is_cut: bool,
-    place: Place<'_>,
-    source: &Arc<str>,
-    out: &mut Telemetry,
-) {
+fn read_entry(kind: Kind, entry: &[u8], is_cut: bool, place: Place<'_>, source: &Arc<str>, out: &mut Telemetry) {
     match kind {
         Kind::Traces => read_spans(entry, is_cut, place, out),
         Kind::Metrics => otlp_protobuf_metrics::read(entry, is_cut, place, source, out),

@@ -188,8 +188,7 @@ fn times(start: u64, end: u64) -> Result<(i64, u64), Defect> {
     let positive = |ns: u64| i64::try_from(ns).ok().filter(|&ns| ns > 0);
     let start_ns = positive(start).ok_or(Defect { field: "start_time_unix_nano", message: BAD_START })?;
     positive(end).ok_or(Defect { field: "end_time_unix_nano", message: BAD_END })?;
-    let duration =
-        end.checked_sub(start).ok_or(Defect { field: "end_time_unix_nano", message: END_BEFORE_START })?;
+    let duration = end.checked_sub(start).ok_or(Defect { field: "end_time_unix_nano", message: END_BEFORE_START })?;
     Ok((start_ns, duration))
 }
 
