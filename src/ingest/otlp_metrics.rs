@@ -370,34 +370,34 @@ fn series_of(stream: &Stream, out: &mut Vec<RawSeries>) {
     }
 }
 
-/// Samples of a counter that never falls but where it began anew.
+/// Samples of a counter, as if it had never begun anew.
 ///
-/// Cumulative values stand as they are, but a start that is later than the sample before is a zero of its own: a process
-/// that restarts may have counted beyond its old value by the next sample. Increases are added up; where one begins later
-/// than the one before ended, nothing was counted in between.
+/// A process that restarts may have counted beyond its old value by the next sample, which only the start time tells: one
+/// after the last sample. (Starts that merely waver, because they are computed from an uptime, lie before it.) Increases
+/// are added up; where one begins later than the one before ended, nothing was counted in between.
 fn counter_samples(points: impl Iterator<Item = Point>, is_delta: bool) -> Vec<(i64, f64)> {
-    let mut samples: Vec<(i64, f64)> = Vec::with_capacity(points.size_hint().0);
-    let (mut total, mut known_start) = (0.0, None);
-    for Point { start_ns, time_ns, value } in points {
-        let last_ns = samples.last().map(|sample| sample.0);
-        let begins = start_ns > 0 && start_ns < time_ns && last_ns.is_none_or(|last| start_ns > last);
+    let mut samples: Vec<(i64, f64)> = Vec::with_capacity(points.size_hint().0 + 1);
+    let (mut total, mut last) = (0.0, None::<Point>);
+    for point in points {
+        let Point { start_ns, time_ns, value } = point;
         if value.is_nan() {
             samples.push((time_ns, value));
             continue;
         }
         if is_delta {
-            if begins {
+            let begins = start_ns > 0 && start_ns < time_ns;
+            if begins && samples.last().is_none_or(|sample| start_ns > sample.0) {
                 samples.push((start_ns, total));
             }
             total += value;
             samples.push((time_ns, total));
         } else {
-            // Of the first point the start may lie far back, which is no reset within the samples.
-            if begins && known_start.is_some_and(|known| known != start_ns) {
-                samples.push((start_ns, 0.0));
+            // Here `total` is what earlier lives of the counter came to.
+            if let Some(last) = last.filter(|last| start_ns != last.start_ns && start_ns >= last.time_ns) {
+                total += last.value;
             }
-            known_start = Some(start_ns);
-            samples.push((time_ns, value));
+            samples.push((time_ns, total + value));
+            last = Some(point);
         }
     }
     samples
