@@ -2,7 +2,7 @@
 
 use super::names::{NONE, Names};
 use super::partition::Packed;
-use crate::telemetry::span::{SpanKind, SpanStatus};
+use crate::telemetry::span::{Marks, SpanKind, SpanStatus};
 
 /// One span with its names as ranks.
 #[derive(Clone, Copy)]
@@ -22,6 +22,7 @@ pub(super) struct LocalSpan {
     pub(super) peer: u32,
     pub(super) kind: SpanKind,
     pub(super) status: SpanStatus,
+    pub(super) marks: Marks,
 }
 
 impl LocalSpan {
@@ -37,6 +38,7 @@ impl LocalSpan {
             peer: row.peer,
             kind: row.kind,
             status: row.status,
+            marks: row.marks,
         }
     }
 
@@ -52,8 +54,8 @@ impl LocalSpan {
 
     /// All that tells two spans of one trace and id apart, the start first: the order among duplicates.
     pub(super) fn content(&self) -> impl Ord + use<> {
-        let status = self.status as u8;
-        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer)
+        let (status, marks) = (self.status as u8, self.marks.0);
+        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer, marks)
     }
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Oddities {
     pub(super) orphans: u64,
     pub(super) cyclic: u64,
     pub(super) rootless: u64,
+    /// Spans that were moved since their clock is off.
+    pub(super) moved: u64,
 }
 
 /// The trees of one trace. Reused from trace to trace, so that a span costs no allocation.
@@ -85,12 +89,14 @@ pub(super) struct Forest {
 }
 
 impl Forest {
-    /// Builds the trees of one trace from its rows, in any order.
+    /// Builds the trees of one trace from its rows, in any order. `ahead_ns` tells by instance how far its clock is ahead;
+    /// it is empty where all are right.
     pub(super) fn rebuild<'a>(
         &mut self,
         trace: u128,
         rows: impl Iterator<Item = &'a Packed>,
         names: &Names,
+        ahead_ns: &[i64],
         odd: &mut Oddities,
     ) {
         self.trace = trace;
@@ -100,6 +106,14 @@ impl Forest {
         self.spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| a.content().cmp(&b.content())));
         self.spans.dedup_by_key(|span| span.id);
         odd.duplicates += (read - self.spans.len()) as u64;
+        if !ahead_ns.is_empty() {
+            for span in &mut self.spans {
+                let ahead_ns = ahead_ns[span.instance as usize];
+                span.start_ns = span.start_ns.saturating_sub(ahead_ns);
+                span.end_ns = span.end_ns.saturating_sub(ahead_ns);
+                odd.moved += u64::from(ahead_ns != 0);
+            }
+        }
 
         self.find_parents(odd);
         self.cut_cycles(odd);

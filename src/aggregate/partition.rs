@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::names::{NONE, Names};
-use crate::telemetry::span::{NO_PEER, SpanKind, SpanStatus, SpanTable};
+use crate::telemetry::span::{Marks, NO_PEER, SpanKind, SpanStatus, SpanTable};
 
 /// Rows in a partition, about: half a megabyte, so that it fits in a core's own cache.
 const ROWS_PER_PARTITION: usize = 8192;
@@ -26,6 +26,7 @@ pub(super) struct Packed {
     pub(super) peer: u32,
     pub(super) kind: SpanKind,
     pub(super) status: SpanStatus,
+    pub(super) marks: Marks,
 }
 
 impl Packed {
@@ -42,6 +43,7 @@ impl Packed {
             peer: if peer == NO_PEER { NONE } else { names.peer_rank[peer as usize] },
             kind: spans.kind[row],
             status: spans.status[row],
+            marks: spans.marks_of(row),
         }
     }
 

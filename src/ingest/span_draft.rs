@@ -95,7 +95,8 @@ impl<'de> SpanDraft<'de> {
         let Some(parent) = parent else {
             return Err(Defect { field: names.parent, message: BAD_PARENT_ID });
         };
-        let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
+        let kind = self.facts.role(self.kind);
+        let peer = self.facts.peer(kind).map(|peer| out.spans.peer_key_of(peer));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
         out.spans.push(Span {
             trace: TraceId(trace),
@@ -103,12 +104,13 @@ impl<'de> SpanDraft<'de> {
             parent: (parent != 0).then_some(SpanId(parent)),
             resource,
             operation,
-            kind: self.kind,
-            status: self.facts.status(self.kind, self.status),
+            kind,
+            status: self.facts.status(kind, self.status),
             peer,
             start_ns,
             duration_ns,
         });
+        out.spans.mark(self.facts.marks(kind));
         for (linked_trace, linked_span) in &self.links {
             match (linked_trace.as_text().and_then(ids::trace_id), linked_span.as_text().and_then(ids::span_id)) {
                 (Some(trace), Some(span)) if span != 0 => out.spans.push_link(TraceId(trace), SpanId(span)),
