@@ -416,7 +416,8 @@ fn entries_that_the_baseline_never_saw_prove_nothing() {
 /// What the text report says, for whatever a person reads there.
 fn text_report(diagnosis: &Diagnosis) -> String {
     let mut out = Vec::new();
-    hypocenter::report::write(diagnosis, hypocenter::report::ReportFormat::Text, &mut out).unwrap();
+    let form = hypocenter::report::Format::Text { colour: false, width: 100 };
+    hypocenter::report::write(diagnosis, form, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -518,8 +519,8 @@ fn vector_15_cause_outside_telemetry() {
             call("frontend", 5).to(call("payments", 8).to(api.silent(kind))).to(call("ads", 4))
         })
     };
-    let inside = of_spans(steady(|during, _| {
-        let api = call("bank", if during { 900 } else { 40 });
+    let inside = of_spans(steady(|during, n| {
+        let api = call("bank", if during { 900 } else { 40 }).failing(during && n.is_multiple_of(4));
         call("frontend", 5).to(call("payments", 8).to(api)).to(call("ads", 4))
     }));
     for named in [true, false] {

@@ -175,13 +175,13 @@ fn mark_hedges(forest: &Forest, of_home: &[Attempt], steps: &mut Vec<(i64, u32, 
 
 fn is_hedge(first: &Attempt, second: &Attempt, call: &Call, goes_on: impl Fn(i64) -> i64) -> bool {
     let (winner, loser) = if second.end_ns < first.end_ns { (second, first) } else { (first, second) };
-    // Of two that end together the one that did not fail has answered.
+    // Of two that end together the one has answered that neither failed nor was left at work.
     let together = loser.end_ns.saturating_sub(winner.end_ns) <= SLACK_NS;
-    let (winner, loser) = if together && winner.failed { (loser, winner) } else { (winner, loser) };
+    let given_up = |one: &Attempt| one.failed || one.done_ns > one.end_ns.saturating_add(SLACK_NS);
+    let (winner, loser) = if together && given_up(winner) { (loser, winner) } else { (winner, loser) };
     let delay = first.start_ns.abs_diff(second.start_ns) as f64;
     if winner.failed || call.mode != EdgeMode::Sync || delay < LEAST_DELAY * first.start_ns.abs_diff(winner.end_ns) as f64 {
         return false;
     }
-    let given_up = together && (loser.failed || loser.done_ns > winner.end_ns.saturating_add(SLACK_NS));
-    given_up || goes_on(winner.end_ns) < loser.end_ns
+    (together && given_up(loser)) || goes_on(winner.end_ns) < loser.end_ns
 }
