@@ -95,6 +95,7 @@ fn row(noise: &mut Noise, caller: u32, callee: u32, operation: u32, bin: i64) ->
         calls,
         observed: calls,
         weight_squares: calls,
+        error_weight_squares: errors,
         errors,
         caller_errors: errors,
         origin_errors: errors,

@@ -19,8 +19,8 @@ use rustc_hash::FxHashMap;
 
 use super::forest::{Forest, LocalSpan};
 use super::names::{NONE, Names};
-use super::partition::hash_trace;
 use crate::telemetry::clock::ClockSkew;
+use crate::telemetry::id::TraceId;
 use crate::telemetry::span::SpanKind;
 
 /// Calls between two processes without which nothing is said of their clocks.
@@ -118,7 +118,7 @@ impl Calls {
             if least_ns > most_ns {
                 continue; // longer than its caller waited: it says nothing
             }
-            let hash = hash_trace(forest.trace ^ u128::from(callee.id));
+            let hash = TraceId(forest.trace ^ u128::from(callee.id)).mixed();
             let forwards = caller.instance < callee.instance;
             let (key, sample) = if forwards {
                 ((caller.instance, callee.instance), (hash, least_ns, most_ns))

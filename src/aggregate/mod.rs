@@ -25,15 +25,23 @@ mod attempts;
 mod calls;
 mod clocks;
 mod forest;
+mod halves;
 mod links;
 mod local;
+mod logs;
 mod names;
 mod partition;
 mod peers;
 mod roles;
 mod table;
+mod templates;
 mod timeline;
 mod timetable;
+mod versions;
+mod weight;
+
+pub use logs::log_stats;
+pub use versions::version_changes;
 
 /// Condenses spans into call statistics on the grid. Never fails: what is odd becomes a warning.
 ///
@@ -51,6 +59,8 @@ mod timetable;
 ///   always the same service; this takes a second round over the spans.
 /// - Clocks that disagree are corrected where the calls between two processes leave no doubt (`clocks`); this takes two
 ///   further rounds.
+/// - Of sampled traffic every call counts as often as the span says that shows it, the callee's head or else the caller's
+///   (`weight`); a share of the critical path counts as the root does whose time it is.
 /// - Each root's duration is shared out exactly among the calls that spent it (`timeline`). Spans below a lost parent
 ///   have no part in that, unless the trace has no root; then its earliest fragment stands for it.
 ///
@@ -84,6 +94,9 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     for worker in &workers {
         worker.report(&mut coverage);
     }
+    if !names.sampled {
+        coverage.represented = coverage.spans - coverage.duplicates;
+    }
     let total = local::total(workers.into_iter().map(|worker| worker.sums).collect());
     let warnings = warnings(&coverage);
     (table::call_stats(total, &names, &instrumented, grid, coverage, clocks.skews), warnings)
@@ -91,7 +104,8 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
 
 /// Works all traces, with what is known of callees that left no spans and of clocks.
 fn work(context: &Context, spans: &SpanTable, callees: &Callees, clocks: &Clocks) -> Vec<Worker> {
-    let worker = || Worker { callees: callees.clone(), ..Worker::default() };
+    let sampled = context.names.sampled;
+    let worker = || Worker { callees: callees.clone(), sums: Accumulator::new(sampled), ..Worker::default() };
     for_each_trace(spans, context.names, worker, |worker, trace, rows| worker.add_trace(context, clocks, trace, rows))
 }
 
@@ -184,6 +198,9 @@ impl Worker {
         coverage.duplicates += self.odd.duplicates;
         coverage.cyclic += self.odd.cyclic;
         coverage.moved += self.odd.moved;
+        coverage.sampled += self.odd.sampled;
+        coverage.represented += self.odd.represented;
+        coverage.unevenly_sampled += self.odd.unevenly_sampled;
         coverage.unpaired_clients += self.unseen.unpaired_clients;
         coverage.outside_parent += self.unseen.outside_parent;
     }
@@ -209,6 +226,10 @@ fn warnings(coverage: &SpanCoverage) -> Vec<Warning> {
         (coverage.rootless_traces, "traces have no root span; their earliest span counts as the entry"),
         (coverage.unpaired_clients, "client spans have no server span; their time may stay with the caller"),
         (coverage.unresolved_links, "span links lead to spans that were not read"),
+        (
+            coverage.unevenly_sampled,
+            "traces hold spans that were sampled at different rates; each call counts as its own span says",
+        ),
     ];
     let told = odd.into_iter().filter(|(affected, _)| *affected > 0);
     told.map(|(affected, message)| Warning {

@@ -1,5 +1,7 @@
 //! Names in sorted order: a key of the span table becomes a rank, so that nothing depends on how keys were numbered.
 
+use rayon::prelude::*;
+
 use super::peers::PeerNames;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::span::{PeerKind, SpanTable};
@@ -42,6 +44,8 @@ pub(super) struct Names {
     pub(super) peer_rank: Vec<u32>,
     /// Other names of nodes, sorted.
     pub(super) aliases: Vec<(ServiceId, u32)>,
+    /// Whether any span stands for more than itself. Where none does, weights cost nothing.
+    pub(super) sampled: bool,
 }
 
 impl Names {
@@ -76,6 +80,7 @@ impl Names {
             operation_rank,
             peer_rank,
             aliases,
+            sampled: spans.weight.par_iter().with_min_len(1 << 16).any(|&weight| weight > 1),
         }
     }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::telemetry::span::{Marks, Peer, PeerKind, Place, ResourceKey, SpanKind, SpanStatus, SpanTable};
 
 use super::json_stream::Scalar;
+use super::sampling::{self, Said};
 
 /// Makes of rows `"name" => (Fact, rank)` both the look-up and the list that tests go through.
 macro_rules! table {
@@ -50,9 +51,12 @@ enum Fact {
     RpcService,
     AwsResource,
     InvokedFunction,
+    TraceState,
+    SamplerType,
+    Sampling,
 }
 
-const N_FACTS: usize = Fact::InvokedFunction as usize + 1;
+const N_FACTS: usize = Fact::Sampling as usize + 1;
 
 table! {
     /// The one table of span attributes: what a name tells, and its rank among the names that tell the same (0 wins).
@@ -121,6 +125,8 @@ table! {
         "aws.kinesis.stream_name" => (AwsResource, 3),
         "aws.s3.bucket" => (AwsResource, 4),
         "faas.invoked_name" => (InvokedFunction, 0),
+        "w3c.tracestate" => (TraceState, 0), // where Jaeger and Zipkin keep it
+        "sampler.type" => (SamplerType, 0), // Jaeger
     }
 }
 
@@ -192,6 +198,9 @@ pub(crate) fn is_span_attribute(name: &str) -> bool {
     span_attribute(name).is_some()
 }
 
+/// The attribute in which Jaeger's clients keep their sampler's parameter, on the first span of a trace.
+const JAEGER_PARAMETER: &str = "sampler.param";
+
 /// What the attributes of one span tell.
 #[derive(Debug, Default)]
 pub(crate) struct SpanFacts<'de> {
@@ -211,6 +220,29 @@ impl<'de> SpanFacts<'de> {
         }
     }
 
+    /// Takes the attribute that the user named as telling how spans were sampled.
+    pub(crate) fn note_sampling(&mut self, name: &str, value: Scalar<'de>) {
+        self.facts[Fact::Sampling as usize] = Some((u8::from(name == JAEGER_PARAMETER), value));
+    }
+
+    /// What the attribute says that the user named. The parameter of Jaeger's samplers is a probability for one of their
+    /// types only.
+    pub(crate) fn sampling(&self) -> Said {
+        match &self.facts[Fact::Sampling as usize] {
+            None => Said::Nothing,
+            Some((0, value)) => sampling::of_value(value),
+            Some((_, value)) => match self.text(Fact::SamplerType) {
+                Some(kind) if kind == "probabilistic" => sampling::of_value(value),
+                _ => Said::Nothing,
+            },
+        }
+    }
+
+    /// W3C `tracestate`, where a tag holds it.
+    pub(crate) fn trace_state(&self) -> Option<&str> {
+        self.get(Fact::TraceState)?.as_text()
+    }
+
     fn get(&self, fact: Fact) -> Option<&Scalar<'de>> {
         self.facts[fact as usize].as_ref().map(|(_, value)| value)
     }
@@ -225,6 +257,12 @@ impl<'de> SpanFacts<'de> {
     /// The kind that Jaeger keeps in a tag.
     pub(crate) fn kind(&self) -> Option<&Scalar<'de>> {
         self.get(Fact::Kind)
+    }
+
+    /// Whether an attribute gives the other end's host or database that name, in whatever case.
+    pub(crate) fn repeats(&self, name: &str) -> bool {
+        let facts = [Fact::Host, Fact::DatabaseName, Fact::DatabaseSystem, Fact::MessagingSystem];
+        facts.into_iter().filter_map(|fact| self.text(fact)).any(|text| text.eq_ignore_ascii_case(name))
     }
 
     /// The outcome as this side judged it: the status that was set, else an `error` tag that is true, else what the
@@ -433,7 +471,8 @@ fn host_and_port(text: &str) -> (&str, u16) {
     }
 }
 
-fn is_true(value: &Scalar<'_>) -> bool {
+/// A truth value as such, as text, or as a number.
+pub(crate) fn is_true(value: &Scalar<'_>) -> bool {
     match value {
         Scalar::Bool(value) => *value,
         Scalar::Text(text) => text.eq_ignore_ascii_case("true"),
@@ -582,7 +621,7 @@ table! {
 }
 
 /// What the attributes of one resource tell.
-#[derive(Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ResourceFacts {
     facts: [Option<(u8, String)>; 4],
 }
@@ -604,8 +643,39 @@ impl ResourceFacts {
         self.note("service.name", name);
     }
 
+    /// Takes the name that stands outside the attributes and wins over one among them (Zipkin's endpoints, a table's
+    /// column).
+    pub(crate) fn rename(&mut self, name: &str) {
+        self.set(ResourceFact::Name, name);
+    }
+
+    /// Takes instance and version that stand outside the attributes, where they are not empty.
+    pub(crate) fn place(&mut self, instance: &str, version: &str) {
+        self.set(ResourceFact::Instance, instance);
+        self.set(ResourceFact::Version, version);
+    }
+
+    fn set(&mut self, fact: ResourceFact, text: &str) {
+        let text = text.trim();
+        if !text.is_empty() {
+            self.facts[fact as usize] = Some((0, text.to_owned()));
+        }
+    }
+
     fn get(&self, fact: ResourceFact) -> &str {
         self.facts[fact as usize].as_ref().map_or("", |(_, text)| text)
+    }
+
+    /// The service's name for the graph; `None` where the resource names neither service nor instance.
+    pub(crate) fn identity(&self) -> Option<Cow<'_, str>> {
+        let (name, instance) = (self.get(ResourceFact::Name), self.get(ResourceFact::Instance));
+        let named = !name.is_empty() || !instance.is_empty();
+        named.then(|| service_identity(name, self.get(ResourceFact::Namespace), instance))
+    }
+
+    /// The service's name as given; empty where the resource does not tell.
+    pub(crate) fn given_name(&self) -> &str {
+        self.get(ResourceFact::Name)
     }
 
     /// The key of this resource in `table`.
@@ -833,6 +903,8 @@ mod tests {
             ("aws.kinesis.stream_name", "jobs", "Queue aws_sqs/jobs at   0 Unset 0 Client None"),
             ("aws.s3.bucket", "jobs", "Queue aws_sqs/jobs at   0 Unset 0 Client None"),
             ("faas.invoked_name", "resize", "Service resize at   0 Unset 0 Client None"),
+            ("w3c.tracestate", "ot=th:8", " Unset 0 Client None"), // see the tests of `sampling`
+            ("sampler.type", "probabilistic", " Unset 0 Client None"),
         ];
         let names: Vec<&str> = SPAN_ROWS.iter().map(|row| row.0).collect();
         let tested: Vec<&str> = expected.iter().map(|row| row.0).collect();

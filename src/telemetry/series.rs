@@ -176,4 +176,9 @@ impl Series {
         let to = self.samples.partition_point(|s| s.0 < window.end_ns());
         self.samples[from..to].iter().map(|s| s.1).collect()
     }
+    /// Whether a sample lies in the window.
+    pub fn has_sample_in(&self, window: &super::time::Window) -> bool {
+        let from = self.samples.partition_point(|s| s.0 < window.start_ns());
+        self.samples.get(from).is_some_and(|s| s.0 < window.end_ns())
+    }
 }

@@ -12,7 +12,7 @@ use hypocenter::telemetry::topology::EdgeMode;
 pub(crate) const MINUTE_NS: i64 = 60_000_000_000;
 
 /// Reads spans from lines `trace/id parent service kind operation start+duration [error] [timeout] [resent] [db=NAME]
-/// [queue=NAME] [peer=NAME] [pod=NAME] [link=TRACE/ID]…`; parent `-` is none. Numbers are decimal, times are nanoseconds,
+/// [queue=NAME] [peer=NAME] [pod=NAME] [weight=N] [link=TRACE/ID]…`; parent `-` is none. Numbers are decimal, times are nanoseconds,
 /// or milliseconds where `ms` stands behind the duration.
 pub(crate) fn spans(text: &str) -> SpanTable {
     let mut table = SpanTable::new();
@@ -23,7 +23,7 @@ pub(crate) fn spans(text: &str) -> SpanTable {
         let (duration, factor) = duration.strip_suffix("ms").map_or((duration, 1), |ms| (ms, 1_000_000));
         let mut status = SpanStatus::Unset;
         let mut peer = None;
-        let mut links = Vec::new();
+        let (mut links, mut weight) = (Vec::new(), 0);
         let mut marks = Marks::default();
         let mut pod = format!("{}-0", words[2]);
         for extra in &words[6..] {
@@ -35,6 +35,7 @@ pub(crate) fn spans(text: &str) -> SpanTable {
                 ("queue", name) => peer = Some((name, PeerKind::Queue)),
                 ("peer", name) => peer = Some((name, PeerKind::Service)),
                 ("pod", name) => pod = name.to_owned(),
+                ("weight", of) => weight = of.parse().unwrap(),
                 ("link", to) => links.push(address(to)),
                 other => panic!("{other:?}"),
             }
@@ -59,7 +60,7 @@ pub(crate) fn spans(text: &str) -> SpanTable {
             start_ns: start.parse::<i64>().unwrap().saturating_mul(factor as i64),
             duration_ns: duration.parse::<u64>().unwrap().saturating_mul(factor),
         };
-        table.push(span);
+        table.push_weighted(span, weight);
         table.mark(marks);
         links.iter().for_each(|&(trace, id)| table.push_link(trace, id));
     }
