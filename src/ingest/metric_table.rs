@@ -302,14 +302,7 @@ pub(crate) const SECTIONS: &[Section] = &[
         rows: &[
             level("container_cpu_usage", Signal::Cpu, Unit::Cores),
             rate("container_cpu_time_seconds_total", Signal::Cpu, Unit::Cores),
-            row(
-                "container_cpu_usage_nanoseconds_total",
-                Role::Rate,
-                Scope::Instance,
-                Signal::Cpu,
-                Unit::Cores,
-                1e-9,
-            ),
+            row("container_cpu_usage_nanoseconds_total", Role::Rate, Scope::Instance, Signal::Cpu, Unit::Cores, 1e-9),
             level("container_memory_rss_bytes", Signal::Memory, Unit::Bytes),
             level("k8s_pod_cpu_usage", Signal::Cpu, Unit::Cores),
             rate("k8s_pod_cpu_time_seconds_total", Signal::Cpu, Unit::Cores),
