@@ -39,7 +39,7 @@ impl Dialect {
             Self::ServiceGraph => "service graph",
             Self::OpenTelemetryHttp => "OpenTelemetry HTTP",
             Self::OpenTelemetryRpc => "OpenTelemetry RPC",
-            Self::OpenTelemetryResources => "OpenTelemetry processes, containers and pods",
+            Self::OpenTelemetryResources => "OpenTelemetry containers and processes",
             Self::TargetInfo => "OpenTelemetry target_info",
             Self::Istio => "Istio",
             Self::Linkerd => "Linkerd",

@@ -7,8 +7,7 @@
 //! Sources: the metric lists of cAdvisor, kube-state-metrics, node exporter, Istio ("Standard Metrics"), Linkerd
 //! ("Proxy metrics") and Envoy ("Cluster statistics"); Tempo's metrics generator; the OpenTelemetry Collector's
 //! spanmetrics and servicegraph connectors; the OpenTelemetry HTTP and RPC conventions; the Prometheus client
-//! libraries; the OpenTelemetry conventions for processes, runtimes, containers and Kubernetes, in the names that
-//! [`super::otlp_metric_names`] gives them; Micrometer; go-grpc-prometheus and gRPC's own OpenTelemetry metrics.
+//! libraries; Micrometer; go-grpc-prometheus and gRPC's own OpenTelemetry metrics.
 
 use std::sync::LazyLock;
 
@@ -310,7 +309,6 @@ pub(crate) const SECTIONS: &[Section] = &[
             level("k8s_pod_memory_working_set_bytes", Signal::Memory, Unit::Bytes),
             rate("k8s_pod_network_receive_bytes_total", Signal::NetworkReceive, Unit::BytesPerSecond),
             rate("k8s_pod_network_transmit_bytes_total", Signal::NetworkTransmit, Unit::BytesPerSecond),
-            // A gauge of a number that only grows.
             rate("k8s_container_restarts", Signal::Restarts, Unit::PerSecond),
             rate("process_cpu_time_seconds_total", Signal::Cpu, Unit::Cores),
             level("process_memory_usage_bytes", Signal::Memory, Unit::Bytes),

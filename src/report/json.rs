@@ -454,6 +454,9 @@ fn signal(signal: Signal) -> &'static str {
         Signal::Syscalls => "syscalls",
         Signal::NodeCpu => "node_cpu",
         Signal::NodeMemory => "node_memory",
+        Signal::Timeouts => "timeouts",
+        Signal::Retries => "retries",
+        Signal::Hedges => "hedges",
         Signal::Other => "other",
     }
 }

@@ -33,6 +33,9 @@ pub(super) fn signal(signal: Signal) -> &'static str {
         Signal::Syscalls => "system calls",
         Signal::NodeCpu => "CPU of the machine",
         Signal::NodeMemory => "memory of the machine",
+        Signal::Timeouts => "timeouts",
+        Signal::Retries => "retries",
+        Signal::Hedges => "hedged calls",
         Signal::Other => "metric",
     }
 }
