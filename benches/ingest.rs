@@ -13,6 +13,7 @@ use prost::Message;
 
 use otlp_messages::TracesData;
 
+#[path = "support/otlp_messages.rs"]
 mod otlp_messages;
 
 const SPANS: u64 = 10_000;
