@@ -395,6 +395,44 @@ fn a_wrong_length_between_messages_ends_the_file_with_its_byte() {
     assert_eq!(from_bytes(&file).spans.len(), 1);
 }
 
+#[test]
+fn large_files_are_read_alike_on_one_core_and_on_many() {
+    let n = 30_000_u64;
+    let frame = |id: u64| {
+        let message = message(&[span(&[1; 16], &id.to_be_bytes(), &[], START + id, START + id + 5)]);
+        [&(message.len() as u32).to_be_bytes()[..], &message].concat()
+    };
+    let line = |id: u64| {
+        let name = "n".repeat((id % 100) as usize);
+        format!(
+            "{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":[{{\"key\":\"service.name\",\"value\":{{\"stringValue\":\"s{}\"}}}}]}},\
+             \"scopeSpans\":[{{\"spans\":[{{\"traceId\":\"{:032x}\",\"spanId\":\"{id:016x}\",\"name\":\"{name}\",\
+             \"startTimeUnixNano\":\"1700000000000000000\",\"endTimeUnixNano\":\"1700000000000000001\"}}]}}]}}]}}\n",
+            id % 7,
+            id / 20 + 1
+        )
+    };
+    // About ten megabytes in lines, and a broken one far behind the first piece.
+    let mut lines: String = (1..=n).map(line).collect();
+    lines.push_str("{\"resourceSpans\":[{]\n");
+    lines.extend((n + 1..=n + 10).map(line));
+    let mut frames: Vec<u8> = (1..=n + 10).flat_map(frame).collect();
+    frames.extend(b"\0\0\0\x05\x0a\x7f");
+    for (name, bytes) in [("lines", lines.into_bytes()), ("frames", frames)] {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| from_bytes(&bytes))
+        };
+        let (one, many) = (on(1), on(5));
+        let expected: Vec<u64> = (1..=n + 10).collect();
+        assert!(one.spans.id == expected, "{name}");
+        assert!(format!("{one:?}") == format!("{many:?}"), "{name}");
+        assert_eq!((one.skipped, one.warnings.len()), (1, 1), "{name}: {:?}", one.warnings);
+        let place = &one.warnings[0].place;
+        assert!(place.starts_with("line 30001, ") || *place == format!("byte {}", bytes.len()), "{place}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
