@@ -7,7 +7,7 @@
 //! below the shared id go to the half that made them.
 
 use super::forest::LocalSpan;
-use super::partition::hash_trace;
+use crate::telemetry::id::TraceId;
 use crate::telemetry::span::SpanKind;
 
 /// The called half of a shared span.
@@ -77,9 +77,9 @@ fn own_id(trace: u128, span: &LocalSpan) -> u64 {
         (u64::from(span.instance) << 32) | u64::from(span.operation),
         (u64::from(span.peer) << 32) | ((span.kind as u64) << 8) | span.status as u64,
     ];
-    let mut hash = hash_trace(trace);
+    let mut hash = TraceId(trace).mixed();
     for word in words {
-        hash = hash_trace((u128::from(hash) << 64) | u128::from(word));
+        hash = TraceId((u128::from(hash) << 64) | u128::from(word)).mixed();
     }
     hash.max(1)
 }

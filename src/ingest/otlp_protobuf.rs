@@ -470,7 +470,14 @@ fn read_framed(
 }
 
 /// A message that was compressed for itself, in JSON or protobuf.
-fn read_packed(message: &[u8], path: &Path, offset: u64, options: &ReadOptions, source: &Arc<str>, out: &mut Telemetry) {
+fn read_packed(
+    message: &[u8],
+    path: &Path,
+    offset: u64,
+    options: &ReadOptions,
+    source: &Arc<str>,
+    out: &mut Telemetry,
+) {
     let (limit, sampling_attribute) = (options.max_file_bytes, options.sampling_attribute.as_deref());
     let mut bytes = Vec::new();
     let unpacked = zstd::stream::read::Decoder::with_buffer(message)

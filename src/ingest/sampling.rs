@@ -37,6 +37,11 @@ pub(crate) enum Said {
 }
 
 impl Said {
+    /// This, or the other where this is nothing.
+    pub(crate) fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        if self == Self::Nothing { other() } else { self }
+    }
+
     /// The weight of a span of `trace` for the span table, where 0 means that nothing is known, and what is odd about it.
     pub(crate) fn weight(self, trace: TraceId) -> (u32, Option<&'static str>) {
         match self {

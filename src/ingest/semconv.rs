@@ -220,14 +220,28 @@ impl<'de> SpanFacts<'de> {
         }
     }
 
+    /// Takes note of an attribute, and of how the span was sampled where the user named it as telling that.
+    pub(crate) fn note_with(&mut self, sampling_attribute: Option<&str>, name: &str, value: Scalar<'de>) {
+        if sampling_attribute == Some(name) {
+            self.note_sampling(name, value.clone());
+        }
+        self.note(name, value);
+    }
+
     /// Takes the attribute that the user named as telling how spans were sampled.
     pub(crate) fn note_sampling(&mut self, name: &str, value: Scalar<'de>) {
         self.facts[Fact::Sampling as usize] = Some((u8::from(name == JAEGER_PARAMETER), value));
     }
 
-    /// What the attribute says that the user named. The parameter of Jaeger's samplers is a probability for one of their
-    /// types only.
-    pub(crate) fn sampling(&self) -> Said {
+    /// What the span says of how it was sampled: in the attribute that the user named, else in its tracestate, else in a tag
+    /// with the tracestate. The parameter of Jaeger's samplers is a probability for one of their types only.
+    pub(crate) fn sampling(&self, trace_state: Said) -> Said {
+        self.named_sampling().or_else(|| trace_state).or_else(|| {
+            self.get(Fact::TraceState).and_then(Scalar::as_text).map_or(Said::Nothing, sampling::of_trace_state)
+        })
+    }
+
+    fn named_sampling(&self) -> Said {
         match &self.facts[Fact::Sampling as usize] {
             None => Said::Nothing,
             Some((0, value)) => sampling::of_value(value),
@@ -236,11 +250,6 @@ impl<'de> SpanFacts<'de> {
                 _ => Said::Nothing,
             },
         }
-    }
-
-    /// W3C `tracestate`, where a tag holds it.
-    pub(crate) fn trace_state(&self) -> Option<&str> {
-        self.get(Fact::TraceState)?.as_text()
     }
 
     fn get(&self, fact: Fact) -> Option<&Scalar<'de>> {

@@ -135,6 +135,10 @@ pub struct SpanColumns {
     pub attributes: Option<String>,
     /// Attributes of the resource, as `attributes`.
     pub resource_attributes: Option<String>,
+    /// W3C `tracestate`.
+    pub trace_state: Option<String>,
+    /// How the span was sampled: from 1 on the rate, one span kept of so many; below 1 the probability.
+    pub sampling: Option<String>,
 }
 
 /// Why a mapping of columns could not be understood.
@@ -163,7 +167,7 @@ pub enum SpanColumnsError {
 }
 
 const FIELDS: &str = "trace, span, parent, service, instance, version, operation, kind, status, start, end, duration, peer, attributes, \
-     resource";
+     resource, trace_state, weight";
 
 impl SpanColumns {
     /// The trace files of the Nezha dataset.
@@ -243,6 +247,8 @@ impl SpanColumns {
             "peer" => &mut self.peer,
             "attributes" => &mut self.attributes,
             "resource" => &mut self.resource_attributes,
+            "trace_state" => &mut self.trace_state,
+            "weight" | "sample_rate" => &mut self.sampling,
             _ => return Err(SpanColumnsError::UnknownField { field: field.to_owned() }),
         };
         *slot = Some(column.to_owned());
@@ -310,6 +316,8 @@ impl SpanColumns {
             attributes: find("the attributes", Field::Attributes)?,
             resource_attributes,
             links: link_traces.zip(link_spans),
+            trace_state: find("the tracestate", Field::TraceState)?,
+            sampling: find("the weight", Field::Sampling)?,
             duration_unit_unnamed: wanted.duration.is_some() && wanted.duration_unit.is_none(),
         })
     }
@@ -368,6 +376,8 @@ pub(crate) struct Columns {
     pub(crate) resource_attributes: Option<usize>,
     /// Traces and spans of the links, two lists of one length.
     pub(crate) links: Option<(usize, usize)>,
+    pub(crate) trace_state: Option<usize>,
+    pub(crate) sampling: Option<usize>,
 }
 
 impl Columns {

@@ -73,6 +73,7 @@ pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Teleme
         resources: FxHashMap::default(),
         with_attributes: Resources::default(),
         key: String::new(),
+        sampling_attribute: options.sampling_attribute.as_deref(),
     };
     if let Some((column, message)) = rows.columns.unit_guess() {
         out.warn(path, format_args!("field `{}`", rows.name(column)), message, 1);
@@ -89,7 +90,7 @@ pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Teleme
     Ok(())
 }
 
-struct Rows {
+struct Rows<'o> {
     columns: Columns,
     header: Vec<String>,
     /// Keys by service, instance and version, joined by a character that does not occur in names.
@@ -97,12 +98,13 @@ struct Rows {
     /// Keys of resources that have attributes.
     with_attributes: Resources,
     key: String,
+    sampling_attribute: Option<&'o str>,
 }
 
 /// Column and problem.
 type RowDefect = (usize, &'static str);
 
-impl Rows {
+impl Rows<'_> {
     fn name(&self, column: usize) -> &str {
         self.header.get(column).map_or("", String::as_str)
     }
@@ -142,7 +144,8 @@ impl Rows {
         }
         let mut facts = SpanFacts::default();
         let attributes = optional(columns.attributes);
-        if !read_text(&attributes, &mut |name, value| facts.note(name, value)) {
+        let sampling = self.sampling_attribute;
+        if !read_text(&attributes, &mut |name, value| facts.note_with(sampling, name, value)) {
             odd(columns.attributes, NO_ATTRIBUTES);
         }
         let mut resource_facts = ResourceFacts::default();
@@ -159,10 +162,30 @@ impl Rows {
         } else {
             self.resource(&service, &instance, &version, out)
         };
-        let (operation, peer) = (optional(columns.operation), optional(columns.peer));
-        let (operation, peer) = (&*operation, &*peer);
-        let row = SpanRow { trace, id, parent, operation, kind, status, peer, start_ns, duration_ns, resource, facts };
-        row.push(&mut out.spans);
+        if columns.sampling.is_some() {
+            facts.note_sampling("", Scalar::Text(optional(columns.sampling)));
+        }
+        let (operation, peer, trace_state) =
+            (optional(columns.operation), optional(columns.peer), optional(columns.trace_state));
+        let (operation, peer, trace_state) = (&*operation, &*peer, &*trace_state);
+        let row = SpanRow {
+            trace,
+            id,
+            parent,
+            operation,
+            kind,
+            status,
+            peer,
+            start_ns,
+            duration_ns,
+            resource,
+            trace_state,
+            facts,
+        };
+        if let Some(message) = row.push(&mut out.spans) {
+            let name = self.name(columns.sampling.or(columns.trace_state).unwrap_or_default());
+            out.warn(path, format_args!("line {line}, field `{name}`"), message, 1);
+        }
         self.push_links(record, line, out, path);
         Ok(())
     }

@@ -131,7 +131,8 @@ impl<'de> SpanDraft<'de> {
         (start_ns, duration_ns): (i64, u64),
     ) {
         let trace = TraceId(ids.trace);
-        let weight = self.sampling().weight_at(trace, out, path, place);
+        let said = self.facts.sampling(self.trace_state.as_text().map_or(Said::Nothing, sampling::of_trace_state));
+        let weight = said.weight_at(trace, out, path, place);
         let kind = self.facts.role(self.kind);
         let peer = self.facts.peer(kind).map(|peer| out.spans.peer_key_of(peer));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
@@ -149,17 +150,6 @@ impl<'de> SpanDraft<'de> {
         };
         out.spans.push_weighted(span, weight);
         out.spans.mark(self.facts.marks(kind));
-    }
-
-    /// What the span says of how it was sampled.
-    fn sampling(&self) -> Said {
-        match self.facts.sampling() {
-            Said::Nothing => {
-                let field = self.trace_state.as_text().filter(|text| !text.is_empty());
-                field.or(self.facts.trace_state()).map_or(Said::Nothing, sampling::of_trace_state)
-            }
-            said => said,
-        }
     }
 }
 

@@ -28,11 +28,15 @@ pub(crate) enum Field {
     LinkTraces,
     /// Spans of the links, a list.
     LinkSpans,
+    /// W3C `tracestate`.
+    TraceState,
+    /// How the span was sampled, as a rate or probability; only where the user names the column.
+    Sampling,
 }
 
 pub(crate) const N_FIELDS: usize = ALL.len();
 
-const ALL: [Field; 18] = [
+const ALL: [Field; 20] = [
     Field::Trace,
     Field::Id,
     Field::Parent,
@@ -51,11 +55,13 @@ const ALL: [Field; 18] = [
     Field::Links,
     Field::LinkTraces,
     Field::LinkSpans,
+    Field::TraceState,
+    Field::Sampling,
 ];
 
 impl Field {
     /// The usual names, as [`plain`] makes them, the most telling first. Sources: the OpenTelemetry exporter for
-    /// ClickHouse (TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Timestamp, Duration, StatusCode,
+    /// ClickHouse (TraceId, SpanId, ParentSpanId, TraceState, SpanName, SpanKind, ServiceName, Timestamp, Duration, StatusCode,
     /// SpanAttributes, ResourceAttributes, Links.TraceId, Links.SpanId), OTLP's own field names, Jaeger's, and those of
     /// published datasets.
     pub(crate) fn usual(self) -> &'static [&'static str] {
@@ -78,6 +84,8 @@ impl Field {
             Self::Links => &["links"],
             Self::LinkTraces => &["linkstraceid", "linktraceids"],
             Self::LinkSpans => &["linksspanid", "linkspanids"],
+            Self::TraceState => &["tracestate"],
+            Self::Sampling => &[],
         }
     }
 
@@ -99,6 +107,8 @@ impl Field {
             Self::Peer => &columns.peer,
             Self::Attributes => &columns.attributes,
             Self::Resource => &columns.resource_attributes,
+            Self::TraceState => &columns.trace_state,
+            Self::Sampling => &columns.sampling,
             Self::Links | Self::LinkTraces | Self::LinkSpans => &None,
         };
         named.as_deref()

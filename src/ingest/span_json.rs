@@ -178,13 +178,32 @@ impl<'n, 'c, 'o, 'de> RowNode<'n, 'c, 'o, 'de> {
         let mut resource = std::mem::take(&mut self.resource);
         resource.rename(self.table.columns.service_name.of(self.text(Field::Service).trim()));
         resource.place(&self.text(Field::Instance), &self.text(Field::Version));
-        let (operation, peer) = (self.text(Field::Operation), self.text(Field::Peer));
-        let facts = std::mem::take(&mut self.facts);
+        let (operation, peer, trace_state) =
+            (self.text(Field::Operation), self.text(Field::Peer), self.text(Field::TraceState));
+        let mut facts = std::mem::take(&mut self.facts);
+        if *self.value(Field::Sampling) != Scalar::Absent {
+            facts.note_sampling("", self.value(Field::Sampling).clone());
+        }
         let spans = &mut self.decoder.out.spans;
         let resource = self.table.resources.key(resource, spans);
-        let (operation, peer) = (&*operation, &*peer);
-        SpanRow { trace, id, parent, operation, kind, status, peer, start_ns, duration_ns, resource, facts }
-            .push(spans);
+        let (operation, peer, trace_state) = (&*operation, &*peer, &*trace_state);
+        let row = SpanRow {
+            trace,
+            id,
+            parent,
+            operation,
+            kind,
+            status,
+            peer,
+            start_ns,
+            duration_ns,
+            resource,
+            trace_state,
+            facts,
+        };
+        if let Some(message) = row.push(spans) {
+            self.odd(Field::TraceState, message);
+        }
         self.push_links();
         Ok(())
     }
@@ -238,9 +257,10 @@ impl<'n, 'c, 'o, 'de> RowNode<'n, 'c, 'o, 'de> {
 
     fn read_attributes<A: MapAccess<'de>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
         let (facts, resource) = (&mut self.facts, &mut self.resource);
+        let sampling = self.decoder.source.sampling_attribute;
         let is_object = match field {
             Field::Resource => read_object(map, &mut |name, value| resource.note(name, value))?,
-            _ => read_object(map, &mut |name, value| facts.note(name, value))?,
+            _ => read_object(map, &mut |name, value| facts.note_with(sampling, name, value))?,
         };
         if !is_object {
             self.decoder.wrong_type("an object of attributes, or a text that holds one");

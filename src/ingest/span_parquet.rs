@@ -14,6 +14,7 @@ use crate::telemetry::warning::Warning;
 use super::attribute_text::NO_ATTRIBUTES;
 use super::json_stream::Scalar;
 use super::parquet_nested::{Attributes, TextLists};
+use super::sampling::{self, Said};
 use super::semconv::{self, ResourceFacts, SpanFacts};
 use super::span_columns::{Columns, SpanColumns, TimeUnit};
 use super::span_draft::{
@@ -44,7 +45,8 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
     let attributes = [columns.attributes, columns.resource_attributes];
     let links = columns.links.map(|(traces, spans)| [traces, spans]);
     projection.extend(optional.into_iter().chain([columns.service, length, columns.peer]).chain(attributes).flatten());
-    projection.extend(links.into_iter().flatten());
+    projection.extend(links.into_iter().flatten().chain(columns.trace_state).chain(columns.sampling));
+    let sampling_attribute = options.sampling_attribute.as_deref();
 
     let has_attributes = attributes.iter().any(Option::is_some);
     let batches = if has_attributes { table.small_batches() } else { table.batches() };
@@ -54,7 +56,8 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
             let mut part = Telemetry::default();
             let rows = match table.read(batch, &projection) {
                 Ok(frame) => {
-                    Rows { frame, columns: &columns, names: table.column_names(), path, batch }.push_all(&mut part)
+                    let names = table.column_names();
+                    Rows { frame, columns: &columns, names, path, batch, sampling_attribute }.push_all(&mut part)
                 }
                 Err(error) => Err(error),
             };
@@ -77,6 +80,7 @@ struct Rows<'t> {
     names: &'t [String],
     path: &'t Path,
     batch: Batch,
+    sampling_attribute: Option<&'t str>,
 }
 
 impl Rows<'_> {
@@ -116,6 +120,9 @@ impl Rows<'_> {
         let status = if columns.status_is_flag { semconv::failed } else { semconv::status };
         let statuses = self.words(columns.status, status, "spans of unknown status are taken as unset", out)?;
         let peers = self.peers(out)?;
+        let by_rate = self.sampling(columns.sampling, |text| sampling::of_value(&Scalar::Text(Cow::Borrowed(text))))?;
+        let by_trace_state = self.sampling(columns.trace_state, sampling::of_trace_state)?;
+        let said = |column: &Option<Vec<Said>>, row: usize| column.as_ref().map_or(Said::Nothing, |said| said[row]);
         out.spans.reserve(traces.len());
         // Columns of one frame have the same length, so that rows index them all.
         for row in 0..traces.len() {
@@ -147,9 +154,10 @@ impl Rows<'_> {
                 start_ns,
                 duration_ns,
             };
+            let (rate, trace_state) = (said(&by_rate, row), said(&by_trace_state, row));
             match &attributes {
-                Some(attributes) => self.push_with_attributes(row, span, attributes, out),
-                None => out.spans.push(span),
+                Some(attributes) => self.push_with_attributes(row, span, (rate, trace_state), attributes, out),
+                None => self.push_weighted(row, span, rate.or_else(|| trace_state), out),
             }
             if let Some(links) = &links {
                 self.push_links(row, links, out);
@@ -159,9 +167,17 @@ impl Rows<'_> {
     }
 
     /// Adds a span whose kind, status and peer its attributes may tell.
-    fn push_with_attributes(&self, row: usize, span: Span, attributes: &Attributes, out: &mut Telemetry) {
+    fn push_with_attributes(
+        &self,
+        row: usize,
+        span: Span,
+        (rate, trace_state): (Said, Said),
+        attributes: &Attributes,
+        out: &mut Telemetry,
+    ) {
         let mut facts = SpanFacts::default();
-        if !attributes.read_row(row, &mut |name, value| facts.note(name, value)) {
+        let sampling = self.sampling_attribute;
+        if !attributes.read_row(row, &mut |name, value| facts.note_with(sampling, name, value)) {
             self.warn(row, self.columns.attributes, NO_ATTRIBUTES, out);
         }
         let kind = match span.kind {
@@ -172,8 +188,25 @@ impl Rows<'_> {
         let named = span.peer.map(|peer| out.spans.peers()[peer.0 as usize].name.clone());
         let peer = peer(&facts, kind, named.as_deref().unwrap_or_default()).map(|peer| out.spans.peer_key_of(peer));
         let status = facts.status(kind, span.status);
-        out.spans.push(Span { kind, status, peer, ..span });
+        let said = rate.or_else(|| facts.sampling(trace_state));
+        self.push_weighted(row, Span { kind, status, peer, ..span }, said, out);
         out.spans.mark(facts.marks(kind));
+    }
+
+    fn push_weighted(&self, row: usize, span: Span, said: Said, out: &mut Telemetry) {
+        let (weight, odd) = said.weight(span.trace);
+        if let Some(message) = odd {
+            self.warn(row, self.columns.sampling.or(self.columns.trace_state), message, out);
+        }
+        out.spans.push_weighted(span, weight);
+    }
+
+    /// What a column says of how spans were sampled.
+    fn sampling(&self, index: Option<usize>, parse: fn(&str) -> Said) -> Result<Option<Vec<Said>>, IngestError> {
+        let Some(column) = self.optional(index)? else { return Ok(None) };
+        let (codes, texts) = encode(column);
+        let said: Vec<Said> = texts.iter().map(|text| parse(text)).collect();
+        Ok(said.iter().any(|said| *said != Said::Nothing).then(|| by_code(&codes, &said)))
     }
 
     fn attributes(&self, index: Option<usize>) -> Result<Option<Attributes>, IngestError> {

@@ -3,6 +3,7 @@
 use crate::telemetry::id::{SpanId, TraceId};
 use crate::telemetry::span::{Peer, PeerKind, Place, ResourceKey, Span, SpanKind, SpanStatus, SpanTable};
 
+use super::sampling;
 use super::semconv::{self, ResourceFacts, SpanFacts};
 
 /// One row.
@@ -19,12 +20,17 @@ pub(crate) struct SpanRow<'r> {
     pub(crate) start_ns: i64,
     pub(crate) duration_ns: u64,
     pub(crate) resource: ResourceKey,
+    /// W3C `tracestate` of a column of its own; empty for none.
+    pub(crate) trace_state: &'r str,
     pub(crate) facts: SpanFacts<'r>,
 }
 
 impl SpanRow<'_> {
-    /// Adds the row to the table.
-    pub(crate) fn push(self, spans: &mut SpanTable) {
+    /// Adds the row to the table. Returns what is odd about how it says to be sampled.
+    #[must_use]
+    pub(crate) fn push(self, spans: &mut SpanTable) -> Option<&'static str> {
+        let trace = TraceId(self.trace);
+        let (weight, odd) = self.facts.sampling(sampling::of_trace_state(self.trace_state)).weight(trace);
         let kind = match self.kind {
             SpanKind::Unspecified => self.facts.kind().and_then(semconv::kind).unwrap_or_default(),
             kind => kind,
@@ -33,8 +39,8 @@ impl SpanRow<'_> {
         let status = self.facts.status(kind, self.status);
         let peer = peer(&self.facts, kind, self.peer.trim()).map(|peer| spans.peer_key_of(peer));
         let operation = spans.operation_key(self.operation);
-        spans.push(Span {
-            trace: TraceId(self.trace),
+        let span = Span {
+            trace,
             id: SpanId(self.id),
             parent: (self.parent != 0).then_some(SpanId(self.parent)),
             resource: self.resource,
@@ -44,8 +50,10 @@ impl SpanRow<'_> {
             peer,
             start_ns: self.start_ns,
             duration_ns: self.duration_ns,
-        });
+        };
+        spans.push_weighted(span, weight);
         spans.mark(self.facts.marks(kind));
+        odd
     }
 }
 

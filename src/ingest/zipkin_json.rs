@@ -353,6 +353,9 @@ impl<'de> Node<'de> for Tags<'_, '_, '_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
         let value = scalar(map)?;
         let span = &mut *self.span;
+        if span.decoder.source.sampling_attribute == Some(&*key) {
+            span.draft.facts.note_sampling(&key, value.clone());
+        }
         match &*key {
             "error" => span.error = value,
             // Brave's databases name no system.
