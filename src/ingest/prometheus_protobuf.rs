@@ -409,7 +409,9 @@ mod tests {
         let sniffed = |bytes: &[u8]| sniff(&Head { bytes, columns: &[] });
         let family = MetricFamily { name: Some("up".to_owned()), kind: Some(1), metric: Vec::new() };
         assert!(sniffed(&family.encode_length_delimited_to_vec()));
-        for other in [&b""[..], b"\x0a", b"{\"a\":1}", b"# TYPE up gauge\n", b"\x05\x0a\x02up", b"\x06\x0a\x02\x00p\x18\x01"] {
+        for other in
+            [&b""[..], b"\x0a", b"{\"a\":1}", b"# TYPE up gauge\n", b"\x05\x0a\x02up", b"\x06\x0a\x02\x00p\x18\x01"]
+        {
             assert!(!sniffed(other), "{other:?}");
         }
         // OTLP: field 1 is a message, whose first byte is a key and no letter.
@@ -434,10 +436,20 @@ mod tests {
         };
         assert_eq!(
             native_buckets(&h).unwrap(),
-            [(-2.0, -1.0, 5.0), (-0.001, 0.001, 2.0), (0.5, 1.0, 2.0), (1.0, 2.0, 3.0), (4.0, 8.0, 1.0), (8.0, 16.0, 4.0)]
+            [
+                (-2.0, -1.0, 5.0),
+                (-0.001, 0.001, 2.0),
+                (0.5, 1.0, 2.0),
+                (1.0, 2.0, 3.0),
+                (4.0, 8.0, 1.0),
+                (8.0, 16.0, 4.0)
+            ]
         );
         for (broken, problem) in [
-            (Histogram { schema: Some(9), ..h.clone() }, "a native histogram with a schema that is not known (-4 to 8)"),
+            (
+                Histogram { schema: Some(9), ..h.clone() },
+                "a native histogram with a schema that is not known (-4 to 8)",
+            ),
             (
                 Histogram { positive_delta: vec![2], ..h.clone() },
                 "a native histogram whose spans do not have as many buckets as counts",
