@@ -14,6 +14,7 @@ mod changes;
 mod condense;
 mod derive;
 mod error;
+mod guess;
 mod ids;
 mod instant;
 mod jaeger_json;
@@ -58,6 +59,7 @@ use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
 
 pub use error::IngestError;
+pub use guess::{Guess, Unrecognised};
 pub use open::{Progress, read_bytes, read_paths};
 pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
 
@@ -140,6 +142,8 @@ pub struct Telemetry {
     pub files: Vec<FileSummary>,
     /// Records skipped in all files; the reasons are among the warnings.
     pub skipped: u64,
+    /// Files that no format recognised.
+    pub unrecognised: Vec<Unrecognised>,
     /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
 }
@@ -207,6 +211,7 @@ impl Telemetry {
         self.warnings.extend(other.warnings);
         self.files.extend(other.files);
         self.skipped += other.skipped;
+        self.unrecognised.extend(other.unrecognised);
     }
 }
 
@@ -222,11 +227,14 @@ pub struct ReadOptions {
     /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
     /// A file on the disk may besides unfold to 200 times its size only, or to 256 MiB where that is more.
     pub max_file_bytes: u64,
+    /// Whether a file that was named and is not recognised ends the reading, as it should where the result is to be
+    /// relied upon; otherwise it is one of [`Telemetry::unrecognised`], as one found in a folder is.
+    pub unrecognised_is_error: bool,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, span_columns: None, max_file_bytes: 8 << 30 }
+        Self { format: None, span_columns: None, max_file_bytes: 8 << 30, unrecognised_is_error: true }
     }
 }
 
