@@ -239,6 +239,7 @@ fn poor_coverage() -> Coverage {
             unresolved_links: 2,
             sampled: 500,
             represented: 12_000,
+            unevenly_sampled: 4,
             moved: 60,
         },
         calls_baseline: 60,

@@ -7,6 +7,7 @@ use super::links::Links;
 use super::names::{NONE, Names};
 use super::roles::{Outgoing, Role, calls_out, find_roles, queue_between};
 use super::timeline::{Timeline, Wait, place};
+use super::weight::Weight;
 use crate::telemetry::span::SpanKind;
 use crate::telemetry::topology::EdgeMode;
 
@@ -27,6 +28,8 @@ pub(super) struct Call {
     pub(super) start_ns: i64,
     pub(super) duration_ns: u64,
     pub(super) self_ns: u64,
+    /// Of the critical path, times the weight of the root whose time it is: so the parts of all calls add up to the
+    /// weighted durations of the roots, whatever the weights of the calls.
     pub(super) critical_ns: u64,
     pub(super) critical_gap_ns: u64,
     /// Caller's less callee's duration, for a call seen from both sides.
@@ -35,6 +38,8 @@ pub(super) struct Call {
     pub(super) callee_failed: bool,
     /// Whether a failure begins at the callee.
     pub(super) origin: bool,
+    /// How many calls it stands for: what the span says that shows it, the callee's head or else the caller's.
+    pub(super) weight: Weight,
 }
 
 impl Call {
@@ -57,6 +62,7 @@ impl Call {
             caller_failed: span.failed(),
             callee_failed: false,
             origin: span.failed(),
+            weight: span.weight,
         }
     }
 
@@ -339,15 +345,17 @@ impl TraceCalls {
                 continue;
             }
             let span = &forest.spans[at as usize];
+            let weight = span.weight.value();
             self.timeline.share_out(at, span.start_ns, span.end_ns, |node, own_ns| {
-                if node < count {
-                    calls[call_of[node as usize] as usize].critical_ns += own_ns;
+                let share = if node < count {
+                    &mut calls[call_of[node as usize] as usize].critical_ns
                 } else if node < 2 * count {
                     let pair = roles[(node - count) as usize].pair;
-                    calls[call_of[pair as usize] as usize].critical_gap_ns += own_ns;
+                    &mut calls[call_of[pair as usize] as usize].critical_gap_ns
                 } else {
-                    calls[call_of[(node - count) as usize] as usize].critical_ns += own_ns;
-                }
+                    &mut calls[call_of[(node - count) as usize] as usize].critical_ns
+                };
+                *share = share.saturating_add(own_ns.saturating_mul(weight));
             });
         }
     }

@@ -1,7 +1,11 @@
-//! The spans of one trace as trees: duplicates dropped, parents found, cycles cut.
+//! The spans of one trace as trees: shared spans parted, duplicates dropped, parents found, cycles cut.
 
+use std::cmp::{Ordering, Reverse};
+
+use super::halves::part_halves;
 use super::names::{NONE, Names};
 use super::partition::Packed;
+use super::weight::Weight;
 use crate::telemetry::span::{SpanKind, SpanStatus};
 
 /// One span with its names as ranks.
@@ -22,6 +26,8 @@ pub(super) struct LocalSpan {
     pub(super) peer: u32,
     pub(super) kind: SpanKind,
     pub(super) status: SpanStatus,
+    /// How many spans of the real traffic it stands for.
+    pub(super) weight: Weight,
 }
 
 impl LocalSpan {
@@ -37,6 +43,7 @@ impl LocalSpan {
             peer: row.peer,
             kind: row.kind,
             status: row.status,
+            weight: row.weight,
         }
     }
 
@@ -50,10 +57,15 @@ impl LocalSpan {
         self.status == SpanStatus::Error
     }
 
+    /// The order of a trace's spans.
+    pub(super) fn by_id(&self, other: &Self) -> Ordering {
+        self.id.cmp(&other.id).then_with(|| self.content().cmp(&other.content()))
+    }
+
     /// All that tells two spans of one trace and id apart, the start first: the order among duplicates.
     pub(super) fn content(&self) -> impl Ord + use<> {
-        let status = self.status as u8;
-        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer)
+        let (status, weight) = (self.status as u8, Reverse(self.weight)); // one that says its weight wins
+        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer, weight)
     }
 }
 
@@ -64,6 +76,11 @@ pub(super) struct Oddities {
     pub(super) orphans: u64,
     pub(super) cyclic: u64,
     pub(super) rootless: u64,
+    /// Spans that stand for more than themselves, what all spans stand for, and traces whose spans do not agree on it.
+    /// Counted only where the traffic was sampled.
+    pub(super) sampled: u64,
+    pub(super) represented: u64,
+    pub(super) unevenly_sampled: u64,
 }
 
 /// The trees of one trace. Reused from trace to trace, so that a span costs no allocation.
@@ -97,7 +114,8 @@ impl Forest {
         self.spans.clear();
         self.spans.extend(rows.map(|row| LocalSpan::new(row, names)));
         let read = self.spans.len();
-        self.spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| a.content().cmp(&b.content())));
+        self.spans.sort_unstable_by(LocalSpan::by_id);
+        part_halves(trace, &mut self.spans);
         self.spans.dedup_by_key(|span| span.id);
         odd.duplicates += (read - self.spans.len()) as u64;
 
@@ -106,6 +124,9 @@ impl Forest {
         self.list_children();
         self.sort_parents_first();
         self.find_entry(odd);
+        if names.sampled {
+            self.spread_weights(odd);
+        }
     }
 
     /// The children of a span, by id.
@@ -194,6 +215,24 @@ impl Forest {
             let (from, to) = (self.child_bounds[at as usize] as usize, self.child_bounds[at as usize + 1] as usize);
             self.order.extend_from_slice(&self.children[from..to]);
             next += 1;
+        }
+    }
+
+    /// A span whose source does not say how it was sampled counts as its parent does: whoever did not write it down
+    /// followed the decision of its caller. Where no span above says it, the least weight of the trace counts.
+    fn spread_weights(&mut self, odd: &mut Oddities) {
+        let said = || self.spans.iter().map(|span| span.weight).filter(|&weight| weight != Weight::UNSAID);
+        let least = said().min().unwrap_or(Weight::ONE);
+        odd.unevenly_sampled += u64::from(said().any(|weight| weight != least));
+        for &at in &self.order {
+            let parent = self.parent[at as usize];
+            let above = if parent == NONE { least } else { self.spans[parent as usize].weight };
+            let span = &mut self.spans[at as usize];
+            if span.weight == Weight::UNSAID {
+                span.weight = above;
+            }
+            odd.sampled += u64::from(span.weight > Weight::ONE);
+            odd.represented += span.weight.value();
         }
     }
 

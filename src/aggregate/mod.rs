@@ -22,14 +22,22 @@ use crate::telemetry::warning::Warning;
 
 mod calls;
 mod forest;
+mod halves;
 mod links;
 mod local;
+mod logs;
 mod names;
 mod partition;
 mod roles;
 mod table;
+mod templates;
 mod timeline;
 mod timetable;
+mod versions;
+mod weight;
+
+pub use logs::log_stats;
+pub use versions::version_changes;
 
 /// Condenses spans into call statistics on the grid. Never fails: what is odd becomes a warning.
 ///
@@ -45,6 +53,8 @@ mod timetable;
 /// - A callee without spans counts as where a failure begins, since nothing tells otherwise.
 /// - A client span without an answer that names nobody calls whom other spans of its name were answered by, if that is
 ///   always the same service; this takes a second round over the spans.
+/// - Of sampled traffic every call counts as often as the span says that shows it, the callee's head or else the caller's
+///   (`weight`); a share of the critical path counts as the root does whose time it is.
 /// - Each root's duration is shared out exactly among the calls that spent it (`timeline`). Spans below a lost parent
 ///   have no part in that, unless the trace has no root; then its earliest fragment stands for it.
 ///
@@ -68,6 +78,9 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     for worker in &workers {
         worker.report(&mut coverage);
     }
+    if !names.sampled {
+        coverage.represented = coverage.spans - coverage.duplicates;
+    }
     let total = local::total(workers.into_iter().map(|worker| worker.sums).collect());
     let warnings = warnings(&coverage);
     (table::call_stats(total, &names, &instrumented, grid, coverage), warnings)
@@ -77,7 +90,8 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
 fn work(context: &Context, spans: &SpanTable, callees: &Callees) -> Vec<Worker> {
     // One accumulator for each core: finer tasks would each repeat most of the result's rows.
     let plan = Plan::new(spans.len());
-    let worker = |_| Worker { callees: callees.clone(), ..Worker::default() };
+    let worker =
+        |_| Worker { callees: callees.clone(), sums: Accumulator::new(context.names.sampled), ..Worker::default() };
     let mut workers: Vec<Worker> = (0..rayon::current_num_threads()).map(worker).collect();
     let mut copies = Copies::default();
     for wave in plan.waves() {
@@ -143,6 +157,9 @@ impl Worker {
         coverage.rootless_traces += self.odd.rootless;
         coverage.duplicates += self.odd.duplicates;
         coverage.cyclic += self.odd.cyclic;
+        coverage.sampled += self.odd.sampled;
+        coverage.represented += self.odd.represented;
+        coverage.unevenly_sampled += self.odd.unevenly_sampled;
         coverage.unpaired_clients += self.unseen.unpaired_clients;
         coverage.outside_parent += self.unseen.outside_parent;
     }
@@ -168,6 +185,10 @@ fn warnings(coverage: &SpanCoverage) -> Vec<Warning> {
         (coverage.rootless_traces, "traces have no root span; their earliest span counts as the entry"),
         (coverage.unpaired_clients, "client spans have no server span; their time may stay with the caller"),
         (coverage.unresolved_links, "span links lead to spans that were not read"),
+        (
+            coverage.unevenly_sampled,
+            "traces hold spans that were sampled at different rates; each call counts as its own span says",
+        ),
     ];
     let told = odd.into_iter().filter(|(affected, _)| *affected > 0);
     told.map(|(affected, message)| Warning {

@@ -1,5 +1,7 @@
 //! Names in sorted order: a key of the span table becomes a rank, so that nothing depends on how keys were numbered.
 
+use rayon::prelude::*;
+
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::span::{PeerKind, SpanTable};
 
@@ -39,6 +41,8 @@ pub(super) struct Names {
     pub(super) operation_rank: Vec<u32>,
     /// Peer key to rank in `peers`.
     pub(super) peer_rank: Vec<u32>,
+    /// Whether any span stands for more than itself. Where none does, weights cost nothing.
+    pub(super) sampled: bool,
 }
 
 impl Names {
@@ -60,7 +64,17 @@ impl Names {
         let (peers, peer_rank) = ranks(named.collect());
         let peers = peers.into_iter().map(|(node, kind)| PeerNode { node, kind }).collect();
         let node_of_instance = instances.iter().map(|instance| instance.node).collect();
-        Self { nodes, operations, instances, node_of_instance, peers, instance_of_resource, operation_rank, peer_rank }
+        Self {
+            nodes,
+            operations,
+            instances,
+            node_of_instance,
+            peers,
+            instance_of_resource,
+            operation_rank,
+            peer_rank,
+            sampled: spans.weight.par_iter().with_min_len(1 << 16).any(|&weight| weight > 1),
+        }
     }
 
     /// The queue that a peer rank stands for; [`NONE`] when it is something else or nothing.

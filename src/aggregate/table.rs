@@ -32,7 +32,7 @@ pub(super) fn call_stats(
     let node = |&old: &u32| CallNode { id: names.nodes[old as usize].clone(), kind: kinds[old as usize] };
     let table_nodes = nodes.old_of.iter().map(node).collect();
     let table_operations = operations.old_of.iter().map(|&old| names.operations[old as usize].clone()).collect();
-    let instances = total.instances.iter().map(|(&(instance, bin), sums)| {
+    let instances = total.instances.iter().map(|(&(instance, bin), (sums, observed))| {
         let name = &names.instances[instance as usize];
         InstanceRow {
             service: nodes.new_of[name.node as usize],
@@ -40,6 +40,9 @@ pub(super) fn call_stats(
             version: name.version.clone(),
             bin,
             calls: sums.calls,
+            observed: observed.calls,
+            weight_squares: observed.weight_squares,
+            error_weight_squares: observed.error_weight_squares,
             errors: sums.errors,
             origin_errors: sums.origin_errors,
             duration_ns: sums.duration_ns,
@@ -56,8 +59,9 @@ pub(super) fn call_stats(
         CallRow {
             key,
             calls: sums.calls,
-            observed: sums.calls,
-            weight_squares: sums.calls,
+            observed: row.observed.calls,
+            weight_squares: row.observed.weight_squares,
+            error_weight_squares: row.observed.error_weight_squares,
             errors: sums.errors,
             caller_errors: sums.caller_errors,
             origin_errors: sums.origin_errors,

@@ -31,6 +31,9 @@ pub(super) struct Inputs {
     /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
     #[arg(long, value_name = "COLUMNS")]
     pub(super) span_columns: Option<String>,
+    /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
+    #[arg(long, value_name = "NAME")]
+    pub(super) sampling_attribute: Option<String>,
 }
 
 /// The windows to compare.
@@ -100,19 +103,20 @@ impl Inputs {
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
-            telemetry.append(read(&case.files, self.format, columns)?);
+            let sampling = self.sampling_attribute.as_deref().or(case.sampling_attribute.as_deref());
+            telemetry.append(read(&case.files, self.format, columns, sampling)?);
         }
-        let columns = self.span_columns.as_deref();
+        let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
         for (paths, traces) in [(&self.traces, true), (&self.metrics, false)] {
             if !paths.is_empty() {
-                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns)?);
+                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns, sampling)?);
             }
         }
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None)?);
         }
         Ok(telemetry)
     }
@@ -125,11 +129,19 @@ impl Inputs {
             .paths("--metrics", &self.metrics)
             .flag_if("--format", self.format.map(Format::name))
             .flag_if("--span-columns", self.span_columns.as_deref())
+            .flag_if("--sampling-attribute", self.sampling_attribute.as_deref())
     }
 }
 
-fn read(paths: &[PathBuf], format: Option<Format>, span_columns: Option<&str>) -> anyhow::Result<Telemetry> {
-    let options = ReadOptions { format, span_columns: columns(span_columns)?, ..ReadOptions::default() };
+fn read(
+    paths: &[PathBuf],
+    format: Option<Format>,
+    span_columns: Option<&str>,
+    sampling_attribute: Option<&str>,
+) -> anyhow::Result<Telemetry> {
+    let sampling_attribute = sampling_attribute.map(str::to_owned);
+    let span_columns = columns(span_columns)?;
+    let options = ReadOptions { format, span_columns, sampling_attribute, ..ReadOptions::default() };
     let progress = Progress::start("reading");
     read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }

@@ -38,6 +38,10 @@ pub struct FileFacts {
     pub dialects: Vec<String>,
     /// From the first to the last sample.
     pub sample_range: Option<Window>,
+    /// Log records.
+    pub logs: u64,
+    /// From the first to the last log record.
+    pub log_range: Option<Window>,
     /// Changes.
     pub changes: u64,
     /// Alerts.
@@ -62,9 +66,9 @@ impl FileFacts {
             .map(|summary| {
                 let rows = first_row..first_row + summary.spans as usize;
                 first_row = rows.end;
-                let mut facts = Self { spans: summary.spans, series: summary.series, ..Self::named(summary) };
+                let mut facts = Self::named(summary);
                 facts.add_spans(telemetry, rows);
-                let holds_only_spans = summary.spans > 0 && summary.series == 0;
+                let holds_only_spans = summary.spans > 0 && summary.series + summary.logs == 0;
                 if !holds_only_spans && let Some(alone) = alone(summary) {
                     facts.add_others(&alone);
                 }
@@ -81,6 +85,7 @@ impl FileFacts {
         let unread: BTreeSet<&str> =
             telemetry.warnings.iter().map(|w| w.source.as_str()).filter(|s| !known.contains(*s)).collect();
         files.extend(unread.into_iter().map(|source| Self { path: source.into(), ..Self::default() }));
+        files.sort_by(|a, b| a.path.cmp(&b.path));
         for file in &mut files {
             let path = file.path.to_string_lossy();
             file.warnings = telemetry.warnings.iter().filter(|w| w.source == path).cloned().collect();
@@ -90,7 +95,16 @@ impl FileFacts {
 
     fn named(summary: &FileSummary) -> Self {
         let format = Some(summary.format.name());
-        Self { path: summary.path.clone(), format, skipped: summary.skipped, ..Self::default() }
+        Self {
+            path: summary.path.clone(),
+            format,
+            spans: summary.spans,
+            series: summary.series,
+            logs: summary.logs,
+            changes: summary.changes,
+            skipped: summary.skipped,
+            ..Self::default()
+        }
     }
 
     fn add_spans(&mut self, telemetry: &Telemetry, rows: std::ops::Range<usize>) {
@@ -112,7 +126,7 @@ impl FileFacts {
         self.dialects = alone.dialects.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
         let ends = alone.series.iter().filter_map(|s| Some((s.samples.first()?.0, s.samples.last()?.0)));
         self.sample_range = extent_of(ends);
-        self.changes = alone.changes.len() as u64;
+        self.log_range = extent_of(alone.logs.at_ns.iter().map(|at| (*at, *at)));
         self.alerts = alone.alerts.len() as u64;
         self.edges = alone.given_edges.len() as u64;
     }
@@ -139,7 +153,8 @@ fn nothing(facts: &Facts<'_>) -> Finding {
     } else {
         let read = counted(files, "file was", "files were");
         let others = [
-            (telemetry_alerts(facts), "alerts"),
+            (facts.telemetry.alerts.len(), "alerts"),
+            (facts.telemetry.logs.len(), "log records"),
             (facts.telemetry.given_edges.len(), "edges of a call graph"),
             (facts.telemetry.changes.len(), "changes"),
         ];
@@ -152,10 +167,6 @@ fn nothing(facts: &Facts<'_>) -> Finding {
         )
     };
     Finding { severity: Severity::Stops, id: "nothing_read", weight: 1.0, what, advice }
-}
-
-fn telemetry_alerts(facts: &Facts<'_>) -> usize {
-    facts.telemetry.alerts.len()
 }
 
 /// One finding for each kind of file: a folder may hold a thousand of them.
@@ -200,6 +211,17 @@ fn brief_path(text: &str) -> String {
     crate::report::terminal_text(text, 60)
 }
 
+/// What to do about an oddity whose message says nothing of that.
+fn advice_without_advice(message: &str) -> &'static str {
+    if message.contains("is empty") || message.starts_with("nothing was found in it") {
+        "see why whoever wrote it had nothing to write: a query that found nothing, a file just rotated"
+    } else if message.contains("cannot be read further") {
+        "the file is cut or damaged: fetch or unfold it again; what stands before that place was used"
+    } else {
+        "look at the place, and at what wrote it; the rest of the file was used"
+    }
+}
+
 /// Kinds of oddities that are told one by one; the files' own lines have all.
 const MOST_KINDS: usize = 5;
 
@@ -228,7 +250,7 @@ fn skipped(facts: &Facts<'_>) -> Vec<Finding> {
         .map(|(message, first, affected, sources)| {
             let share = *affected as f64 / (*affected as f64 + read).max(1.0);
             // The message says what is wrong and, after a semicolon, what to do.
-            let (what, advice) = message.split_once("; ").unwrap_or((message, "look there, and mend what wrote it"));
+            let (what, advice) = message.split_once("; ").unwrap_or((message, advice_without_advice(message)));
             let at = if first.place.is_empty() { String::new() } else { format!(", {}", brief(&first.place)) };
             let more = match sources.len() {
                 1 => String::new(),

@@ -95,7 +95,7 @@ pub struct Examination {
     pub summary: String,
     /// What is missing or odd: worst first.
     pub findings: Vec<Finding>,
-    /// File by file, in the order of their paths; those that were not recognised last.
+    /// File by file, in the order of their paths.
     pub files: Vec<FileFacts>,
     /// Which time each kind of telemetry covers.
     pub ranges: Vec<Range>,

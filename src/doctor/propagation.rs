@@ -44,15 +44,39 @@ impl<'a> Propagation<'a> {
             spans.resources().iter().map(|r| services.binary_search(&r.service.as_str()).unwrap_or(0) as u32).collect();
         let of_row = |row: usize| service_of[spans.resource[row] as usize];
 
-        let by_id: FxHashMap<(u128, u64), u32> =
-            (0..spans.len()).map(|row| ((spans.trace[row], spans.id[row]), row as u32)).collect();
+        // Zipkin's clients and servers share an id: then the server's half stands for both, and answers the client.
+        let mut by_id: FxHashMap<(u128, u64), u32> = FxHashMap::default();
+        let mut halves: Vec<(usize, usize)> = Vec::new();
+        for row in 0..spans.len() {
+            let known = by_id.entry((spans.trace[row], spans.id[row])).or_insert(row as u32);
+            let other = *known as usize;
+            match (spans.kind[other], spans.kind[row]) {
+                _ if other == row => {}
+                (SpanKind::Client, SpanKind::Server) => {
+                    halves.push((other, row));
+                    *known = row as u32;
+                }
+                (SpanKind::Server, SpanKind::Client) => halves.push((row, other)),
+                _ => {}
+            }
+        }
         let zeros = vec![0; services.len()];
         let mut found =
             Self { spans: zeros.clone(), orphans: zeros.clone(), roots: zeros, services, pairs: BTreeMap::new() };
         let mut answered = vec![false; spans.len()];
+        let mut is_half = vec![false; spans.len()];
+        for (client, server) in halves {
+            (answered[client], is_half[server]) = (true, true);
+            if of_row(client) != of_row(server) {
+                found.pairs.entry((of_row(client), of_row(server))).or_default().linked += 1;
+            }
+        }
         for row in 0..spans.len() {
             let service = of_row(row);
             found.spans[service as usize] += 1;
+            if is_half[row] {
+                continue;
+            }
             if spans.parent[row] == 0 {
                 found.roots[service as usize] += u64::from(spans.kind[row] == SpanKind::Server);
                 continue;

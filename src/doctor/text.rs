@@ -66,14 +66,12 @@ fn files(files: &[FileFacts], page: &mut Page<'_>) -> io::Result<()> {
         page.wrapped("  ", &path)?;
         page.wrapped("    ", &sentence(&holds(file)))?;
         for warning in file.warnings.iter().take(3).filter(|_| file.guess.is_none()) {
-            let at = if warning.place.is_empty() { String::new() } else { format!("{}: ", warning.place) };
+            let place = terminal_text(&warning.place, 80);
+            let at = if place.is_empty() { String::new() } else { format!("{place}: ") };
             let times =
                 if warning.affected > 1 { format!(" ({} times)", count(warning.affected)) } else { String::new() };
             // Room for the message: a place may be as long as a hostile name.
-            page.wrapped(
-                "    - ",
-                &format!("{}{}{times}", terminal_text(&at, 80), terminal_text(&warning.message, 300)),
-            )?;
+            page.wrapped("    - ", &format!("{at}{}{times}", terminal_text(&warning.message, 300)))?;
         }
         if file.guess.is_none() && file.warnings.len() > 3 {
             page.dim(&format!("  and {} more kinds of oddities", file.warnings.len() - 3))?;
@@ -111,6 +109,7 @@ fn holds(file: &FileFacts) -> String {
     }
     for (number, one, many) in [
         (file.edges, "edge of a call graph", "edges of a call graph"),
+        (file.logs, "log record", "log records"),
         (file.changes, "change", "changes"),
         (file.alerts, "alert", "alerts"),
         (file.skipped, "record skipped", "records skipped"),

@@ -9,7 +9,7 @@ use super::{Facts, Finding, Severity, Windows, counted};
 /// The time that one kind of telemetry covers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Range {
-    /// `traces`, `metrics`, `changes` or `alerts`.
+    /// `traces`, `metrics`, `logs`, `changes` or `alerts`.
     pub kind: &'static str,
     /// From the first to the last record, without records whose time cannot be right.
     pub range: Window,
@@ -58,12 +58,13 @@ pub(super) fn ranges(telemetry: &Telemetry) -> (Vec<Range>, Vec<Finding>) {
             });
         }
     }
+    let logs = extent_of(telemetry.logs.at_ns.iter().filter(|at| plausible(at)).map(|at| (*at, *at)));
     let changes = extent_of(telemetry.changes.iter().map(|c| (c.at_ns, c.at_ns)));
     let alerts = extent_of(telemetry.alerts.iter().filter_map(|a| {
         let starts_ns = a.starts_ns?;
         Some((starts_ns, a.ends_ns.unwrap_or(starts_ns)))
     }));
-    let ranges = [("traces", traces), ("metrics", metrics), ("changes", changes), ("alerts", alerts)];
+    let ranges = [("traces", traces), ("metrics", metrics), ("logs", logs), ("changes", changes), ("alerts", alerts)];
     let ranges = ranges.into_iter().filter_map(|(kind, range)| range.map(|range| Range { kind, range }));
     (ranges.collect(), findings)
 }
@@ -73,7 +74,12 @@ pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (traces, metrics) = (range("traces"), range("metrics"));
     if let (Some(traces), Some(metrics)) = (&traces, &metrics) {
-        findings.extend(overlap(traces, metrics));
+        findings.extend(overlap(("traces", traces), ("metrics", metrics)));
+    }
+    if let (Some((kind, other)), Some(logs)) =
+        (traces.map(|t| ("traces", t)).or(metrics.map(|m| ("metrics", m))), range("logs"))
+    {
+        findings.extend(overlap((kind, &other), ("logs", &logs)));
     }
     let all = extent_of([traces, metrics].iter().flatten().map(|w| (w.start_ns(), w.end_ns())));
     if let (Some(all), Some(alerts)) = (&all, range("alerts"))
@@ -114,24 +120,24 @@ fn too_short(all: &Window) -> Option<Finding> {
     })
 }
 
-/// Whether traces and metrics cover the same time.
-fn overlap(traces: &Window, metrics: &Window) -> Option<Finding> {
-    let shared = traces.end_ns().min(metrics.end_ns()) - traces.start_ns().max(metrics.start_ns());
-    let shorter = (traces.end_ns() - traces.start_ns()).min(metrics.end_ns() - metrics.start_ns());
+/// Whether two kinds of telemetry cover the same time.
+fn overlap((kind, one): (&str, &Window), (other_kind, other): (&str, &Window)) -> Option<Finding> {
+    let shared = one.end_ns().min(other.end_ns()) - one.start_ns().max(other.start_ns());
+    let shorter = (one.end_ns() - one.start_ns()).min(other.end_ns() - other.start_ns());
     if shared > 0 && shared as f64 >= 0.5 * shorter as f64 {
         return None;
     }
     let (id, what) = if shared > 0 {
-        ("little_overlap", format!("traces and metrics share {} only", minutes(shared)))
+        ("little_overlap", format!("{kind} and {other_kind} share {} only", minutes(shared)))
     } else {
-        ("no_overlap", "traces and metrics do not cover the same time".to_owned())
+        ("no_overlap", format!("{kind} and {other_kind} do not cover the same time"))
     };
-    let zone = if shared > 0 { None } else { zone(traces, metrics) };
+    let zone = if shared > 0 { None } else { zone(one, other) };
     Some(Finding {
         severity: Severity::Gap,
         id: if zone.is_some() { "time_zone" } else { id },
         weight: 0.95,
-        what: format!("{what}: traces {}, metrics {}", interval(traces), interval(metrics)),
+        what: format!("{what}: {kind} {}, {other_kind} {}", interval(one), interval(other)),
         advice: zone.unwrap_or_else(|| "export both for the same time, incident and baseline".to_owned()),
     })
 }
@@ -226,7 +232,7 @@ pub(super) fn interval(window: &Window) -> String {
 pub(super) fn minutes(length_ns: i64) -> String {
     match length_ns / NANOS_PER_SECOND {
         s if s < 120 => format!("{s} s"),
-        s if s < 7_200 => format!("{} min", s / 60),
+        s if s < 7_200 => format!("{} min", (s + 30) / 60),
         s if s < 172_800 => format!("{:.1} h", s as f64 / 3_600.0),
         s => format!("{:.1} days", s as f64 / 86_400.0),
     }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::telemetry::span::{PeerKind, ResourceKey, SpanKind, SpanStatus, SpanTable};
 
 use super::json_stream::Scalar;
+use super::sampling::{self, Said};
 
 /// What an attribute of a span tells us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,9 +25,12 @@ enum Fact {
     Destination,
     HttpStatus,
     RpcStatus,
+    TraceState,
+    SamplerType,
+    Sampling,
 }
 
-const N_FACTS: usize = Fact::RpcStatus as usize + 1;
+const N_FACTS: usize = Fact::Sampling as usize + 1;
 
 /// The one table of span attributes: what a name tells, and its rank among the names that tell the same (0 wins).
 fn span_attribute(name: &str) -> Option<(Fact, u8)> {
@@ -56,6 +60,8 @@ fn span_attribute(name: &str) -> Option<(Fact, u8)> {
         "http.status_code" => (Fact::HttpStatus, 1),
         "rpc.response.status_code" => (Fact::RpcStatus, 0),
         "rpc.grpc.status_code" => (Fact::RpcStatus, 1),
+        "w3c.tracestate" => (Fact::TraceState, 0), // where Jaeger and Zipkin keep it
+        "sampler.type" => (Fact::SamplerType, 0),  // Jaeger
         _ => return None,
     })
 }
@@ -64,6 +70,9 @@ fn span_attribute(name: &str) -> Option<(Fact, u8)> {
 pub(crate) fn is_span_attribute(name: &str) -> bool {
     span_attribute(name).is_some()
 }
+
+/// The attribute in which Jaeger's clients keep their sampler's parameter, on the first span of a trace.
+const JAEGER_PARAMETER: &str = "sampler.param";
 
 /// What the attributes of one span tell.
 #[derive(Debug, Default)]
@@ -84,6 +93,38 @@ impl<'de> SpanFacts<'de> {
         }
     }
 
+    /// Takes note of an attribute, and of how the span was sampled where the user named it as telling that.
+    pub(crate) fn note_with(&mut self, sampling_attribute: Option<&str>, name: &str, value: Scalar<'de>) {
+        if sampling_attribute == Some(name) {
+            self.note_sampling(name, value.clone());
+        }
+        self.note(name, value);
+    }
+
+    /// Takes the attribute that the user named as telling how spans were sampled.
+    pub(crate) fn note_sampling(&mut self, name: &str, value: Scalar<'de>) {
+        self.facts[Fact::Sampling as usize] = Some((u8::from(name == JAEGER_PARAMETER), value));
+    }
+
+    /// What the span says of how it was sampled: in the attribute that the user named, else in its tracestate, else in a tag
+    /// with the tracestate. The parameter of Jaeger's samplers is a probability for one of their types only.
+    pub(crate) fn sampling(&self, trace_state: Said) -> Said {
+        self.named_sampling().or_else(|| trace_state).or_else(|| {
+            self.get(Fact::TraceState).and_then(Scalar::as_text).map_or(Said::Nothing, sampling::of_trace_state)
+        })
+    }
+
+    fn named_sampling(&self) -> Said {
+        match &self.facts[Fact::Sampling as usize] {
+            None => Said::Nothing,
+            Some((0, value)) => sampling::of_value(value),
+            Some((_, value)) => match self.text(Fact::SamplerType) {
+                Some(kind) if kind == "probabilistic" => sampling::of_value(value),
+                _ => Said::Nothing,
+            },
+        }
+    }
+
     fn get(&self, fact: Fact) -> Option<&Scalar<'de>> {
         self.facts[fact as usize].as_ref().map(|(_, value)| value)
     }
@@ -98,6 +139,12 @@ impl<'de> SpanFacts<'de> {
     /// The kind that Jaeger keeps in a tag.
     pub(crate) fn kind(&self) -> Option<&Scalar<'de>> {
         self.get(Fact::Kind)
+    }
+
+    /// Whether an attribute gives the other end's host or database that name, in whatever case.
+    pub(crate) fn repeats(&self, name: &str) -> bool {
+        let facts = [Fact::Host, Fact::DatabaseName, Fact::DatabaseSystem, Fact::MessagingSystem];
+        facts.into_iter().filter_map(|fact| self.text(fact)).any(|text| text.eq_ignore_ascii_case(name))
     }
 
     /// The outcome as this side judged it: an `error` tag that is true, else the status that was set, else what the
@@ -187,7 +234,8 @@ fn host_of(url: &str) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
-fn is_true(value: &Scalar<'_>) -> bool {
+/// A truth value as such, as text, or as a number.
+pub(crate) fn is_true(value: &Scalar<'_>) -> bool {
     match value {
         Scalar::Bool(value) => *value,
         Scalar::Text(text) => text.eq_ignore_ascii_case("true"),
@@ -332,7 +380,7 @@ fn resource_attribute(name: &str) -> Option<(ResourceFact, u8)> {
 }
 
 /// What the attributes of one resource tell.
-#[derive(Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ResourceFacts {
     facts: [Option<(u8, String)>; 4],
 }
@@ -354,8 +402,39 @@ impl ResourceFacts {
         self.note("service.name", name);
     }
 
+    /// Takes the name that stands outside the attributes and wins over one among them (Zipkin's endpoints, a table's
+    /// column).
+    pub(crate) fn rename(&mut self, name: &str) {
+        self.set(ResourceFact::Name, name);
+    }
+
+    /// Takes instance and version that stand outside the attributes, where they are not empty.
+    pub(crate) fn place(&mut self, instance: &str, version: &str) {
+        self.set(ResourceFact::Instance, instance);
+        self.set(ResourceFact::Version, version);
+    }
+
+    fn set(&mut self, fact: ResourceFact, text: &str) {
+        let text = text.trim();
+        if !text.is_empty() {
+            self.facts[fact as usize] = Some((0, text.to_owned()));
+        }
+    }
+
     fn get(&self, fact: ResourceFact) -> &str {
         self.facts[fact as usize].as_ref().map_or("", |(_, text)| text)
+    }
+
+    /// The service's name for the graph; `None` where the resource names neither service nor instance.
+    pub(crate) fn identity(&self) -> Option<Cow<'_, str>> {
+        let (name, instance) = (self.get(ResourceFact::Name), self.get(ResourceFact::Instance));
+        let named = !name.is_empty() || !instance.is_empty();
+        named.then(|| service_identity(name, self.get(ResourceFact::Namespace), instance))
+    }
+
+    /// The service's name as given; empty where the resource does not tell.
+    pub(crate) fn given_name(&self) -> &str {
+        self.get(ResourceFact::Name)
     }
 
     /// The key of this resource in `table`.

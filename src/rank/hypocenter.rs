@@ -408,6 +408,7 @@ mod tests {
             calls,
             observed: calls,
             weight_squares: calls,
+            error_weight_squares: 0,
             errors: 0,
             caller_errors: 0,
             origin_errors: 0,

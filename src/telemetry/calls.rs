@@ -62,6 +62,9 @@ pub struct CallRow {
     pub observed: u64,
     /// Sum of the squares of the weights: `calls² / weight_squares` is the sample size in effect (Kish 1965).
     pub weight_squares: u64,
+    /// The same sum over the calls that failed: tail sampling keeps more of them, so that a ratio of errors is surer than
+    /// `weight_squares` alone says.
+    pub error_weight_squares: u64,
     /// Calls that failed as either side judged it.
     pub errors: u64,
     /// Calls that failed as the caller judged it.
@@ -113,8 +116,14 @@ pub struct InstanceRow {
     pub version: String,
     /// Time bin.
     pub bin: i64,
-    /// Number of calls handled.
+    /// Number of calls handled; of sampled traffic the estimate of all, as in [`CallRow`].
     pub calls: u64,
+    /// Calls that were seen.
+    pub observed: u64,
+    /// Sum of the squares of the weights.
+    pub weight_squares: u64,
+    /// The same sum over the calls that failed.
+    pub error_weight_squares: u64,
     /// Calls that failed.
     pub errors: u64,
     /// Calls that failed although no callee failed.
@@ -148,8 +157,10 @@ pub struct SpanCoverage {
     pub unresolved_links: u64,
     /// Spans that stand for more than themselves, because the traffic was sampled.
     pub sampled: u64,
-    /// What all spans stand for: the sum of their weights.
+    /// What all spans stand for: the sum of their weights, each id of a trace once.
     pub represented: u64,
+    /// Traces whose spans say different things of how they were sampled.
+    pub unevenly_sampled: u64,
     /// Spans that were moved because their clock disagrees with their caller's.
     pub moved: u64,
 }

@@ -12,7 +12,7 @@ use crate::telemetry::calls::{CallRow, CallStats};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
-/// Entering requests that an entry must have in both windows to be compared.
+/// Entering requests that must have been seen of an entry in both windows to compare them.
 const MIN_REQUESTS: f64 = 5.0;
 /// Below this share of comparable requests, operations are pooled: names that hold identifiers never come again.
 const LEAST_COMPARABLE: f64 = 0.5;
@@ -110,6 +110,9 @@ impl Pooling {
 struct Ledger {
     pooling: Pooling,
     requests: Costs,
+    /// Requests that were seen, and the squares of their weights.
+    observed: Costs,
+    squares: Costs,
     /// Calls at the place where the symptom is felt.
     felt_calls: Costs,
     whole: Costs,
@@ -122,6 +125,8 @@ impl Ledger {
         let mut ledger = Self {
             pooling,
             requests: Costs::default(),
+            observed: Costs::default(),
+            squares: Costs::default(),
             felt_calls: Costs::default(),
             whole: Costs::default(),
             parts: BTreeMap::new(),
@@ -132,6 +137,8 @@ impl Ledger {
             let bin = row.key.bin;
             if row.key.caller.is_none() {
                 ledger.requests.add(phase, entry, bin, row.calls as f64);
+                ledger.observed.add(phase, entry, bin, row.observed as f64);
+                ledger.squares.add(phase, entry, bin, row.weight_squares as f64);
             }
             if scope.is_felt_in(row) {
                 ledger.felt_calls.add(phase, entry, bin, row.calls as f64);
@@ -152,7 +159,7 @@ impl Ledger {
     /// Share of the incident's requests whose entry operation can be compared with the baseline, 0 to 1.
     fn comparable_share(&self) -> f64 {
         let all: f64 = self.requests.incident.values().sum();
-        if all > 0.0 { Mix::comparable(&self.requests).values().sum::<f64>() / all } else { 0.0 }
+        if all > 0.0 { Mix::comparable(&self.requests, &self.observed).values().sum::<f64>() / all } else { 0.0 }
     }
 
     fn account(
@@ -162,21 +169,22 @@ impl Ledger {
         scope: &Scope<'_>,
         symptom: Symptom,
     ) -> Option<Account> {
-        let Self { pooling, requests, felt_calls, whole, parts } = self;
-        let mix = Mix::new(&requests)?;
+        let Self { pooling, requests, observed, squares, felt_calls, whole, parts } = self;
+        let mix = Mix::new(&requests, &observed)?;
+        let coarser = coarser(&requests, &squares);
         let costs = || whole.baseline.values().chain(whole.incident.values());
         if costs().sum::<f64>() <= 0.0 {
             return None; // errors where no span carries a status: let series speak
         }
         let baseline = mix.mean(&whole.baseline, &requests.baseline);
         let during = mix.mean(&whole.incident, &requests.incident);
-        let z = (during - baseline) / spread(&per_request(&whole, &requests), super::floor(symptom));
+        let z = (during - baseline) / (spread(&per_request(&whole, &requests), super::floor(symptom)) * coarser);
         let mut contributions: Vec<(Contribution, f64)> = parts
             .into_iter()
             .map(|((callee, caller), costs)| {
                 let baseline = mix.mean(&costs.baseline, &requests.baseline);
                 let during = mix.mean(&costs.incident, &requests.incident);
-                let scale = spread(&per_request(&costs, &requests), part_floor(symptom));
+                let scale = spread(&per_request(&costs, &requests), part_floor(symptom)) * coarser;
                 let suspect = suspect(&incident.calls, callee, caller);
                 (Contribution { suspect, baseline, incident: during, z: (during - baseline) / scale }, scale)
             })
@@ -287,19 +295,18 @@ struct Mix(BTreeMap<u32, f64>);
 
 impl Mix {
     /// Requests in the incident of the entry operations that have enough of them in both windows.
-    fn comparable(requests: &Costs) -> BTreeMap<u32, f64> {
+    fn comparable(requests: &Costs, observed: &Costs) -> BTreeMap<u32, f64> {
+        let enough = |seen: &BTreeMap<u32, f64>, entry| seen.get(entry).is_some_and(|seen| *seen >= MIN_REQUESTS);
         requests
             .incident
             .iter()
-            .filter(|(entry, n)| {
-                **n >= MIN_REQUESTS && requests.baseline.get(entry).is_some_and(|before| *before >= MIN_REQUESTS)
-            })
+            .filter(|(entry, _)| enough(&observed.incident, entry) && enough(&observed.baseline, entry))
             .map(|(entry, n)| (*entry, *n))
             .collect()
     }
 
-    fn new(requests: &Costs) -> Option<Self> {
-        let comparable = Self::comparable(requests);
+    fn new(requests: &Costs, observed: &Costs) -> Option<Self> {
+        let comparable = Self::comparable(requests, observed);
         let total: f64 = comparable.values().sum();
         (total > 0.0).then(|| Self(comparable.into_iter().map(|(entry, n)| (entry, n / total)).collect()))
     }
@@ -314,6 +321,21 @@ impl Mix {
             })
             .sum()
     }
+}
+
+/// How much wider than from bin to bin of the baseline the incident's mean may scatter because it was sampled: by the root
+/// of how many times more requests a bin of the baseline is worth than the whole incident. 1 for traffic that was not
+/// sampled, and for nearly all that was.
+fn coarser(requests: &Costs, squares: &Costs) -> f64 {
+    let sum = |costs: &BTreeMap<u32, f64>| costs.values().sum::<f64>();
+    let (calls, weights) = (sum(&requests.incident), sum(&squares.incident));
+    if weights <= calls || calls <= 0.0 {
+        return 1.0;
+    }
+    let effective = |calls: f64, weights: f64| calls * calls / weights.max(calls).max(1.0);
+    let bins = requests.bins.len().max(1) as f64;
+    let per_bin = effective(sum(&requests.baseline), sum(&squares.baseline)) / bins;
+    (per_bin / effective(calls, weights)).max(1.0).sqrt()
 }
 
 /// Cost per request in each bin of the baseline that has requests.
