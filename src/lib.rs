@@ -37,6 +37,7 @@
 //! | [`explain`] | path, evidence, victims, blast radius, exemplars, coverage, next steps |
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
+//! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
@@ -63,6 +64,7 @@ pub mod assemble;
 pub mod case;
 pub mod cli;
 pub mod detect;
+pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod graph;

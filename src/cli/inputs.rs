@@ -52,7 +52,7 @@ pub(super) const TIMES_HELP: &str = "\
 Times are RFC 3339 (2026-03-02T10:00:00Z), Unix seconds (1772445600) or relative (now, now-1h30m);
 durations are as in Prometheus (90s, 15m, 1h30m).";
 
-fn window(text: &str) -> Result<Window, TimespecError> {
+pub(super) fn window(text: &str) -> Result<Window, TimespecError> {
     // One present for all flags: `now-1h` must mean the same instant in each of them.
     static NOW: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
     // In whole seconds, which a reader can repeat.
@@ -60,7 +60,7 @@ fn window(text: &str) -> Result<Window, TimespecError> {
     parse_window(text, *NOW.get_or_init(now_ns))
 }
 
-fn format_named(name: &str) -> Result<Format, String> {
+pub(super) fn format_named(name: &str) -> Result<Format, String> {
     Format::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Format::all().map(Format::name).collect();
         format!("known formats are {}", known.join(", "))
@@ -146,7 +146,7 @@ fn read(
     read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }
 
-fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
+pub(super) fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
     text.map(SpanColumns::parse).transpose().map_err(|error| {
         let flag = anyhow::Error::new(Usage(error.to_string()));
         flag.context("--span-columns cannot be understood")

@@ -25,6 +25,7 @@ pub use coverage::{
     Coverage, Deduction, KeptShares, KnownFrom, Listed, OneWindow, SeriesGap, SeriesName, Shortfall, Silent,
     UnweightedSample,
 };
+pub(crate) use coverage::{series_gaps, unweighted_samples};
 
 /// A value before and during the incident.
 #[derive(Clone, Copy, PartialEq, Debug)]
