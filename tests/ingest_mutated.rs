@@ -54,6 +54,19 @@ fn files() -> Vec<(Format, Vec<u8>)> {
     .into_iter()
     .map(|(format, name)| (format, fixture(name)))
     .collect();
+    let logs = [
+        (Format::OtlpJson, "otlp.jsonl"),
+        (Format::LogJson, "zap.jsonl"),
+        (Format::LogJson, "logstash.jsonl"),
+        (Format::LogJson, "logcli.jsonl"),
+        (Format::LogCsv, "nezha_log.csv"),
+        (Format::LogCsv, "table.csv"),
+        (Format::ChangesJson, "changes.json"),
+        (Format::ChangesJson, "annotations.json"),
+        (Format::ChangesJson, "argocd.json"),
+        (Format::ChangesCsv, "changes.csv"),
+    ];
+    files.extend(logs.map(|(format, name)| (format, fixture(&format!("../logs/{name}")))));
     files.push((Format::SpanParquet, parquet()));
     files.push((Format::OtlpJson, gzip(&fixture("otlp_lines.jsonl"))));
     files.push((Format::SpanCsv, zstd::encode_all(fixture("nezha.csv").as_slice(), 1).expect("in memory")));
@@ -118,6 +131,12 @@ fn check(telemetry: &Telemetry) -> Result<(), TestCaseError> {
         prop_assert!(span.peer.is_none_or(|peer| (peer.0 as usize) < spans.peers().len()));
     }
     prop_assert!(spans.links.iter().all(|link| (link.row as usize) < spans.len()));
+    let logs = &telemetry.logs;
+    let columns = [logs.at_ns.len(), logs.service.len(), logs.message.len(), logs.severity.len(), logs.trace.len()];
+    prop_assert!(columns.iter().all(|length| *length == logs.len()));
+    prop_assert!(logs.service.iter().all(|key| (*key as usize) < logs.services().len()));
+    prop_assert!(logs.message.iter().all(|key| (*key as usize) < logs.messages().len()));
+    prop_assert!(logs.at_ns.iter().all(|at_ns| *at_ns > 0) && telemetry.changes.iter().all(|change| change.at_ns > 0));
     prop_assert!(telemetry.skipped == 0 || !telemetry.warnings.is_empty(), "skipped without a word");
     Ok(())
 }
@@ -127,11 +146,12 @@ proptest! {
 
     #[test]
     fn damaged_files_never_panic(
-        file in 0..12_usize,
+        file in any::<proptest::sample::Index>(),
         damages in proptest::collection::vec(damage(), 1..6),
         override_format in any::<bool>(),
     ) {
-        let (format, mut bytes) = files().swap_remove(file);
+        let mut files = files();
+        let (format, mut bytes) = files.swap_remove(file.index(files.len()));
         damages.iter().for_each(|damage| apply(&mut bytes, damage));
         // Named outright, a damaged file reaches its decoder even where its head is no longer recognised.
         let options = ReadOptions { format: override_format.then_some(format), ..ReadOptions::default() };
