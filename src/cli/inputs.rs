@@ -17,7 +17,7 @@ use super::progress::Progress;
 #[derive(clap::Args)]
 pub(super) struct Inputs {
     /// Case folder: telemetry with a case.toml that names windows and entry
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["traces", "metrics"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["traces", "metrics", "logs", "changes"])]
     pub(super) case: Option<PathBuf>,
     /// Traces: files, folders or globs; .gz and .zst are unfolded
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -25,6 +25,12 @@ pub(super) struct Inputs {
     /// Metrics: files, folders or globs; .gz and .zst are unfolded
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) metrics: Vec<PathBuf>,
+    /// Logs: files, folders or globs; .gz and .zst are unfolded
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) logs: Vec<PathBuf>,
+    /// Lists of changes (deploys, settings, flags) in JSON or CSV: files, folders or globs
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) changes: Vec<PathBuf>,
     /// Read files as this format instead of looking at their content
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     pub(super) format: Option<Format>,
@@ -67,8 +73,22 @@ pub(super) fn format_named(name: &str) -> Result<Format, String> {
     })
 }
 
-/// Whether files of a format are given to `--traces`; the others are given to `--metrics`.
-fn is_traces(format: Format) -> bool {
+/// The flag to which files of a format are given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Traces,
+    Metrics,
+    Logs,
+    Changes,
+}
+
+/// Whether files of the format may be given to the flag: OTLP has spans, metrics and logs in one file.
+fn fits(format: Format, flag: Flag) -> bool {
+    let has_all = matches!(format, Format::OtlpJson | Format::OtlpProtobuf);
+    flag_of(format) == flag || (has_all && flag != Flag::Changes)
+}
+
+fn flag_of(format: Format) -> Flag {
     match format {
         Format::OtlpJson
         | Format::OtlpProtobuf
@@ -76,19 +96,17 @@ fn is_traces(format: Format) -> bool {
         | Format::ZipkinJson
         | Format::SpanCsv
         | Format::SpanParquet
-        | Format::SpanJson => true,
+        | Format::SpanJson => Flag::Traces,
+        Format::LogJson | Format::LogCsv => Flag::Logs,
+        Format::ChangesJson | Format::ChangesCsv => Flag::Changes,
         Format::PrometheusRange
         | Format::PrometheusProtobuf
-        | Format::LogJson
-        | Format::LogCsv
-        | Format::ChangesJson
-        | Format::ChangesCsv
         | Format::OpenMetrics
         | Format::SeriesCsv
         | Format::SeriesParquet
         | Format::PetShopMetrics
         | Format::CallGraphCsv
-        | Format::Alertmanager => false,
+        | Format::Alertmanager => Flag::Metrics,
     }
 }
 
@@ -107,11 +125,18 @@ impl Inputs {
             telemetry.append(read(&case.files, self.format, columns, sampling)?);
         }
         let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
-        for (paths, traces) in [(&self.traces, true), (&self.metrics, false)] {
+        let given = [
+            (&self.traces, Flag::Traces),
+            (&self.metrics, Flag::Metrics),
+            (&self.logs, Flag::Logs),
+            (&self.changes, Flag::Changes),
+        ];
+        for (paths, flag) in given {
             if !paths.is_empty() {
-                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns, sampling)?);
+                telemetry.append(read(paths, self.format.filter(|f| fits(*f, flag)), columns, sampling)?);
             }
         }
+        // Logs and changes say more about an incident, but show none by themselves.
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
@@ -127,6 +152,8 @@ impl Inputs {
         line.paths("--case", &case)
             .paths("--traces", &self.traces)
             .paths("--metrics", &self.metrics)
+            .paths("--logs", &self.logs)
+            .paths("--changes", &self.changes)
             .flag_if("--format", self.format.map(Format::name))
             .flag_if("--span-columns", self.span_columns.as_deref())
             .flag_if("--sampling-attribute", self.sampling_attribute.as_deref())
