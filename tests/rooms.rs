@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("analysis", &["telemetry", "graph", "incident", "detect", "rank", "explain"]),
     ("report", &["telemetry", "timespec", "detect", "rank", "explain"]),
     ("case", &["telemetry", "timespec", "ingest"]),
+    ("settings", &["telemetry", "ingest"]),
     (
         "eval",
         &[
@@ -58,6 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "analysis",
             "report",
             "case",
+            "settings",
             "eval",
         ],
     ),

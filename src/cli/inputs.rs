@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::case::Case;
-use crate::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_paths};
+use crate::ingest::{self, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
+use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{TimespecError, parse_window};
 
@@ -31,6 +32,9 @@ pub(super) struct Inputs {
     /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
     #[arg(long, value_name = "COLUMNS")]
     pub(super) span_columns: Option<String>,
+    /// Settings file: rules for metrics, labels and names of services (README, "Settings")
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// The windows to compare.
@@ -97,23 +101,27 @@ impl Inputs {
 
     /// Reads everything that was named. An alert is a file with the body of a webhook.
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
+        let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
+        let options = ReadOptions { metrics: settings.unwrap_or_default().metrics, ..ReadOptions::default() };
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
-            telemetry.append(read(&case.files, self.format, columns)?);
+            telemetry.append(read(&case.files, self.format, columns, &options)?);
         }
         let columns = self.span_columns.as_deref();
         for (paths, traces) in [(&self.traces, true), (&self.metrics, false)] {
             if !paths.is_empty() {
-                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns)?);
+                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns, &options)?);
             }
         }
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?);
         }
+        // Once for all parts: traces name the services whose pods metrics speak of.
+        ingest::finish(&mut telemetry, &options);
         Ok(telemetry)
     }
 
@@ -125,13 +133,19 @@ impl Inputs {
             .paths("--metrics", &self.metrics)
             .flag_if("--format", self.format.map(Format::name))
             .flag_if("--span-columns", self.span_columns.as_deref())
+            .paths("--config", self.config.as_slice())
     }
 }
 
-fn read(paths: &[PathBuf], format: Option<Format>, span_columns: Option<&str>) -> anyhow::Result<Telemetry> {
-    let options = ReadOptions { format, span_columns: columns(span_columns)?, ..ReadOptions::default() };
+fn read(
+    paths: &[PathBuf],
+    format: Option<Format>,
+    span_columns: Option<&str>,
+    options: &ReadOptions,
+) -> anyhow::Result<Telemetry> {
+    let options = ReadOptions { format, span_columns: columns(span_columns)?, ..options.clone() };
     let progress = Progress::start("reading");
-    read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
+    read_parts(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }
 
 fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {

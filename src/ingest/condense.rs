@@ -29,8 +29,11 @@ pub(super) const ISTIO_DURATION_BY_CALLER: &str = "istio_request_duration_millis
 
 /// The series of all groups.
 pub(super) fn series(groups: &Groups<'_>) -> Vec<Series> {
-    let counted: BTreeSet<&Subject> =
-        groups.iter().filter(|(_, group)| matches!(group.role, Role::Calls | Role::Outcomes(_))).map(|((subject, _), _)| subject).collect();
+    let counted: BTreeSet<&Subject> = groups
+        .iter()
+        .filter(|(_, group)| matches!(group.role, Role::Calls | Role::Outcomes(_)))
+        .map(|((subject, _), _)| subject)
+        .collect();
     let failures_known = groups.keys().any(|(_, name)| name == EDGE_FAILURES);
     let mut out = Vec::new();
     for ((subject, name), group) in groups {
@@ -40,7 +43,13 @@ pub(super) fn series(groups: &Groups<'_>) -> Vec<Series> {
             Role::Level | Role::LevelByReason => {
                 emit.gauge(name, group, sum(&chosen_containers(group), rates::gauge_intervals));
                 if name == metric_table::WORKING_SET {
-                    emit.push(Signal::Memory, Statistic::Mean, Unit::Ratio, MEMORY_SHARE, memory_share(subject, groups));
+                    emit.push(
+                        Signal::Memory,
+                        Statistic::Mean,
+                        Unit::Ratio,
+                        MEMORY_SHARE,
+                        memory_share(subject, groups),
+                    );
                 }
             }
             Role::ShareOf(_) => {
@@ -71,8 +80,7 @@ pub(super) fn series(groups: &Groups<'_>) -> Vec<Series> {
             }
             Role::Duration | Role::Distribution => {
                 emit.distribution(name, group);
-                if group.role == Role::Duration && group.view != View::CalleeOfGraph && !counted.contains(subject)
-                {
+                if group.role == Role::Duration && group.view != View::CalleeOfGraph && !counted.contains(subject) {
                     emit.requests(&format!("{name}_count"), &group.members, counts(group));
                 }
             }
@@ -286,9 +294,10 @@ fn memory_share(subject: &Subject, groups: &Groups<'_>) -> Samples {
     let of_name = |name: &str| groups.get(&(subject.clone(), name.to_owned()));
     let Some(used) = of_name(metric_table::WORKING_SET).map(chosen_containers) else { return Vec::new() };
     let by_state = format!("{}{{resource=\"memory\"}}", metric_table::RESOURCE_LIMITS);
-    let Some(limits) = of_name(metric_table::MEMORY_LIMIT).map(chosen_containers).or_else(|| {
-        of_name(&by_state).map(|group| group.members.iter().collect())
-    }) else {
+    let Some(limits) = of_name(metric_table::MEMORY_LIMIT)
+        .map(chosen_containers)
+        .or_else(|| of_name(&by_state).map(|group| group.members.iter().collect()))
+    else {
         return Vec::new();
     };
     // cAdvisor writes 0 for no limit.
@@ -313,11 +322,7 @@ fn container<'r>(member: &Member<'r>) -> Option<&'r str> {
 }
 
 /// Mean time on the network: what the caller measured less what the callee measured, where both did.
-fn gap(
-    subject: &Subject,
-    (by_caller, by_callee, name): (&str, &str, &str),
-    groups: &Groups<'_>,
-) -> Option<Series> {
+fn gap(subject: &Subject, (by_caller, by_callee, name): (&str, &str, &str), groups: &Groups<'_>) -> Option<Series> {
     if !matches!(subject, Subject::Edge { .. }) {
         return None;
     }

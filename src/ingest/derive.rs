@@ -148,7 +148,8 @@ fn tie(raw: &[RawSeries]) -> (Ties, Istio) {
 
 /// Weaknesses of what was recognised that a reader cannot see in the numbers.
 fn say_what_dialects_hide(groups: &Groups<'_>, telemetry: &mut Telemetry) {
-    let first_of = |name: &str| groups.iter().find(|((_, of), _)| of == name).and_then(|(_, group)| group.members.first());
+    let first_of =
+        |name: &str| groups.iter().find(|((_, of), _)| of == name).and_then(|(_, group)| group.members.first());
     if let Some(member) = first_of(metric_table::LINKERD_LATENCY) {
         let message = "Linkerd's latency is the time to the first byte of the answer, not to its end";
         telemetry.warn(Path::new(&*member.raw.source), place_of(member.raw), message, 1);
@@ -268,7 +269,8 @@ impl<'r, 's> Placing<'r, 's> {
             return Some(meaning_of_rule(rule, metric_name));
         }
         let has = |label: &str| raw.label(label).is_some();
-        let known = metric_table::known(metric_name, has).map(|(row, part, dialect)| (row, part, dialect, row.name.len()));
+        let known =
+            metric_table::known(metric_name, has).map(|(row, part, dialect)| (row, part, dialect, row.name.len()));
         let (row, part, dialect, length) = known.or_else(|| {
             let (row, part) = metric_table::own_namespace(metric_name, has)?;
             let base = if part == Part::None { metric_name } else { split_part(metric_name).0 };
@@ -306,11 +308,13 @@ impl<'r, 's> Placing<'r, 's> {
             _ => {}
         }
         if meaning.dialect == Dialect::Cadvisor && is_no_container(raw) {
-            let message = "cAdvisor's series of the machine and of groups of containers are not used: they name no container";
+            let message =
+                "cAdvisor's series of the machine and of groups of containers are not used: they name no container";
             return telemetry.warn(source, place_of(raw), message, 1);
         }
         if meaning.scope == Scope::Service && signals::not_the_handling_side(raw) {
-            let message = "series of client, producer and internal spans are not used: they would count a request twice";
+            let message =
+                "series of client, producer and internal spans are not used: they would count a request twice";
             return telemetry.warn(source, place_of(raw), message, 1);
         }
         let places = match self.places(raw, &meaning) {
@@ -384,7 +388,9 @@ impl<'r, 's> Placing<'r, 's> {
             && (raw.kind == RawKind::Counter || self.parts.get(base).is_some_and(|p| p.len() > 1));
         let is_summary = part == Part::None && raw.label("quantile").is_some();
         let is_counter = raw.kind == RawKind::Counter
-            || (metric_name.ends_with("_total") && raw.kind != RawKind::Gauge && rates::looks_like_counter(&raw.samples));
+            || (metric_name.ends_with("_total")
+                && raw.kind != RawKind::Gauge
+                && rates::looks_like_counter(&raw.samples));
         if raw.kind == RawKind::Words && !is_part && !is_counter {
             return place_words(raw, &self.naming, telemetry);
         }
@@ -502,14 +508,24 @@ fn service_graph_places(raw: &RawSeries, meaning: &Meaning<'_>, naming: &Naming<
 }
 
 /// Labels by which a client names whom it calls, the most telling first.
-const PEER_LABELS: &[&str] =
-    &["service_peer_name", "peer_service", "server_address", "net_peer_name", "client_name", "clientName", "grpc_target"];
+const PEER_LABELS: &[&str] = &[
+    "service_peer_name",
+    "peer_service",
+    "server_address",
+    "net_peer_name",
+    "client_name",
+    "clientName",
+    "grpc_target",
+];
 
 fn outgoing_places(raw: &RawSeries, naming: &Naming<'_>) -> Result<Vec<Place>, NoPlace> {
     let caller = naming.service(raw).ok_or(NoPlace::Nameless)?;
-    let address = PEER_LABELS.iter().find_map(|label| raw.label(label).filter(|peer| !peer.is_empty() && *peer != "none"));
+    let address =
+        PEER_LABELS.iter().find_map(|label| raw.label(label).filter(|peer| !peer.is_empty() && *peer != "none"));
     let Some(address) = address else {
-        return Err(NoPlace::NotUsed("a client's series that do not name whom it calls (`server_address`) are not used"));
+        return Err(NoPlace::NotUsed(
+            "a client's series that do not name whom it calls (`server_address`) are not used",
+        ));
     };
     let callee = naming.at(address);
     if caller == callee {

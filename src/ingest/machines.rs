@@ -41,7 +41,7 @@ struct Machine<'r> {
     series: BTreeMap<&'static str, Vec<&'r RawSeries>>,
 }
 
-fn host_of<'r>(raw: &'r RawSeries) -> Option<&'r str> {
+fn host_of(raw: &RawSeries) -> Option<&str> {
     let instance = raw.label("instance").or_else(|| raw.label("exported_instance"))?;
     Some(hosts::without_port(instance)).filter(|host| !host.is_empty())
 }
@@ -90,7 +90,8 @@ impl<'r> Machines<'r> {
             let host = host_of(raw);
             let named = named_machine(raw).or_else(|| self.names.get(host?).map(String::as_str));
             let Some(key) = named.or(host) else {
-                let message = "a machine's series without `instance` or `node` is not used: nothing tells which machine";
+                let message =
+                    "a machine's series without `instance` or `node` is not used: nothing tells which machine";
                 telemetry.warn(Path::new(&*raw.source), format!("series `{}`", raw.name), message, 1);
                 continue;
             };
@@ -141,7 +142,11 @@ impl Machine<'_> {
             (Signal::NodeMemory, "node_memory_MemAvailable_bytes", self.memory()),
             (Signal::Other, "node_disk_io_time_seconds_total", self.busiest_disk()),
             (Signal::NodeCpu, "instance:node_cpu_utilisation:rate5m", gauge("instance:node_cpu_utilisation:rate5m")),
-            (Signal::NodeMemory, "instance:node_memory_utilisation:ratio", gauge("instance:node_memory_utilisation:ratio")),
+            (
+                Signal::NodeMemory,
+                "instance:node_memory_utilisation:ratio",
+                gauge("instance:node_memory_utilisation:ratio"),
+            ),
         ];
         found.retain(|(_, _, samples)| !samples.is_empty());
         found

@@ -178,8 +178,17 @@ pub(crate) fn linkerd(raw: &RawSeries, naming: &Naming<'_>) -> Seen {
 }
 
 /// Clusters through which Envoy talks to its control plane, its metrics and its tracing backend.
-const ENVOY_INFRASTRUCTURE: &[&str] =
-    &["xds-grpc", "sds-grpc", "xds_cluster", "agent", "prometheus_stats", "zipkin", "admin", "ads_cluster", "local_agent"];
+const ENVOY_INFRASTRUCTURE: &[&str] = &[
+    "xds-grpc",
+    "sds-grpc",
+    "xds_cluster",
+    "agent",
+    "prometheus_stats",
+    "zipkin",
+    "admin",
+    "ads_cluster",
+    "local_agent",
+];
 
 /// Whose a series of one of Envoy's clusters is: the service beside which Envoy runs calls the cluster.
 pub(crate) fn envoy(raw: &RawSeries, naming: &Naming<'_>) -> Seen {

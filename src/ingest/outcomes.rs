@@ -115,7 +115,9 @@ fn is_grpc_failure(code: usize, client: bool) -> bool {
 
 /// Whether labels say that the requests counted here failed, in the eyes of one side.
 pub(crate) fn failed(series: &RawSeries, side: Side) -> bool {
-    FAILURE_LABELS.iter().any(|&(name, failure)| series.label(name).is_some_and(|value| failure.is_told_by(value, side)))
+    FAILURE_LABELS
+        .iter()
+        .any(|&(name, failure)| series.label(name).is_some_and(|value| failure.is_told_by(value, side)))
 }
 
 /// Whether labels tell outcomes at all: without, no failure is not the same as no failures.

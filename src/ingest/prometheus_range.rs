@@ -126,7 +126,12 @@ impl Answer {
 
 impl Answer {
     /// Takes a series' native histograms. One with a name is a counter; the result of an expression is one no more.
-    fn histograms(&mut self, name: Option<&str>, labels: &[(String, String)], mut samples: Vec<(i64, NativeHistogram)>) {
+    fn histograms(
+        &mut self,
+        name: Option<&str>,
+        labels: &[(String, String)],
+        mut samples: Vec<(i64, NativeHistogram)>,
+    ) {
         if samples.is_empty() {
             return;
         }

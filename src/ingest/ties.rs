@@ -40,8 +40,13 @@ pub(crate) struct Target {
 }
 
 /// Labels of `kube_pod_labels` that name the application, in the order in which they are believed.
-const APP_LABELS: &[&str] =
-    &["label_app_kubernetes_io_name", "label_app", "label_k8s_app", "label_app_kubernetes_io_component", "label_component"];
+const APP_LABELS: &[&str] = &[
+    "label_app_kubernetes_io_name",
+    "label_app",
+    "label_k8s_app",
+    "label_app_kubernetes_io_component",
+    "label_component",
+];
 
 fn text<'r>(raw: &'r RawSeries, names: &[&str]) -> Option<&'r str> {
     // kube-state-metrics writes `<none>` where there is nothing.
@@ -84,7 +89,8 @@ impl Ties {
         let pod = self.pods.entry(name.to_owned()).or_default().entry(namespace).or_default();
         let kind = text(raw, &["owner_kind", "created_by_kind"]);
         // A static pod is owned by its machine, which is no service.
-        if let (Some(kind), Some(owner)) = (kind.filter(|kind| *kind != "Node"), text(raw, &["owner_name", "created_by_name"]))
+        if let (Some(kind), Some(owner)) =
+            (kind.filter(|kind| *kind != "Node"), text(raw, &["owner_name", "created_by_name"]))
         {
             pod.owner = Some((kind.to_owned(), owner.to_owned()));
         }
@@ -181,7 +187,12 @@ mod tests {
         ties.note("kube_pod_owner", &pod("proxy-n1", "Node", "n1"));
         ties.note(
             "kube_replicaset_owner",
-            &series(&[("namespace", "shop"), ("replicaset", "cart-6b"), ("owner_kind", "Deployment"), ("owner_name", "cart-v2")]),
+            &series(&[
+                ("namespace", "shop"),
+                ("replicaset", "cart-6b"),
+                ("owner_kind", "Deployment"),
+                ("owner_name", "cart-v2"),
+            ]),
         );
         ties.note("kube_job_owner", &series(&[("namespace", "shop"), ("job_name", "tidy-28"), ("owner_name", "tidy")]));
         assert_eq!(workload(&ties, "shop", "cart-6b-x").as_deref(), Some("cart-v2"));
@@ -195,7 +206,13 @@ mod tests {
     fn a_pod_name_without_namespace_counts_only_where_it_is_the_only_one() {
         let mut ties = Ties::default();
         let info = |namespace: &str| {
-            series(&[("namespace", namespace), ("pod", "db-0"), ("node", "n1"), ("host_ip", "10.0.0.1"), ("pod_ip", "10.8.0.1")])
+            series(&[
+                ("namespace", namespace),
+                ("pod", "db-0"),
+                ("node", "n1"),
+                ("host_ip", "10.0.0.1"),
+                ("pod_ip", "10.8.0.1"),
+            ])
         };
         ties.note("kube_pod_info", &info("a"));
         assert!(ties.pod(None, "db-0").is_some());
