@@ -1,12 +1,14 @@
 //! From telemetry and windows to a checked [`Incident`].
 
-use crate::aggregate::aggregate;
+use std::collections::BTreeSet;
+
+use crate::aggregate::{aggregate, log_stats, version_changes};
 use crate::incident::{Incident, IncidentError, IncidentParts};
 use crate::ingest::Telemetry;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::logs::LogStats;
 use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
+use crate::telemetry::warning::Warning;
 
 /// Which windows of the telemetry to analyse, and from where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,8 +47,11 @@ pub fn grid_for(window: &Window) -> Grid {
 /// [`IncidentError`] for a mistake that no analysis can mend.
 pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, IncidentError> {
     let (calls, aggregate_warnings) = aggregate(&telemetry.spans, &grid_for(&request.window));
+    let mut changes = telemetry.changes;
+    changes.extend(version_changes(&telemetry.spans));
     drop(telemetry.spans);
-    let logs = LogStats::empty(grid_for(&request.window));
+    let logs = log_stats(&telemetry.logs, &grid_for(&request.window));
+    drop(telemetry.logs);
     let mut warnings = telemetry.warnings;
     warnings.extend(aggregate_warnings);
     let alert = telemetry.alerts.iter().find(|a| a.service.is_some()).or(telemetry.alerts.first()).cloned();
@@ -61,11 +66,12 @@ pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, Inci
         series: telemetry.series,
         given_edges: telemetry.given_edges,
         logs,
-        changes: telemetry.changes,
+        changes,
         dialects: telemetry.dialects,
         alert,
         warnings,
     })?;
+    known_names(&mut incident);
     // An alert may name a service as the metrics call it, which need not be how the traces call it: then it is
     // better to look for the entry than to refuse the analysis.
     if incident.entry.is_none() {
@@ -73,4 +79,70 @@ pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, Inci
         incident.entry = alerted_service.filter(|s| services.contains(s));
     }
     Ok(incident)
+}
+
+/// Gives services that logs and changes name the names that traces and metrics have for them, and tells whose are of no
+/// use: those of services that nothing else knows, and those of which one side of the comparison is missing.
+fn known_names(incident: &mut Incident) {
+    let services = incident.services();
+    for change in &mut incident.changes {
+        if let Some(known) = change.service.as_ref().and_then(|name| known_as(&services, name)) {
+            change.service = Some(known.clone());
+        }
+    }
+    incident.changes.sort();
+    let renamed: Vec<ServiceId> =
+        incident.logs.services.iter().map(|name| known_as(&services, name).unwrap_or(name).clone()).collect();
+    incident.logs.rename_services(&renamed);
+    let warnings = log_warnings(incident, &services);
+    incident.warnings.extend(warnings);
+    incident.warnings.sort();
+}
+
+/// The service that a name means: itself, else the only one that has it behind its namespace, or without the namespace.
+fn known_as<'s>(services: &'s BTreeSet<ServiceId>, name: &ServiceId) -> Option<&'s ServiceId> {
+    if let Some(same) = services.get(name) {
+        return Some(same);
+    }
+    let bare = |name: &ServiceId| name.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+    let is_namespaced = |name: &ServiceId| name.as_str().contains('/');
+    // Two namespaces are two services: one of the names must have none.
+    let fits = |s: &&ServiceId| bare(s) == bare(name) && is_namespaced(s) != is_namespaced(name);
+    let mut fitting = services.iter().filter(fits);
+    fitting.next().filter(|_| fitting.next().is_none())
+}
+
+fn log_warnings(incident: &Incident, services: &BTreeSet<ServiceId>) -> Vec<Warning> {
+    let logs = &incident.logs;
+    let mut by_service = vec![[0_u64; 3]; logs.services.len()];
+    for row in &logs.rows {
+        let start_ns = logs.grid.bin_start_ns(row.bin);
+        let side = match () {
+            () if incident.window.contains(start_ns) => 0,
+            () if incident.baselines.iter().any(|baseline| baseline.contains(start_ns)) => 1,
+            () => 2,
+        };
+        if let Some(counts) = by_service.get_mut(row.service as usize) {
+            counts[side] += row.records;
+        }
+    }
+    let warning = |service: &ServiceId, message: &str, affected: u64| Warning {
+        source: "logs".to_owned(),
+        place: service.to_string(),
+        message: message.to_owned(),
+        affected,
+    };
+    let of = |(service, counts): (&ServiceId, &[u64; 3])| match counts {
+        _ if !services.contains(service) => {
+            let message = "log records of a service that neither traces nor metrics name are not compared";
+            Some(warning(service, message, counts.iter().sum()))
+        }
+        [0, 0, outside] => Some(warning(service, "log records outside the baseline and the incident", *outside)),
+        [during, 0, _] => {
+            let message = "log records of the incident without any of the baseline: there is nothing to compare with";
+            Some(warning(service, message, *during))
+        }
+        _ => None,
+    };
+    logs.services.iter().zip(&by_service).filter_map(of).collect()
 }

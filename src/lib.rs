@@ -37,7 +37,7 @@
 //! | [`explain`] | path, evidence, victims, blast radius, exemplars, coverage, next steps |
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
-//! | [`settings`] | the settings file: rules for metrics, labels and names |
+//! | [`settings`] | the settings file: rules for metrics, labels and names of services |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!

@@ -1,6 +1,9 @@
 //! The settings file: one TOML file, given by `--config FILE`, for what no table and no flag can know.
 //!
 //! ```toml
+//! [traces]
+//! sampling_attribute = "SampleRate"      # as for --sampling-attribute, which wins; default none
+//!
 //! [metrics]
 //! service_labels = ["team_service"]      # labels that name the service, tried before the known ones; default none
 //!
@@ -45,6 +48,8 @@ use crate::telemetry::series::{Signal, Unit};
 pub struct Settings {
     /// What metric names and labels mean, beyond what is known.
     pub metrics: MetricSettings,
+    /// Attribute that tells how spans were sampled, as for `--sampling-attribute`.
+    pub sampling_attribute: Option<String>,
 }
 
 /// Why a settings file cannot be used.
@@ -115,7 +120,8 @@ fn hint(nearest: Option<&str>, known: &[&str]) -> String {
 
 /// The keys of each table; a list of tables has the keys of one. `services` takes any key.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["metrics"]),
+    ("", &["traces", "metrics"]),
+    ("traces", &["sampling_attribute"]),
     ("metrics", &["service_labels", "services", "rules"]),
     ("metrics.rules", &["name", "signal", "kind", "unit", "scale", "of", "service", "operation"]),
 ];
@@ -168,7 +174,14 @@ const UNITS: &[(&str, (Unit, f64))] = &[
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    traces: Traces,
     metrics: Metrics,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Traces {
+    sampling_attribute: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -212,7 +225,12 @@ impl Settings {
         let table: toml::Table = text.parse().map_err(syntax)?;
         check_keys(path, "", &table)?;
         let file: File = toml::from_str(text).map_err(syntax)?;
-        Ok(Self { metrics: file.metrics.checked(path)? })
+        let sampling_attribute = file.traces.sampling_attribute;
+        if sampling_attribute.as_deref().is_some_and(|name| name.trim().is_empty()) {
+            let (path, key) = (path.to_owned(), "traces.sampling_attribute".to_owned());
+            return Err(SettingsError::Value { path, key, problem: "an attribute without a name" });
+        }
+        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute })
     }
 }
 
@@ -337,7 +355,9 @@ mod tests {
         let (_, rest) = docs.split_once("//! ```toml\n").unwrap();
         let (example, _) = rest.split_once("//! ```\n").unwrap();
         let text: String = example.lines().map(|line| format!("{}\n", line.trim_start_matches("//!"))).collect();
-        let metrics = parse(&text).unwrap().metrics;
+        let settings = parse(&text).unwrap();
+        assert_eq!(settings.sampling_attribute.as_deref(), Some("SampleRate"));
+        let metrics = settings.metrics;
         assert_eq!(metrics.service_labels, ["team_service"]);
         assert_eq!((metrics.services[0].0.as_str(), metrics.services[0].1.as_str()), ("checkout-v*", "checkout"));
         let latency = &metrics.rules[0];
@@ -410,6 +430,10 @@ mod tests {
             ("[metrics]\nservice_labels = [\"\"]", "s.toml: key `metrics.service_labels`: a label without a name"),
             ("[metrics.services]\na = \"\"", "s.toml: key `metrics.services.a`: a service without a name"),
             ("[metrics.services]\n\"[a\" = \"b\"", &format!("s.toml: key `metrics.services.[a`: {BAD_PATTERN}")),
+            (
+                "[traces]\nsampling_attribute = \"\"",
+                "s.toml: key `traces.sampling_attribute`: an attribute without a name",
+            ),
             ("metrics = 5", "s.toml: not a valid settings file"),
             ("[metrics", "s.toml: not a valid settings file"),
         ] {

@@ -1,493 +1,457 @@
-//! Metric dialects: each found by itself and named, with the series, edges and error ratios that follow, worked out by
-//! hand. The fixtures have the names and labels that the projects write.
+//! The many shapes of traces: Zipkin, Jaeger's older forms, rows of ClickHouse, and what is made of OTLP's JSON.
 
-use std::path::{Path, PathBuf};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
-use hypocenter::ingest::{Format, ReadOptions, Telemetry, read_bytes, read_paths};
-use hypocenter::settings::Settings;
-use hypocenter::telemetry::series::{Series, Signal, Statistic, Subject};
+use hypocenter::aggregate::aggregate;
+use hypocenter::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_bytes, read_paths};
+use hypocenter::telemetry::time::Grid;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dialects").join(name)
+use shown_spans::{spans, warnings};
+
+mod shown_spans;
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces").join(name))
+        .expect("the fixture is part of the repository")
 }
 
-fn read(name: &str) -> Telemetry {
-    read_paths(&[fixture(name)], &ReadOptions::default(), &|_| {}).expect("a known format")
+fn read(text: impl AsRef<[u8]>) -> Telemetry {
+    read_bytes(Path::new("t"), text.as_ref(), &ReadOptions::default()).expect("recognised")
 }
 
-fn text(text: &str) -> Telemetry {
-    read_bytes(Path::new("a.prom"), text.as_bytes(), &ReadOptions::default()).expect("a known format")
+/// The spans of a text that is read without a warning.
+#[track_caller]
+fn clean(text: impl AsRef<[u8]>, format: Format) -> Vec<String> {
+    let telemetry = read(text);
+    assert_eq!(warnings(&telemetry), Vec::<String>::new());
+    assert_eq!(telemetry.files[0].format, format);
+    spans(&telemetry.spans)
 }
 
-/// Subject, signal, statistic and values of all series of the wanted signals.
-fn shown(telemetry: &Telemetry, wanted: &[Signal]) -> Vec<String> {
-    telemetry.series.iter().filter(|series| wanted.contains(&series.signal)).map(show).collect()
-}
-
-fn show(series: &Series) -> String {
-    let samples: Vec<String> = series.samples.iter().map(|s| format!("{}", (s.1 * 1e6).round() / 1e6)).collect();
-    let statistic = match series.statistic {
-        Statistic::Quantile(q) => format!("p{}", (q * 100.0).round()),
-        other => format!("{other:?}"),
-    };
-    format!("{} {:?} {statistic} {}", series.subject, series.signal, samples.join(" "))
-}
-
-fn edges(telemetry: &Telemetry) -> Vec<String> {
-    telemetry.given_edges.iter().map(|e| format!("{} → {} {:?}", e.caller, e.callee, e.callee_kind)).collect()
-}
-
-fn messages(telemetry: &Telemetry) -> Vec<&str> {
-    telemetry.warnings.iter().map(|warning| warning.message.as_str()).collect()
-}
-
-const RED: &[Signal] = &[Signal::Requests, Signal::ErrorRatio];
-
-#[test]
-fn istio_counts_each_request_once() {
-    let telemetry = read("istio.prom");
-    assert_eq!(telemetry.dialects, ["Istio (24 series)"]);
-    assert_eq!(
-        edges(&telemetry),
-        ["cart-v1 → stock-v1 Service", "web-v1 → cart-v1 Service", "web-v1 → payments.example.com External",]
-    );
-    // cart: both proxies report 100 requests in 10 s, 10 of them with 503 and 10 with 404, which is no error at the
-    // server; 20 more found no host and only the caller's proxy knows of them: 30 of 120.
-    // payments: only the caller's proxy; 429 is its error and not the callee's. stock: gRPC, by its own code.
-    assert_eq!(
-        shown(&telemetry, RED),
-        [
-            "cart-v1 Requests Mean 12",
-            "cart-v1 ErrorRatio Mean 0.25",
-            "payments.example.com Requests Mean 10",
-            "payments.example.com ErrorRatio Mean 0",
-            "stock-v1 Requests Mean 10",
-            "stock-v1 ErrorRatio Mean 0.1",
-            "web-v1 Requests Mean 10",
-            "web-v1 ErrorRatio Mean 0",
-            "cart-v1 → stock-v1 Requests Mean 10",
-            "cart-v1 → stock-v1 ErrorRatio Mean 0.1",
-            "web-v1 → cart-v1 Requests Mean 12",
-            "web-v1 → cart-v1 ErrorRatio Mean 0.25",
-            "web-v1 → payments.example.com Requests Mean 10",
-            "web-v1 → payments.example.com ErrorRatio Mean 0.5",
-        ]
-    );
-    // Milliseconds, by the callee's proxy; the caller's, 50 ms on average, gives the time between the two.
-    assert_eq!(
-        shown(&telemetry, &[Signal::Latency, Signal::NetworkGap]),
-        [
-            "cart-v1 Latency Mean 0.02",
-            "cart-v1 Latency p50 0.025",
-            "cart-v1 Latency p90 0.05",
-            "cart-v1 Latency p99 0.095",
-            "web-v1 → cart-v1 Latency Mean 0.02",
-            "web-v1 → cart-v1 Latency p50 0.025",
-            "web-v1 → cart-v1 Latency p90 0.05",
-            "web-v1 → cart-v1 Latency p99 0.095",
-            "web-v1 → cart-v1 NetworkGap Mean 0.03",
-        ]
-    );
-    assert_eq!(messages(&telemetry), ["requests that both proxies report count once, as the callee's proxy saw them"]);
-}
-
-#[test]
-fn linkerd_tells_the_service_from_its_inbound_and_edges_from_its_outbound_side() {
-    let telemetry = read("linkerd.prom");
-    assert_eq!(telemetry.dialects, ["Linkerd (14 series)"]);
-    assert_eq!(edges(&telemetry), ["web → linkerd.io External", "web → voting Service"]);
-    // web: 10 requests a second, and 20 of 100 answers failed. voting as web sees it: 5 failed and 5 with 404 of 50;
-    // as voting would: 5.
-    assert_eq!(
-        shown(&telemetry, RED),
-        [
-            "linkerd.io Requests Mean 1",
-            "voting Requests Mean 5",
-            "voting ErrorRatio Mean 0.1",
-            "web Requests Mean 10",
-            "web ErrorRatio Mean 0.2",
-            "web → linkerd.io Requests Mean 1",
-            "web → voting Requests Mean 5",
-            "web → voting ErrorRatio Mean 0.2",
-        ]
-    );
-    // Ranks 50, 90 and 99 of 100 in 20, 80, 100 at 1, 10 and 100 ms.
-    assert_eq!(
-        shown(&telemetry, &[Signal::Latency]),
-        ["web Latency Mean 0.015", "web Latency p50 0.0055", "web Latency p90 0.055", "web Latency p99 0.0955"]
-    );
-    assert_eq!(messages(&telemetry), ["Linkerd's latency is the time to the first byte of the answer, not to its end"]);
-}
-
-#[test]
-fn envoy_clusters_are_called_by_the_service_beside_which_envoy_runs() {
-    let telemetry = read("envoy.json");
-    assert_eq!(telemetry.dialects, ["Envoy (15 series)"]);
-    assert_eq!(edges(&telemetry), ["gateway → api.example.com External", "gateway → cart Service"]);
-    assert_eq!(
-        shown(&telemetry, RED),
-        [
-            "api.example.com Requests Mean 5",
-            "api.example.com ErrorRatio Mean 0",
-            "cart Requests Mean 10",
-            "cart ErrorRatio Mean 0.1",
-            "gateway → api.example.com Requests Mean 5",
-            "gateway → api.example.com ErrorRatio Mean 0",
-            "gateway → cart Requests Mean 10",
-            "gateway → cart ErrorRatio Mean 0.2",
-        ]
-    );
-    assert!(shown(&telemetry, &[Signal::Latency]).contains(&"gateway → cart Latency Mean 0.012".to_owned()));
-    assert_eq!(messages(&telemetry), ["a proxy's traffic with its own control plane and backends is not used"]);
-}
-
-#[test]
-fn semantic_convention_http_has_its_service_in_job_and_its_pod_in_target_info() {
-    let telemetry = read("semconv_http.om");
-    assert_eq!(
-        telemetry.dialects,
-        ["OpenTelemetry HTTP (8 series)", "OpenTelemetry target_info (1 series)", "client libraries (1 series)"]
-    );
-    // The pod of the span's process, and 4xx an error at the client only.
-    assert_eq!(edges(&telemetry), ["shop/cart → stock Service"]);
-    assert_eq!(
-        shown(&telemetry, RED),
-        [
-            "shop/cart Requests Mean 10",
-            "shop/cart ErrorRatio Mean 0.1",
-            "stock Requests Mean 5",
-            "stock ErrorRatio Mean 0.2",
-            "shop/cart /cart/{id} Requests Mean 10",
-            "shop/cart /cart/{id} ErrorRatio Mean 0.1",
-            "shop/cart → stock Requests Mean 5",
-            "shop/cart → stock ErrorRatio Mean 0.4",
-        ]
-    );
-    let memory = telemetry.series.iter().find(|s| s.signal == Signal::Memory).expect("is there");
-    let instance = "cart-5f6585d649-fnmft".to_owned();
-    assert_eq!(memory.subject, Subject::Instance { service: "shop/cart".into(), instance });
-}
-
-#[test]
-fn names_with_dots_are_the_same_metrics() {
-    let telemetry = read("utf8.om");
-    assert_eq!(
-        telemetry.dialects,
-        ["OpenTelemetry HTTP (2 series)", "spanmetrics (OpenTelemetry Collector) (6 series)"]
-    );
-    let of_services: Vec<String> = shown(&telemetry, &[Signal::Requests, Signal::ErrorRatio, Signal::Latency])
-        .into_iter()
-        .filter(|s| !s.contains('/'))
-        .collect();
-    assert_eq!(
-        of_services,
-        [
-            "cart Requests Mean 10",
-            "cart ErrorRatio Mean 0.25",
-            "cart Latency p50 0.1",
-            "cart Latency p90 0.22",
-            "cart Latency p99 0.247",
-            "web Requests Mean 5",
-            "web ErrorRatio Mean 0",
-            "web Latency Mean 0.2",
-        ]
-    );
-}
-
-#[test]
-fn span_metrics_of_all_ages_give_the_same() {
-    let telemetry = read("spanmetrics.prom");
-    assert_eq!(
-        telemetry.dialects,
-        [
-            "spanmetrics (OpenTelemetry Collector before 0.109) (5 series)",
-            "spanmetrics (OpenTelemetry Collector) (5 series)",
-            "spanmetrics (OpenTelemetry Collector, old processor) (5 series)",
-            "spanmetrics (OpenTelemetry Collector, own namespace) (5 series)",
-            "spanmetrics (Tempo) (5 series)",
-        ]
-    );
-    for service in ["tempo", "collector", "before", "old", "own"] {
-        let of_service: Vec<String> = shown(&telemetry, &[Signal::Requests, Signal::ErrorRatio, Signal::Latency])
-            .into_iter()
-            .filter_map(|s| Some(s.strip_prefix(service)?.to_owned()))
-            .filter(|s| !s.contains('/'))
-            .collect();
-        assert_eq!(
-            of_service,
-            [
-                " Requests Mean 10",
-                " ErrorRatio Mean 0.1",
-                " Latency p50 0.1",
-                " Latency p90 0.18",
-                " Latency p99 0.198"
-            ],
-            "{service}"
-        );
-    }
-}
-
-#[test]
-fn resources_of_pods_and_machines_are_tied_to_services() {
-    let telemetry = read("kubernetes.prom");
-    assert_eq!(
-        telemetry.dialects,
-        ["cAdvisor (4 series)", "kube-state-metrics (7 series)", "node exporter (15 series)"]
-    );
-    assert!(telemetry.series.iter().all(|s| s.subject.service().as_str() == "checkout"), "{:?}", telemetry.series);
-    let pod = "checkout-7c9d8f6b5d-x2x4z";
-    // Processors: (10 + 10) s of 20 s each 10 s: idle and waiting 12 then 4 of 20. Memory: 4000, 2000, 1000 of 8000
-    // available. The busier disk: 4 s, then 9 s of 10.
-    assert_eq!(
-        telemetry.series.iter().map(show).collect::<Vec<_>>(),
-        [
-            format!("{pod} CpuThrottling Mean 0.1 0.3"),
-            format!("{pod} Memory Mean 500 900 950"),
-            format!("{pod} Memory Mean 0.5 0.9 0.95"),
-            format!("{pod} Restarts Mean 0 0 1"),
-            format!("{pod} Restarts Mean 0 0.1"),
-            "node-1 NodeCpu Mean 0.4 0.8".to_owned(),
-            "node-1 NodeMemory Mean 0.5 0.75 0.875".to_owned(),
-            "node-1 Other Mean 0.4 0.9".to_owned(),
-        ]
-    );
-    assert_eq!(
-        messages(&telemetry),
-        [
-            "cAdvisor's series of the machine and of groups of containers are not used: they name no container",
-            "of a machine's series only processor, memory and disk time are used",
-            "a machine's series are not used where nothing tells which services run on it; add `kube_pod_info` of \
-             kube-state-metrics, or cAdvisor's series with `node` or `instance`",
-        ]
-    );
-}
-
-#[test]
-fn the_names_that_traces_use_win() {
-    // The workload is `checkout`, the label says `checkoutservice`, and so do the traces.
+/// `caller callee operation calls` of every call in the files.
+fn calls(files: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
-    let traces = folder.path().join("traces.csv");
-    let header = "TraceID,SpanID,ParentID,ServiceName,OperationName,StartTimeUnixNano,Duration";
-    let span = "0123456789abcdef0123456789abcdef,0123456789abcdef,,checkoutservice,GET /,1661255960000000000,1000000";
-    std::fs::write(&traces, format!("{header}\n{span}\n")).expect("written");
-    let read = |paths: &[PathBuf]| read_paths(paths, &ReadOptions::default(), &|_| {}).expect("known formats");
-    let telemetry = read(&[traces.clone(), fixture("kubernetes.prom")]);
-    assert_eq!(telemetry.spans.len(), 1);
-    assert!(telemetry.series.iter().all(|s| s.subject.service().as_str() == "checkoutservice"));
-    // Whichever is named first.
-    assert_eq!(telemetry.series, read(&[fixture("kubernetes.prom"), traces]).series);
+    for (at, text) in files.iter().enumerate() {
+        fs::write(folder.path().join(format!("{at}.json")), text).expect("written");
+    }
+    let telemetry = read_paths(&[folder.path().to_owned()], &ReadOptions::default(), &|_| {}).expect("readable");
+    let (stats, _) = aggregate(&telemetry.spans, &Grid::new(60_000_000_000));
+    let mut shown = String::new();
+    for row in &stats.rows {
+        let caller = row.key.caller.map_or("*", |caller| stats.service(caller).as_str());
+        let operation = &stats.operations[row.key.operation as usize];
+        writeln!(shown, "{caller} > {} {operation} {} {}", stats.service(row.key.callee), row.calls, row.paired_calls)
+            .expect("in memory");
+    }
+    shown
 }
 
 #[test]
-fn the_settings_file_adds_labels_rules_and_names() {
-    let settings = Settings::parse(
-        Path::new("s.toml"),
-        "[metrics]\nservice_labels = [\"team.service\"]\n\
-         [metrics.services]\n\"checkout-v*\" = \"checkout\"\n\
-         [[metrics.rules]]\nname = \"shop_*_ms\"\nsignal = \"latency\"\nkind = \"histogram\"\nunit = \"milliseconds\"\n\
-         operation = \"step\"\n\
-         [[metrics.rules]]\nname = \"shop_failures_total\"\nsignal = \"error_ratio\"\nkind = \"counter\"\n\
-         of = \"shop_attempts_total\"\n\
-         [[metrics.rules]]\nname = \"shop_attempts_total\"\nsignal = \"requests\"\nkind = \"counter\"\n\
-         [[metrics.rules]]\nname = \"pool_busy\"\nsignal = \"sockets\"\nservice = \"owner\"\nscale = 2\n",
+fn zipkin_as_its_api_answers() {
+    let telemetry = read(fixture("zipkin.json"));
+    let trace = "5982fe77008310cc80f1da5e10147517";
+    let job = "d269b633813fc60c";
+    assert_eq!(
+        spans(&telemetry.spans),
+        [
+            // An error is there, whatever it says; the caller is no peer.
+            format!("{trace}/90394f6bcffb5d13<0 frontend [ ] get /cart Server Error 1700000000000000000+90000000"),
+            format!(
+                "{trace}/67fae42571535f60<90394f6bcffb5d13 frontend [ ] get Client Error \
+                 1700000000010000000+50000000 → cart Service"
+            ),
+            // A 4xx is no failure of the server, although its tag repeats it.
+            format!(
+                "{trace}/67fae42571535f60<90394f6bcffb5d13 cart [cart-7 1.4] get /items Server Unset \
+                 1700000000015000000+40000000"
+            ),
+            format!(
+                "{trace}/a1<67fae42571535f60 cart [ ] query Client Unset 1700000000020000000+1000000 → mysql-carts \
+                 Database"
+            ),
+            format!(
+                "{trace}/a2<67fae42571535f60 cart [ ] send Producer Unset 1700000000022000000+1500000 → kafka/orders \
+                 Queue"
+            ),
+            format!("{trace}/a3<a2 worker [ ] poll Consumer Unset 1700000000030000000+1000000 → kafka/orders Queue"),
+            // A span cannot be its own parent.
+            format!("{job}/b1<0 jobs/batch [ ] job Internal Ok 1700000000000001000+7000"),
+            // The exporter's copy of the host tells less than the attributes that it was made from.
+            format!("{job}/b2<b1 batch [ ]  Client Unset 1700000000000002000+3000 → postgresql/orders Database"),
+            format!("{job}/b3<b1 batch [ ]  Client Unset 1700000000000003000+1000 → 192.0.2.9 External"),
+            format!("{job}/b4<b3 outside [ ]  Server Unset 1700000000000003000+1000"),
+        ]
+    );
+    let links: Vec<_> = telemetry.spans.links.iter().map(|l| (l.row, l.trace.0, l.id.0)).collect();
+    assert_eq!(links, [(6, 0x5982_fe77_0083_10cc_80f1_da5e_1014_7517, 0xa2)]);
+    let told = warnings(&telemetry);
+    let expected = [
+        "field `duration`: spans without a duration last from their timestamp to their last annotation, or are taken \
+         as of no length (2 times)",
+        "field `tags`: span links left out: their ids cannot be read",
+        "field `tags`: values left out: the field must be an object of texts",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with("t, byte ") && told.ends_with(expected), "{told}\n{expected}");
+    }
+    assert_eq!(telemetry.files[0].format, Format::ZipkinJson);
+}
+
+/// A span of Zipkin: `id parent kind service start+duration`, then members to add.
+fn zipkin(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (start, duration) = words[4].split_once('+').expect("a length");
+    let parent = if words[1] == "-" { String::new() } else { format!(r#""parentId":"{}","#, words[1]) };
+    let kind = if words[2] == "-" { String::new() } else { format!(r#""kind":"{}","#, words[2]) };
+    let more: String = words[5..].iter().map(|member| format!(",{member}")).collect();
+    format!(
+        r#"{{"traceId":"a1","id":"{}",{parent}{kind}"name":"work","timestamp":{},"duration":{duration},"localEndpoint":{{"serviceName":"{}"}}{more}}}"#,
+        words[0],
+        1_700_000_000_000_000 + start.parse::<i64>().expect("a number"),
+        words[3],
     )
-    .expect("valid");
-    let options = ReadOptions { metrics: settings.metrics, ..ReadOptions::default() };
-    let labels = "job=\"kitchen\",team_service=\"checkout-v2\"";
-    let exposition = format!(
-        "shop_pay_ms_sum{{{labels},step=\"charge\"}} 0 1661255960\nshop_pay_ms_sum{{{labels},step=\"charge\"}} 500 1661255970\n\
-         shop_pay_ms_count{{{labels},step=\"charge\"}} 0 1661255960\nshop_pay_ms_count{{{labels},step=\"charge\"}} 10 1661255970\n\
-         shop_attempts_total{{{labels}}} 0 1661255960\nshop_attempts_total{{{labels}}} 20 1661255970\n\
-         shop_failures_total{{{labels}}} 0 1661255960\nshop_failures_total{{{labels}}} 5 1661255970\n\
-         pool_busy{{owner=\"db\",job=\"kitchen\"}} 3 1661255960\n"
-    );
-    let telemetry = read_bytes(Path::new("a.om"), exposition.as_bytes(), &options).expect("known");
-    assert_eq!(telemetry.dialects, ["rules of the settings file (5 series)"]);
-    assert_eq!(
-        telemetry.series.iter().map(show).collect::<Vec<_>>(),
-        [
-            "checkout Requests Mean 2",
-            "checkout ErrorRatio Mean 0.25",
-            "checkout Latency Mean 0.05",
-            "db Sockets Mean 6",
-            "checkout charge Requests Mean 1",
-            "checkout charge Latency Mean 0.05",
-        ]
-    );
 }
 
 #[test]
-fn service_graphs_alone_say_what_their_buckets_hide() {
-    let line = |le: &str, count: u32, at: u32| {
-        let labels = format!("client=\"web\",server=\"cart\",connection_type=\"\",le=\"{le}\"");
-        format!("traces_service_graph_request_server_seconds_bucket{{{labels}}} {count} 166125596{at}\n")
-    };
-    let graph = |bound: &str| -> String {
-        [(bound, 0, 0), (bound, 50, 9), ("+Inf", 0, 0), ("+Inf", 100, 9)].map(|(le, n, at)| line(le, n, at)).concat()
-    };
-    let hidden = "latency is known from service-graph histograms alone, whose buckets begin at 0.1 s: what happens below \
-                  is not seen; add traces, span metrics or finer buckets";
-    assert_eq!(text(&graph("0.1")).dialects, ["service graph (2 series)"]);
-    assert_eq!(messages(&text(&graph("0.1"))), [hidden]);
-    assert!(messages(&text(&graph("0.05"))).is_empty());
-    // Span metrics of any service are finer, and what they say of a service is taken.
-    let own = "traces_spanmetrics_latency_count{service=\"cart\",span_name=\"GET\",span_kind=\"SPAN_KIND_SERVER\"}";
-    let both = text(&format!("{}{own} 0 1661255960\n{own} 9 1661255969\n", graph("0.1")));
-    assert!(messages(&both).is_empty(), "{:?}", both.warnings);
-    assert!(!both.series.iter().any(|s| s.subject == Subject::Service("cart".into()) && s.signal == Signal::Latency));
-}
-
-#[test]
-fn the_protobuf_form_is_read_as_the_text_form_is() {
-    let telemetry = read("prometheus.pb");
-    assert_eq!(telemetry.files[0].format, Format::PrometheusProtobuf);
-    assert_eq!(telemetry.dialects, ["client libraries (9 series)"]);
-    // Classic: as Prometheus' histograms.test; native: as native_histograms.test, .5, .9 and .99 of `histogram_quantile_1`.
-    let instance = "10.8.0.5:8080";
-    assert_eq!(
-        telemetry.series.iter().map(show).collect::<Vec<_>>(),
-        [
-            "cart Requests Mean 10".to_owned(),
-            "cart ErrorRatio Mean 0.1".to_owned(),
-            "cart Latency Mean 0.5".to_owned(),
-            "cart Latency p50 0.15".to_owned(),
-            "cart Latency p90 0.96".to_owned(),
-            "cart Latency p99 1".to_owned(),
-            format!("{instance} Memory Mean 1048576"),
-            format!("{instance} Other Mean 8.333333"),
-            format!("{instance} Other p50 1.587401"),
-            format!("{instance} Other p90 12.996038"),
-            format!("{instance} Other p99 15.670725"),
-            format!("{instance} Other Mean 0.5"),
-            format!("{instance} Other p50 0.25 1.25"),
-        ]
-    );
-    let told: Vec<String> = telemetry.warnings.iter().map(|w| format!("{}: {}", w.place, w.message)).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].contains("metric 2: a sample without timestamp cannot be placed in time"), "{told:?}");
-    assert!(told[1].contains("samples that are NaN, infinite or marked stale count as gaps"), "{told:?}");
-    assert_eq!(telemetry.skipped, 2);
-}
-
-#[test]
-fn a_torn_protobuf_file_keeps_what_comes_before() {
-    let whole = std::fs::read(fixture("prometheus.pb")).expect("fixture");
-    for cut in [whole.len() - 1, whole.len() / 2] {
-        let telemetry = read_bytes(Path::new("a.pb"), &whole[..cut], &ReadOptions::default()).expect("known");
-        assert_eq!(telemetry.files[0].format, Format::PrometheusProtobuf);
-        let torn = "the file ends within a message; what comes before is kept";
-        assert!(messages(&telemetry).contains(&torn), "{:?}", telemetry.warnings);
-        assert!(!telemetry.series.is_empty());
+fn zipkin_halves_join_whatever_files_they_come_in() {
+    let spans = [
+        "1 - SERVER web 0+100",
+        "2 1 CLIENT web 10+40",
+        r#"2 1 SERVER cart 15+30 "shared":true"#,
+        r#"3 2 CLIENT cart 20+10 "remoteEndpoint":{"serviceName":"redis"}"#,
+        "4 2 CLIENT cart 32+8",
+        r#"4 2 SERVER shop 34+4 "shared":true"#,
+    ];
+    let expected = "* > web work 1 0\ncart > redis work 1 0\ncart > shop work 1 1\nweb > cart work 1 1\n";
+    let written: Vec<String> = spans.iter().map(|line| zipkin(line)).collect();
+    let list = format!("[{}]", written.join(","));
+    let lines = written.join("\n");
+    let alone: Vec<&str> = written.iter().map(String::as_str).collect();
+    let reversed: Vec<&str> = alone.iter().rev().copied().collect();
+    let (mine, theirs) = (written[..2].join("\n"), format!("[{}]", written[2..].join(",")));
+    for files in [&[list.as_str()][..], &[&lines], &alone, &reversed, &[&mine, &theirs], &[&theirs, &mine]] {
+        assert_eq!(calls(files), expected, "{files:#?}");
     }
-    // A message that is none does not take the next with it.
-    let mut broken = whole.clone();
-    broken.extend([0x03, 0x22, 0x05, 0x00]);
-    broken.extend(&whole);
-    let telemetry = read_bytes(Path::new("a.pb"), &broken, &ReadOptions::default()).expect("known");
-    assert!(telemetry.warnings.iter().any(|w| w.message.starts_with("not a MetricFamily")), "{:?}", telemetry.warnings);
-    assert_eq!(telemetry.series, read("prometheus.pb").series);
+    // The flag is late or was lost on the way, or the kind is missing beside it.
+    let without_flags = list.replace(",\"shared\":true", "");
+    assert_eq!(calls(&[&without_flags]), expected);
+    let without_kinds = list.replace(
+        "\"kind\":\"SERVER\",\"name\":\"work\",\"timestamp\":1700000000000015",
+        "\"name\":\"work\",\"timestamp\":1700000000000015",
+    );
+    assert_ne!(without_kinds, list);
+    assert_eq!(calls(&[&without_kinds]), expected);
 }
 
 #[test]
-fn native_histograms_of_a_range_query_become_quantiles() {
-    let histogram = |count: u32, sum: u32, own: [u32; 5]| {
-        let [zero, a, b, c, d] = own;
-        format!(
-            "{{\"count\":\"{count}\",\"sum\":\"{sum}\",\"buckets\":[[3,\"-0.001\",\"0.001\",\"{zero}\"],\
-             [0,\"0.5\",\"1\",\"{a}\"],[0,\"1\",\"2\",\"{b}\"],[0,\"4\",\"8\",\"{c}\"],[0,\"8\",\"16\",\"{d}\"]]}}"
-        )
-    };
-    let empty = "{\"count\":\"0\",\"sum\":\"0\"}";
-    let answer = |metric: &str| {
-        let full = histogram(12, 100, [2, 2, 3, 1, 4]);
-        format!(
-            "{{\"status\":\"success\",\"data\":{{\"resultType\":\"matrix\",\"result\":[{{\"metric\":{{{metric}}},\
-             \"histograms\":[[1661255960,{empty}],[1661255970,{full}],[1661255980,5],[1661255990,{{\"count\":\"x\"}}]]}}]}}}}"
-        )
-    };
-    // A name: a counter, of which what was added counts. The numbers are those of `histogram_quantile_1` in Prometheus'
-    // native_histograms.test.
-    let named = "\"__name__\":\"http_request_duration_seconds\",\"service\":\"cart\"";
-    let telemetry = read_bytes(Path::new("a.json"), answer(named).as_bytes(), &ReadOptions::default()).expect("known");
-    assert_eq!(
-        telemetry.series.iter().map(show).collect::<Vec<_>>(),
-        [
-            "cart Requests Mean 1.2",
-            "cart Latency Mean 8.333333",
-            "cart Latency p50 1.587401",
-            "cart Latency p90 12.996038",
-            "cart Latency p99 15.670725",
-        ]
-    );
-    assert_eq!(
-        messages(&telemetry),
-        ["samples that are not a pair of time and native histogram (`count`, `sum`, `buckets`)"]
-    );
-    assert_eq!(telemetry.skipped, 2);
-    // No name: the result of an expression, whose samples are what they are.
-    let path = Path::new("latency_seconds.json");
-    let telemetry =
-        read_bytes(path, answer("\"service\":\"cart\"").as_bytes(), &ReadOptions::default()).expect("known");
-    assert_eq!(
-        telemetry.series.iter().map(show).collect::<Vec<_>>(),
-        [
-            "cart Latency Mean 8.333333",
-            "cart Latency p50 1.587401",
-            "cart Latency p90 12.996038",
-            "cart Latency p99 15.670725",
-        ]
-    );
+fn a_shared_span_of_zipkin_whose_client_is_absent_is_a_call_from_the_service_above() {
+    let spans = [
+        "1 - SERVER web 0+100",
+        r#"2 1 SERVER cart 15+30 "shared":true"#,
+        "3 2 CLIENT cart 20+10",
+        "3 2 SERVER shop 21+8",
+    ];
+    let written: Vec<String> = spans.iter().map(|line| zipkin(line)).collect();
+    assert_eq!(calls(&[&written.join("\n")]), "* > web work 1 0\ncart > shop work 1 1\nweb > cart work 1 0\n");
 }
 
-/// Constant, NaN, +Inf, reset and stale series (PyRCA's issues 30 and 39): each is read, none is lost in silence, and
-/// none is taken for an incident.
 #[test]
-fn vector_08_constant_nan_inf_reset_stale() {
-    use hypocenter::analysis;
-    use hypocenter::assemble::{Request, assemble};
-    use hypocenter::rank::Verdict;
-    use hypocenter::telemetry::time::Window;
-
-    let mut lines = String::new();
-    for minute in 0..60_u32 {
-        let at = 1_661_256_000 + minute * 60;
-        let gauge = |value: &str, name: &str| format!("process_resident_memory_bytes{{job=\"{name}\"}} {value} {at}\n");
-        lines.push_str(&gauge("1048576", "constant"));
-        lines.push_str(&gauge(if minute % 7 == 3 { "NaN" } else { "1048576" }, "nan"));
-        lines.push_str(&gauge(if minute % 11 == 5 { "+Inf" } else { "1048576" }, "inf"));
-        // 600 requests a minute; the process restarts within the incident and counts from zero again.
-        let counted = if minute < 52 { 600 * minute } else { 600 * (minute - 51) };
-        lines.push_str(&format!("http_requests_total{{job=\"reset\",code=\"200\"}} {counted} {at}\n"));
-        // Ends before the incident, as a stale marker would end it.
-        let value = if minute < 45 { "1048576" } else { "NaN" };
-        lines.push_str(&gauge(value, "stale"));
+fn zipkin_spans_that_make_no_sense_are_skipped_with_their_place() {
+    let bad = [
+        zipkin("1 - SERVER web 0+100").replace("\"a1\"", "\"\""),
+        zipkin("1 - SERVER web 0+100").replace("\"id\":\"1\"", "\"id\":\"none\""),
+        zipkin("1 zz SERVER web 0+100"),
+        zipkin("1 - SERVER web 0+100").replace("\"timestamp\":1700000000000000,", ""),
+        zipkin("1 - SERVER web 0+100").replace("1700000000000000", "-5"),
+        zipkin("1 - SERVER web 0+-1"),
+        zipkin("1 - SERVER web 0+100").replace("\"localEndpoint\"", "\"binaryAnnotations\":[],\"localEndpoint\""),
+        "7".to_owned(),
+        zipkin("9 - SIDEWAYS web 0+100"),
+    ];
+    let telemetry = read(bad.join("\n"));
+    assert_eq!(spans(&telemetry.spans), ["a1/9<0 web [ ] work Unspecified Unset 1700000000000000000+100000"]);
+    let expected = [
+        "line 1, field `traceId`: spans skipped: a trace id must be",
+        "line 2, field `id`: spans skipped: a span id must be",
+        "line 3, field `parentId`: spans skipped: a parent id must be",
+        "line 4, field `timestamp`: spans skipped: neither a timestamp nor an annotation tells when they began, in \
+         positive whole microseconds since the Unix epoch, before the year 2262 (2 times)",
+        "line 6, field `duration`: spans skipped: the duration must be",
+        "line 7, field `binaryAnnotations`: spans skipped: they are in Zipkin's version 1",
+        "line 8: values left out: the field must be a span or a list of spans",
+        "line 9, field `kind`: spans of unknown kind are taken as unspecified",
+    ];
+    let told = warnings(&telemetry);
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(&format!("t, {expected}")), "{told}\n{expected}");
     }
-    let telemetry = text(&lines);
-    let rates: Vec<f64> = telemetry
-        .series
-        .iter()
-        .find(|s| s.signal == Signal::Requests)
-        .expect("is there")
-        .samples
-        .iter()
-        .map(|s| s.1)
-        .collect();
-    assert_eq!(rates.len(), 59);
-    assert!(rates.iter().all(|rate| (rate - 10.0).abs() < 1e-9), "{rates:?}");
-    let lost: u64 = telemetry.warnings.iter().map(|warning| warning.affected).sum();
-    assert_eq!(lost, 9 + 5 + 15, "{:?}", telemetry.warnings);
+    assert_eq!(telemetry.skipped, 8);
+}
 
-    let window = |from: i64, to: i64| {
-        Window::new((1_661_256_000 + from * 60) * 1_000_000_000, (1_661_256_000 + to * 60) * 1_000_000_000).unwrap()
+#[test]
+fn version_1_of_zipkin_is_told_from_version_2() {
+    let text = r#"[{"traceId":"a1","name":"get","id":"1","annotations":[{"endpoint":{"serviceName":"web"},"timestamp":1,"value":"sr"}],"binaryAnnotations":[{"key":"http.path","value":"/"}]}]"#;
+    let telemetry = read(text);
+    assert!(telemetry.spans.is_empty());
+    let told = warnings(&telemetry);
+    assert!(told[0].contains("`/api/v2/traces`"), "{told:?}");
+    assert_eq!(telemetry.files[0].format, Format::ZipkinJson);
+}
+
+const ELASTIC: &str = r#"{"traceID":"d269b633813fc60c","spanID":"a1","flags":1,"operationName":"GET /","references":[],"startTime":1700000000000000,"startTimeMillis":1700000000000,"duration":5000,"tags":[{"key":"span.kind","type":"string","value":"server"},{"key":"error","type":"bool","value":"true"}],"logs":[],"process":{"serviceName":"front","tags":[{"key":"hostname","type":"string","value":"box-1"}]}}"#;
+const ELASTIC_FIELDS: &str = r#"{"traceID":"d269b633813fc60c","spanID":"a2","operationName":"find","references":[{"refType":"CHILD_OF","traceID":"d269b633813fc60c","spanID":"a1"}],"startTime":1700000000000001,"duration":4,"tags":[],"tag":{"span@kind":"client","db@system":"redis","db@name":"0"},"process":{"serviceName":"front","tags":[],"tag":{"service@version":"2","hostname":"box-1"}}}"#;
+
+fn elastic_spans() -> Vec<String> {
+    vec![
+        "d269b633813fc60c/a1<0 front [box-1 ] GET / Server Error 1700000000000000000+5000000".to_owned(),
+        "d269b633813fc60c/a2<a1 front [box-1 2] find Client Unset 1700000000000001000+4000 → redis/0 Database"
+            .to_owned(),
+    ]
+}
+
+#[test]
+fn jaeger_documents_of_elasticsearch() {
+    let source = |document: &str| {
+        format!(r#"{{"_index":"jaeger-span-2023-11-14","_id":"x","_score":1.0,"_source":{document}}}"#)
     };
-    let request = Request {
-        name: "vector 8".to_owned(),
-        window: window(48, 60),
-        baselines: vec![window(0, 48)],
-        entry: None,
-        symptom: None,
+    let (one, two) = (source(ELASTIC), source(ELASTIC_FIELDS));
+    let lines = format!("{one}\n{two}\n");
+    let bare = format!("{ELASTIC}\n{ELASTIC_FIELDS}\n");
+    let bulk = format!("{{\"index\":{{\"_index\":\"jaeger\"}}}}\n{ELASTIC}\n{{\"index\":{{}}}}\n{ELASTIC_FIELDS}\n");
+    let search = format!(r#"{{"took":3,"hits":{{"total":{{"value":2}},"max_score":1.0,"hits":[{one},{two}]}}}}"#);
+    let list = format!("[{ELASTIC},\n{ELASTIC_FIELDS}]");
+    for text in [lines, bare, bulk, search, list] {
+        assert_eq!(clean(&text, Format::JaegerJson), elastic_spans(), "{text}");
+    }
+}
+
+#[test]
+fn jaeger_spans_that_only_know_milliseconds_or_the_deprecated_parent() {
+    let text = ELASTIC.replace("\"startTime\":1700000000000000,", "").replace(
+        "\"references\":[]",
+        r#""parentSpanID":"a0","references":[{"refType":"FOLLOWS_FROM","traceID":"d269b633813fc60c","spanID":"a9"}]"#,
+    );
+    let telemetry = read(text);
+    assert_eq!(
+        spans(&telemetry.spans),
+        ["d269b633813fc60c/a1<a0 front [box-1 ] GET / Server Error 1700000000000000000+5000000"]
+    );
+    assert_eq!(telemetry.spans.links.len(), 1);
+}
+
+#[test]
+fn nobody_waits_for_a_jaeger_span_that_follows_from_another() {
+    let follows = r#"{"traceID":"d269b633813fc60c","spanID":"a3","operationName":"mail","references":[{"refType":"FOLLOWS_FROM","traceID":"d269b633813fc60c","spanID":"a1"}],"startTime":1700000000001000,"duration":9000,"process":{"serviceName":"mailer"}}"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("spans.json"), format!("{ELASTIC}\n{follows}\n")).expect("written");
+    let telemetry = read_paths(&[folder.path().to_owned()], &ReadOptions::default(), &|_| {}).expect("readable");
+    let (stats, _) = aggregate(&telemetry.spans, &Grid::new(60_000_000_000));
+    let mail = stats.rows.iter().find(|row| row.key.caller.is_some()).expect("a call");
+    assert_eq!(stats.service(mail.key.callee).as_str(), "mailer");
+    assert_eq!(mail.key.mode, hypocenter::telemetry::topology::EdgeMode::Async);
+    // The entry's time stays its own.
+    assert_eq!(stats.rows.iter().find(|row| row.key.caller.is_none()).expect("the entry").self_ns, 5_000_000);
+}
+
+fn clickhouse_spans() -> Vec<String> {
+    let (trace, other) = ("af7651916cd43dd8448eb211c80319c", "af7651916cd43dd8448eb211c80319d");
+    let (front, cart) = ("front [front-1 2.1.0]", "shop/cart [cart-1 ]");
+    vec![
+        format!("{trace}/1<0 {front} GET /cart Server Error 1704067200123456789+80000000"),
+        format!("{trace}/2<1 {front} GET Client Error 1704067200123556789+60000000 → cart External"),
+        format!("{trace}/3<2 {cart} GET / Server Unset 1704067200123656789+50000001"),
+        format!("{trace}/4<3 {cart} SELECT Client Ok 1704067200123756789+40000000 → postgresql/carts Database"),
+        format!("{trace}/5<3 {cart} publish Producer Unset 1704067200123856789+1000 → kafka/orders Queue"),
+        format!("{other}/6<0 worker [box \"7\" ] process Consumer Unset 1704067200124356789+0 → kafka/orders Queue"),
+    ]
+}
+
+#[test]
+fn tables_of_the_exporter_for_clickhouse_in_every_form() {
+    for (name, format) in [
+        ("rows.jsonl", Format::SpanJson),
+        ("rows_quoted.jsonl", Format::SpanJson),
+        ("format.json", Format::SpanJson),
+        ("rows.csv", Format::SpanCsv),
+        ("rows.parquet", Format::SpanParquet),
+        ("old.jsonl", Format::SpanJson),
+        ("old.parquet", Format::SpanParquet),
+        ("json_type.jsonl", Format::SpanJson),
+        ("json_type.csv", Format::SpanCsv),
+        ("json_type.parquet", Format::SpanParquet),
+    ] {
+        let telemetry = read(fixture(&format!("clickhouse/{name}")));
+        assert_eq!(warnings(&telemetry), Vec::<String>::new(), "{name}");
+        assert_eq!(spans(&telemetry.spans), clickhouse_spans(), "{name}");
+        let links: Vec<_> = telemetry.spans.links.iter().map(|l| (l.row, l.trace.0, l.id.0)).collect();
+        assert_eq!(links, [(5, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, 5)], "{name}");
+        assert_eq!(telemetry.files[0].format, format, "{name}");
+    }
+}
+
+#[test]
+fn rows_of_json_with_other_columns() {
+    // Numbers for ids, links as objects, attributes as text, and members that stand in any order or not at all.
+    let rows = r#"{"duration_us":12,"trace_id":10,"span_id":1,"service":"front","start_time":1700000000.5,"links":[{"trace_id":"b","span_id":"2"}]}
+{"start_time":"2023-11-14T22:13:21Z","duration_us":"3","parent_id":1,"span_id":2,"trace_id":10,"kind":"client","attributes":"{\"db.system\":\"redis\"}","resource_attributes":{"service":{"name":"cart"}},"is_error":1}"#;
+    let list = format!("[{}]", rows.replace('\n', ",\n"));
+    for text in [rows, &list] {
+        let telemetry = read(text);
+        assert_eq!(warnings(&telemetry), Vec::<String>::new());
+        assert_eq!(
+            spans(&telemetry.spans),
+            [
+                "a/1<0 front [ ]  Unspecified Unset 1700000000500000000+12000",
+                "a/2<1 cart [ ]  Client Error 1700000001000000000+3000 → redis Database",
+            ]
+        );
+        assert_eq!(telemetry.spans.links.len(), 1);
+    }
+}
+
+#[test]
+fn a_mapping_names_the_members_of_rows_and_their_attributes() {
+    let text = r#"{"T":"a","S":"1","Begin":1700000000000,"Took":250,"Meta":{"service.name":"cart"},"Facts":"{'peer.service':'bank','span.kind':'client'}"}"#;
+    let columns = "trace=T,span=S,start=Begin,duration=Took:us,resource=Meta,attributes=Facts";
+    let options = ReadOptions { span_columns: SpanColumns::parse(columns).ok(), ..ReadOptions::default() };
+    let telemetry = read_bytes(Path::new("t"), text.as_bytes(), &options).expect("recognised by its mapping");
+    let expected = ["a/1<0 cart [ ]  Client Unset 1700000000000000000+250000 → bank Service"];
+    assert_eq!(spans(&telemetry.spans), expected);
+    assert_eq!(warnings(&telemetry), Vec::<String>::new());
+
+    let csv = "T,S,Begin,Took,Meta,Facts\na,1,1700000000000,250,{'service.name':'cart'},\"{\"\"peer.service\"\":\"\"bank\"\",\"\"span.kind\"\":\"\"client\"\"}\"\n";
+    let telemetry = read_bytes(Path::new("t"), csv.as_bytes(), &options).expect("recognised by its mapping");
+    assert_eq!(spans(&telemetry.spans), expected);
+}
+
+#[test]
+fn bad_rows_of_json_are_skipped_with_line_and_column() {
+    let good = r#"{"TraceId":"a","SpanId":"1","ServiceName":"s","Timestamp":"2024-01-01 00:00:00","Duration":5}"#;
+    let with = |from: &str, to: &str| good.replace(from, to);
+    let rows = [
+        good.to_owned(),
+        with("\"a\"", "\"\""),
+        with("\"1\"", "0"),
+        with("\"ServiceName\"", "\"ParentSpanId\":\"what\",\"ServiceName\""),
+        with("2024-01-01 00:00:00", "noon"),
+        with(":5", ":-5"),
+        with(":5", ":5,\"SpanKind\":\"9\",\"StatusCode\":\"odd\",\"SpanAttributes\":[],\"Links.TraceId\":[\"x\"]"),
+        with("\"Duration\":5", "\"Duration\":null"),
+        "[]".to_owned(),
+        "3".to_owned(),
+    ];
+    let telemetry = read(rows.join("\n"));
+    assert_eq!(telemetry.spans.len(), 2);
+    let expected = [
+        "line 2, field `TraceId`: spans skipped: a trace id must be",
+        "line 3, field `SpanId`: spans skipped: a span id must be",
+        "line 4, field `ParentSpanId`: spans skipped: a parent id must be",
+        "line 5, field `Timestamp`: spans skipped: the start must be",
+        "line 6, field `Duration`: spans skipped: the duration must be a number that is not negative (2 times)",
+        "line 7, field `attributes`: values left out: the field must be an object of attributes",
+        "line 7, field `SpanKind`: spans of unknown kind are taken as unspecified",
+        "line 7, field `StatusCode`: spans of unknown status are taken as unset",
+        "line 7, field `linksspanid`: span links left out: their ids cannot be read",
+        "line 10: values left out: the field must be a row, an object, or a list of rows",
+    ];
+    let told = warnings(&telemetry);
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(&format!("t, {expected}")), "{told}\n{expected}");
+    }
+    assert_eq!(telemetry.skipped, 8);
+}
+
+/// One message in the specification's form; every dialect says the same.
+const OTLP: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeSpans":[{"spans":[
+{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"GET /","kind":2,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712661000000000","attributes":[{"key":"http.response.status_code","value":{"intValue":"503"}}],"links":[{"traceId":"5b8efff798038103d269b633813fc60d","spanId":"eee19b7ec3c1b175"}],"status":{}},
+{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b173","parentSpanId":"eee19b7ec3c1b174","name":"find","kind":3,"startTimeUnixNano":"1544712660100000000","endTimeUnixNano":"1544712660300000000","attributes":[{"key":"db.system","value":{"stringValue":"redis"}}],"status":{"code":2}}]}]}]}"#;
+
+fn otlp_spans() -> Vec<String> {
+    let trace = "5b8efff798038103d269b633813fc60c";
+    vec![
+        format!("{trace}/eee19b7ec3c1b174<0 shop [ ] GET / Server Error 1544712660000000000+1000000000"),
+        format!(
+            "{trace}/eee19b7ec3c1b173<eee19b7ec3c1b174 shop [ ] find Client Error 1544712660100000000+200000000 → \
+             redis Database"
+        ),
+    ]
+}
+
+/// Ids in base64 and enums by name, as protobuf's own JSON mapping has them.
+fn protobuf_json(text: &str) -> String {
+    // Python: base64.b64encode(bytes.fromhex(…))
+    [
+        ("5b8efff798038103d269b633813fc60c", "W47/95gDgQPSabYzgT/GDA=="),
+        ("5b8efff798038103d269b633813fc60d", "W47/95gDgQPSabYzgT/GDQ=="),
+        ("eee19b7ec3c1b173", "7uGbfsPBsXM="),
+        ("eee19b7ec3c1b174", "7uGbfsPBsXQ="),
+        ("eee19b7ec3c1b175", "7uGbfsPBsXU="),
+        ("\"kind\":2", "\"kind\":\"SPAN_KIND_SERVER\""),
+        ("\"kind\":3", "\"kind\":\"SPAN_KIND_CLIENT\""),
+        ("\"code\":2", "\"code\":\"STATUS_CODE_ERROR\""),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+fn snake_case(text: &str) -> String {
+    let names = [
+        "resourceSpans",
+        "scopeSpans",
+        "traceId",
+        "spanId",
+        "startTimeUnixNano",
+        "endTimeUnixNano",
+        "stringValue",
+        "intValue",
+    ];
+    let snake = |name: &str| {
+        name.chars().fold(String::new(), |text, c| {
+            if c.is_uppercase() { text + "_" + &c.to_lowercase().to_string() } else { text + &c.to_string() }
+        })
     };
-    let incident = assemble(telemetry, request).expect("windows and telemetry are there");
-    let diagnosis = analysis::analyze(&incident, &analysis::Settings::default());
-    assert_eq!(diagnosis.verdict, Verdict::NoAnomaly, "{:?}", diagnosis.verdict);
+    let text = text.replace("parentSpanId", "parent_span_id");
+    names.iter().fold(text, |text, name| text.replace(&format!("\"{name}\""), &format!("\"{}\"", snake(name))))
+}
+
+#[test]
+fn otlp_in_all_its_dialects() {
+    let tempo = protobuf_json(OTLP);
+    for (dialect, text) in [
+        ("the specification", OTLP.to_owned()),
+        ("upper case ids", OTLP.replace("5b8efff798038103d269b633813fc60", "5B8EFFF798038103D269B633813FC60")),
+        ("numbers for 64-bit integers", OTLP.replace("\"1544712660000000000\"", "1544712660000000000")),
+        ("protobuf's JSON", tempo.clone()),
+        ("snake case", snake_case(OTLP)),
+        ("snake case of protobuf's JSON", snake_case(&tempo)),
+        ("Tempo v1", tempo.replace("\"resourceSpans\"", "\"batches\"")),
+        (
+            "Tempo before scopes",
+            tempo
+                .replace("\"resourceSpans\"", "\"batches\"")
+                .replace("\"scopeSpans\"", "\"instrumentationLibrarySpans\""),
+        ),
+        ("Tempo v2", format!(r#"{{"trace":{tempo},"metrics":{{"inspectedBytes":"5"}},"status":"COMPLETE"}}"#)),
+        ("Jaeger v3", format!(r#"{{"result":{OTLP}}}"#)),
+        ("data", format!(r#"{{"data":{OTLP}}}"#)),
+        ("a list in data", format!(r#"{{"data":[{OTLP}]}}"#)),
+        ("a list", format!("[{OTLP}]")),
+    ] {
+        let telemetry = read(&text);
+        assert_eq!(warnings(&telemetry), Vec::<String>::new(), "{dialect}: {text}");
+        assert_eq!(spans(&telemetry.spans), otlp_spans(), "{dialect}: {text}");
+        assert_eq!(telemetry.spans.links.len(), 1, "{dialect}");
+        assert_eq!(telemetry.files[0].format, Format::OtlpJson, "{dialect}");
+    }
+    // Jaeger v3 streams its answer: an object after the other.
+    let telemetry = read(format!("{{\"result\":{OTLP}}}\n{{\"result\":{OTLP}}}"));
+    assert_eq!(telemetry.spans.len(), 4);
+    let partial = read(format!(r#"{{"trace":{tempo},"status":"PARTIAL","message":"too large"}}"#));
+    assert_eq!(partial.spans.len(), 2);
+    assert!(warnings(&partial)[0].contains("Tempo did not return all of it"));
 }

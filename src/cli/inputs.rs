@@ -32,7 +32,10 @@ pub(super) struct Inputs {
     /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
     #[arg(long, value_name = "COLUMNS")]
     pub(super) span_columns: Option<String>,
-    /// Settings file: rules for metrics, labels and names of services (README, "Settings")
+    /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
+    #[arg(long, value_name = "NAME")]
+    pub(super) sampling_attribute: Option<String>,
+    /// Settings file: rules for metrics, labels and names of services; a flag wins over it (README, "Settings")
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
@@ -102,23 +105,26 @@ impl Inputs {
     /// Reads everything that was named. An alert is a file with the body of a webhook.
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
         let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
-        let options = ReadOptions { metrics: settings.unwrap_or_default().metrics, ..ReadOptions::default() };
+        let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
-            telemetry.append(read(&case.files, self.format, columns, &options)?);
+            let sampling = self.sampling_attribute.as_deref().or(case.sampling_attribute.as_deref());
+            telemetry.append(read(&case.files, self.format, columns, sampling, &options)?);
         }
-        let columns = self.span_columns.as_deref();
+        let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
         for (paths, traces) in [(&self.traces, true), (&self.metrics, false)] {
             if !paths.is_empty() {
-                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns, &options)?);
+                let format = self.format.filter(|format| is_traces(*format) == traces);
+                telemetry.append(read(paths, format, columns, sampling, &options)?);
             }
         }
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None, &options)?);
         }
         // Once for all parts: traces name the services whose pods metrics speak of.
         ingest::finish(&mut telemetry, &options);
@@ -133,6 +139,7 @@ impl Inputs {
             .paths("--metrics", &self.metrics)
             .flag_if("--format", self.format.map(Format::name))
             .flag_if("--span-columns", self.span_columns.as_deref())
+            .flag_if("--sampling-attribute", self.sampling_attribute.as_deref())
             .paths("--config", self.config.as_slice())
     }
 }
@@ -141,9 +148,12 @@ fn read(
     paths: &[PathBuf],
     format: Option<Format>,
     span_columns: Option<&str>,
+    sampling_attribute: Option<&str>,
     options: &ReadOptions,
 ) -> anyhow::Result<Telemetry> {
-    let options = ReadOptions { format, span_columns: columns(span_columns)?, ..options.clone() };
+    let sampling_attribute = sampling_attribute.map(str::to_owned).or_else(|| options.sampling_attribute.clone());
+    let span_columns = columns(span_columns)?;
+    let options = ReadOptions { format, span_columns, sampling_attribute, ..options.clone() };
     let progress = Progress::start("reading");
     read_parts(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }

@@ -1,19 +1,188 @@
-//! A list of changes (deploys, settings, flags) in JSON.
+//! A list of changes (deploys, settings, flags, scaling) in JSON or CSV: people's own lists, annotations exported from
+//! Grafana, GitHub's deployments, Argo CD's history.
 
-use super::{Head, IngestError, Input, ReadOptions, Telemetry};
+use std::io::BufRead;
+use std::path::Path;
 
-pub(crate) fn sniff_json(_head: &Head<'_>) -> bool {
-    false
+use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+use serde_json::Value;
+
+use super::change_fields::{ChangeFields, Slot, slot};
+use super::json_fields::{self, push_plain};
+use super::json_stream::{Scalar, Source};
+use super::span_csv::{delimiter, header, names};
+use super::span_draft::text_of;
+use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
+
+const NO_TIME: &str = "changes skipped: they have no readable time";
+
+/// Names of a list of changes in an object around it.
+const LISTS: &[&str] =
+    &["changes", "deployments", "deploys", "releases", "annotations", "events", "items", "history", "data"];
+
+/// Whether the first object is a change, alone on its line, in a list, or in a list within an object.
+pub(crate) fn sniff_json(head: &Head<'_>) -> bool {
+    let text = String::from_utf8_lossy(head.bytes);
+    let text = text.trim_start();
+    let has = |word: &str| memchr::memmem::find(head.bytes, word.as_bytes()).is_some();
+    if !text.starts_with(['{', '[']) {
+        return false;
+    }
+    if has("\"argoproj.io/") && has("\"deployedAt\"") {
+        return true;
+    }
+    let first = first_of_list(text).unwrap_or_else(|| text.trim_start_matches('[').trim_start());
+    let mut fields = ChangeFields::default();
+    // A head is cut where it is cut: what came before counts.
+    json_fields::read(first, &mut fields);
+    fields.is_change()
 }
 
-pub(crate) fn read_json(_input: Input<'_>, _options: &ReadOptions, _out: &mut Telemetry) -> Result<(), IngestError> {
-    Ok(())
+/// What follows `{"changes": [`.
+fn first_of_list(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix('{')?.trim_start().strip_prefix('"')?;
+    let (name, rest) = rest.split_once('"')?;
+    let rest = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('[')?;
+    LISTS.contains(&name).then(|| rest.trim_start())
 }
 
-pub(crate) fn sniff_csv(_head: &Head<'_>) -> bool {
-    false
+/// Reads all changes of a file.
+pub(crate) fn read_json(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
+    json_values::read(input, options, out, decode)
 }
 
-pub(crate) fn read_csv(_input: Input<'_>, _options: &ReadOptions, _out: &mut Telemetry) -> Result<(), IngestError> {
+fn decode(source: &Source<'_>, out: &mut Telemetry) {
+    let mut values = serde_json::Deserializer::from_str(source.text).into_iter::<Value>();
+    for value in values.by_ref() {
+        match value {
+            Ok(value) => changes_in(&value, source, out),
+            Err(error) => {
+                let (place, problem) = source.syntax(&error);
+                return out.skip(source.path, place, &problem);
+            }
+        }
+    }
+}
+
+/// The changes of a value: a list of them, an object around a list, or one of them.
+fn changes_in(value: &Value, source: &Source<'_>, out: &mut Telemetry) {
+    let place = |index: usize| source.line.map_or(format!("change {}", index + 1), |line| format!("line {line}"));
+    let elements = match value {
+        Value::Array(elements) => elements,
+        Value::Object(members) => {
+            if is_argo(value) {
+                return argo_history(value, &place(0), source.path, out);
+            }
+            let list = LISTS.iter().find_map(|name| members.get(*name)?.as_array());
+            match list {
+                Some(list) => list,
+                None => return one(value, &place(0), source.path, out),
+            }
+        }
+        _ => return out.skip(source.path, place(0), "changes skipped: a change must be an object with a time"),
+    };
+    for (index, element) in elements.iter().enumerate() {
+        match is_argo(element) {
+            true => argo_history(element, &place(index), source.path, out),
+            false => one(element, &place(index), source.path, out),
+        }
+    }
+}
+
+fn one(value: &Value, place: &str, path: &Path, out: &mut Telemetry) {
+    if !value.is_object() {
+        return out.skip(path, place, "changes skipped: a change must be an object with a time");
+    }
+    // Nested objects, spellings and lists are told apart in one place, which reads text.
+    let text = value.to_string();
+    let mut fields = ChangeFields::default();
+    json_fields::read(&text, &mut fields);
+    push(&fields, place, path, out);
+}
+
+fn push(fields: &ChangeFields<'_>, place: &str, path: &Path, out: &mut Telemetry) {
+    if fields.is_alert() {
+        let message = "annotations that tell the state of an alert are no changes and are passed over";
+        return out.warn(path, place, message, 1);
+    }
+    match fields.changes(&path.to_string_lossy()) {
+        Some(changes) => out.changes.extend(changes),
+        None => out.skip(path, place, NO_TIME),
+    }
+}
+
+/// An application of Argo CD, which keeps its deploys in `status.history`.
+fn is_argo(value: &Value) -> bool {
+    value.pointer("/status/history").is_some_and(Value::is_array)
+}
+
+fn argo_history(application: &Value, place: &str, path: &Path, out: &mut Telemetry) {
+    let name = application.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let history = application.pointer("/status/history").and_then(Value::as_array);
+    for entry in history.into_iter().flatten() {
+        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let mut fields = ChangeFields::default();
+        let mut take = |slot, text: &str| fields.take(slot, 0, Scalar::Text(text.to_owned().into()));
+        take(Slot::Time, text("/deployedAt"));
+        take(Slot::Service, name);
+        take(Slot::Kind, "deploy");
+        take(Slot::Version, text("/revision"));
+        take(Slot::Text, text("/source/targetRevision"));
+        push(&fields, place, path, out);
+    }
+}
+
+/// A first line that names a time and what a change has and nothing else has.
+pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
+    let columns = columns(&header(head));
+    let has = |wanted: Slot, below: u8| columns.iter().flatten().any(|(slot, rank)| *slot == wanted && *rank < below);
+    let any = u8::MAX;
+    // `value` is a column of series as well.
+    let is_named = has(Slot::Version, 3) || (has(Slot::Kind, any) && !has(Slot::Version, any));
+    let is_told = has(Slot::Service, any) || has(Slot::Title, 1) || has(Slot::Text, any);
+    let is_described = has(Slot::Service, any) && (has(Slot::Title, 1) || has(Slot::Text, 1));
+    has(Slot::Time, any) && !has(Slot::Other, any) && ((is_named && is_told) || is_described)
+}
+
+fn columns(header: &[String]) -> Vec<Option<(Slot, u8)>> {
+    let plain = |name: &String| {
+        let mut plain = String::new();
+        push_plain(name, &mut plain);
+        slot(&plain)
+    };
+    header.iter().map(plain).collect()
+}
+
+/// Reads all rows.
+pub(crate) fn read_csv(mut input: Input<'_>, _options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
+    let path = input.path;
+    let start = input.bytes.fill_buf().map_err(|e| IngestError::io(path, "line 1", e))?;
+    let delimiter = delimiter(start.split(|&b| b == b'\n').next().unwrap_or_default());
+    let mut reader =
+        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(input.bytes);
+    let mut record = ByteRecord::new();
+    let mut next = |record: &mut ByteRecord, line: u64| {
+        reader.read_byte_record(record).map_err(|error| match error.into_kind() {
+            ErrorKind::Io(source) => IngestError::io(path, format_args!("line {line}"), source),
+            other => IngestError::malformed(path, format_args!("line {line}"), format_args!("broken CSV: {other:?}")),
+        })
+    };
+    if !next(&mut record, 1)? {
+        return Ok(());
+    }
+    let columns = columns(&names(&record));
+    let mut line = 2;
+    while next(&mut record, line)? {
+        line = record.position().map_or(line, csv::Position::line);
+        let mut fields = ChangeFields::default();
+        for (cell, column) in record.iter().zip(&columns) {
+            if let Some((slot, rank)) = column {
+                let text = text_of(out, path, line, cell).into_owned();
+                fields.take(*slot, *rank, Scalar::Text(text.into()));
+            }
+        }
+        push(&fields, &format!("line {line}"), path, out);
+        line += 1;
+    }
     Ok(())
 }

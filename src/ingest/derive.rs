@@ -4,9 +4,11 @@
 //! 11 000 points) and `_sum`, `_count` and `_bucket` usually lie in different ones. Series that differ only in labels
 //! which name no subject are summed, as `sum by (…) (rate(…))` would.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::changes_from_metrics;
 use super::condense;
 use super::dialects::{self, Dialect};
 use super::machines::Machines;
@@ -14,12 +16,14 @@ use super::mesh::{self, By, Istio, Seen};
 use super::metric_rules::{MetricKind, MetricRule, MetricSettings};
 use super::metric_table::{self, Part, Role, Scope, split_part};
 use super::naming::Naming;
+use super::otlp_metrics;
 use super::outcomes::{self, Side};
 use super::plain_names::{self, Quantity};
 use super::rates;
 use super::signals::{self, RawKind, RawSeries};
 use super::ties::Ties;
 use super::{Telemetry, hosts};
+use crate::telemetry::id::bounded;
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 
@@ -105,7 +109,9 @@ impl Place {
 
 /// Turns everything in [`Telemetry::raw_series`] into series and given edges, and joins series that came in pieces.
 pub(crate) fn finish(telemetry: &mut Telemetry, settings: &MetricSettings) {
+    otlp_metrics::finish(telemetry);
     let raw = merge(std::mem::take(&mut telemetry.raw_series), telemetry);
+    telemetry.changes.extend(changes_from_metrics::changes(&raw));
     let (ties, istio) = tie(&raw);
     let mut placing = Placing {
         settings,
@@ -176,6 +182,7 @@ fn say_what_dialects_hide(groups: &Groups<'_>, telemetry: &mut Telemetry) {
 
 /// Joins raw series with the same name and labels, sorts their samples and drops what is no number.
 fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
+    raw.iter_mut().for_each(|series| bound_names(series, telemetry));
     // Stable: pieces stay in the order of their files, and of two values for one time the first file's counts.
     raw.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
     let mut merged: Vec<RawSeries> = Vec::with_capacity(raw.len());
@@ -208,7 +215,24 @@ fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
     merged
 }
 
-const CONFLICT: &str = "two different values for one time; the first one read is kept";
+fn bound_names(series: &mut RawSeries, telemetry: &mut Telemetry) {
+    let labels = series.labels.iter_mut().flat_map(|(name, value)| [name, value]);
+    let mut cut = 0;
+    for name in labels.chain([&mut series.name]) {
+        if let Cow::Owned(shorter) = bounded(name) {
+            *name = shorter;
+            cut += 1;
+        }
+    }
+    if cut > 0 {
+        telemetry.warn(Path::new(&*series.source), format!("series `{}`", series.name), NAMES_CUT, cut);
+    }
+}
+
+/// Said where names were longer than they may be.
+pub(super) const NAMES_CUT: &str = "names longer than 1 KiB are kept in part, with a hash of the whole";
+
+pub(super) const CONFLICT: &str = "two different values for one time; the first one read is kept";
 
 /// Sorts by time, keeps the first of samples with equal time, and counts those dropped whose value differs.
 pub(super) fn sort_samples(samples: &mut Vec<(i64, f64)>) -> u64 {

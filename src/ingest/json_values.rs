@@ -16,9 +16,10 @@ pub(crate) fn read(
     input: Input<'_>,
     options: &ReadOptions,
     out: &mut Telemetry,
-    decode: fn(&Source<'_>, &mut Telemetry),
+    mut decode: impl FnMut(&Source<'_>, &mut Telemetry),
 ) -> Result<(), IngestError> {
     let path = input.path;
+    let sampling_attribute = options.sampling_attribute.as_deref();
     let mut lines = LineReader::new(input, options);
     let mut start = Vec::new();
     let first;
@@ -34,7 +35,7 @@ pub(crate) fn read(
     let mut decode_line = |number: u64, bytes: &[u8]| {
         if !bytes.trim_ascii().is_empty() {
             let text = text_of(out, path, number, bytes);
-            decode(&Source { path, text: &text, line: Some(number) }, out);
+            decode(&Source { path, text: &text, line: Some(number), sampling_attribute }, out);
         }
     };
     if is_beginning(&start) {
@@ -61,7 +62,7 @@ pub(crate) fn read(
                 whole.extend_from_slice(&rest);
                 drop(rest);
                 let text = text_of(out, path, 1, &whole);
-                decode(&Source { path, text: &text, line: None }, out);
+                decode(&Source { path, text: &text, line: None, sampling_attribute }, out);
                 return error.or(later).map_or(Ok(()), Err);
             }
         }

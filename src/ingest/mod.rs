@@ -9,8 +9,11 @@
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
 mod alertmanager;
+mod attribute_text;
 mod call_graph;
+mod change_fields;
 mod changes;
+mod changes_from_metrics;
 mod condense;
 mod derive;
 mod dialects;
@@ -20,10 +23,17 @@ mod ids;
 mod instant;
 mod jaeger_json;
 mod json_attributes;
+mod json_fields;
+mod json_keys;
 mod json_stream;
 mod json_values;
 mod log_csv;
+mod log_draft;
+mod log_fields;
 mod log_json;
+mod log_mask;
+mod log_names;
+mod log_text;
 mod machines;
 mod mesh;
 mod metric_rules;
@@ -32,14 +42,25 @@ mod naming;
 mod native_histogram;
 mod open;
 mod openmetrics;
+mod otlp_histograms;
 mod otlp_json;
+mod otlp_json_metrics;
+mod otlp_logs;
+mod otlp_metric_names;
+mod otlp_metrics;
 mod otlp_protobuf;
+mod otlp_protobuf_metrics;
+mod otlp_protobuf_spans;
 mod outcomes;
+mod parquet_nested;
 mod petshop;
+mod pieces;
 mod plain_names;
 mod prometheus_protobuf;
 mod prometheus_range;
+mod protobuf;
 mod rates;
+mod sampling;
 mod semconv;
 mod series_parquet;
 mod series_table;
@@ -47,8 +68,10 @@ mod signals;
 mod span_columns;
 mod span_csv;
 mod span_draft;
+mod span_fields;
 mod span_json;
 mod span_parquet;
+mod span_row;
 mod table;
 mod table_values;
 mod text;
@@ -62,6 +85,7 @@ use std::path::{Path, PathBuf};
 
 use crate::telemetry::alert::Alert;
 use crate::telemetry::change::Change;
+use crate::telemetry::logs::LogTable;
 use crate::telemetry::series::Series;
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::topology::GivenEdge;
@@ -126,6 +150,10 @@ pub struct FileSummary {
     pub spans: u64,
     /// Series read.
     pub series: u64,
+    /// Log records read.
+    pub logs: u64,
+    /// Changes read.
+    pub changes: u64,
     /// Records skipped; the reasons are among the warnings.
     pub skipped: u64,
 }
@@ -135,6 +163,8 @@ pub struct FileSummary {
 pub struct Telemetry {
     /// Spans.
     pub spans: SpanTable,
+    /// Log records, their messages masked.
+    pub logs: LogTable,
     /// Series whose subject and signal were understood.
     pub series: Vec<Series>,
     /// Edges stated outright.
@@ -153,6 +183,8 @@ pub struct Telemetry {
     pub skipped: u64,
     /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
+    /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
+    pub(crate) otlp_metrics: otlp_metrics::Streams,
 }
 
 /// Distinct warnings kept for one file; what goes beyond is counted together, so that a hostile file cannot fill the
@@ -172,7 +204,7 @@ impl Telemetry {
         if self.warnings.iter().filter(|w| w.source == source).count() < MAX_WARNINGS_PER_FILE {
             let place = place.to_string();
             self.warnings.push(Warning { source: source.into_owned(), place, message: message.to_owned(), affected });
-        } else if message != FURTHER_WARNINGS {
+        } else {
             // At the limit this one more warning takes the rest.
             match self.warnings.iter_mut().find(|w| w.message == FURTHER_WARNINGS && w.source == source) {
                 Some(further) => further.affected += affected,
@@ -209,8 +241,10 @@ impl Telemetry {
     /// Adds everything of `other` after what is there.
     pub fn append(&mut self, other: Telemetry) {
         self.spans.append(other.spans);
+        self.logs.append(other.logs);
         self.series.extend(other.series);
         self.raw_series.extend(other.raw_series);
+        self.otlp_metrics.append(other.otlp_metrics);
         self.given_edges.extend(other.given_edges);
         self.alerts.extend(other.alerts);
         self.changes.extend(other.changes);
@@ -231,6 +265,9 @@ pub struct ReadOptions {
     pub format: Option<Format>,
     /// Columns of span tables; `None` finds them by their usual names.
     pub span_columns: Option<SpanColumns>,
+    /// Attribute of spans that tells how they were sampled, for example `SampleRate`: from 1 on the rate, one span kept of
+    /// so many; below 1 the probability. Where a span has it, it goes before what `tracestate` says.
+    pub sampling_attribute: Option<String>,
     /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
     /// A file on the disk may besides unfold to 200 times its size only, or to 256 MiB where that is more.
     pub max_file_bytes: u64,
@@ -240,7 +277,13 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, span_columns: None, max_file_bytes: 8 << 30, metrics: MetricSettings::default() }
+        Self {
+            format: None,
+            span_columns: None,
+            sampling_attribute: None,
+            max_file_bytes: 8 << 30,
+            metrics: MetricSettings::default(),
+        }
     }
 }
 
@@ -276,14 +319,15 @@ pub(crate) struct FormatReader {
 pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::OtlpJson, sniff: otlp_json::sniff, read: otlp_json::read },
     FormatReader { format: Format::OtlpProtobuf, sniff: otlp_protobuf::sniff, read: otlp_protobuf::read },
+    // Logs name the ids of their traces as spans do, so their strict sniffs stand before the looser ones of spans.
+    FormatReader { format: Format::ChangesJson, sniff: changes::sniff_json, read: changes::read_json },
+    FormatReader { format: Format::LogJson, sniff: log_json::sniff, read: log_json::read },
     FormatReader { format: Format::ZipkinJson, sniff: zipkin_json::sniff, read: zipkin_json::read },
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
     FormatReader { format: Format::PetShopMetrics, sniff: petshop::sniff, read: petshop::read },
     FormatReader { format: Format::CallGraphCsv, sniff: call_graph::sniff, read: call_graph::read },
     FormatReader { format: Format::PrometheusRange, sniff: prometheus_range::sniff, read: prometheus_range::read },
-    FormatReader { format: Format::ChangesJson, sniff: changes::sniff_json, read: changes::read_json },
     FormatReader { format: Format::SpanJson, sniff: span_json::sniff, read: span_json::read },
-    FormatReader { format: Format::LogJson, sniff: log_json::sniff, read: log_json::read },
     FormatReader {
         format: Format::PrometheusProtobuf,
         sniff: prometheus_protobuf::sniff,

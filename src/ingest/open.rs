@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::error::LimitReached;
 use super::{
     FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
-    Telemetry, derive, span_csv, table,
+    Telemetry, derive, span_csv, span_json, table,
 };
 
 /// How far reading has come, in bytes and files as they lie on the disk.
@@ -247,13 +247,19 @@ fn read_stream<'a>(
     if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
         out.warnings.push(error.to_warning());
     }
-    let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len()) as u64);
-    let is_silent = spans == 0 && series == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
+    let names_cut = out.spans.names_cut();
+    if names_cut > 0 {
+        out.warn(path, "", derive::NAMES_CUT, names_cut);
+    }
+    let (spans, series) =
+        (out.spans.len() as u64, (out.series.len() + out.raw_series.len() + out.otlp_metrics.len()) as u64);
+    let (logs, changes) = (out.logs.len() as u64, out.changes.len() as u64);
+    let is_silent = spans + series + logs + changes == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
     if is_silent && out.warnings.is_empty() {
         out.warn(path, "", &format!("nothing was found in it, although it looks like {}", reader.format.name()), 1);
     }
     let skipped = out.skipped;
-    out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, skipped });
+    out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, logs, changes, skipped });
     Ok(())
 }
 
@@ -275,6 +281,7 @@ fn choose(
         Some(format) => of_format(format),
         None if fits_mapping(columns) => of_format(Format::SpanParquet),
         None if fits_mapping(&header) => of_format(Format::SpanCsv),
+        None if span_json::fits_mapping(&head, options) => of_format(Format::SpanJson),
         None => FORMATS.iter().find(|reader| (reader.sniff)(&head)),
     };
     if chosen.is_none() && options.span_columns.is_some() && header.len() > 1 {

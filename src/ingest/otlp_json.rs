@@ -14,15 +14,17 @@ use crate::telemetry::span::ResourceKey;
 
 use super::json_attributes::read_attributes;
 use super::json_stream::{Decoder, Element, List, Node, Scalar, Source, Visit, ignore, scalar};
+use super::otlp_logs::ResourceLogs;
 use super::semconv::{self, ResourceFacts};
 use super::span_draft::{BAD_END, BAD_START, Defect, END_BEFORE_START, IdNames, SpanDraft, set_resource};
-use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
+use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values, otlp_json_metrics};
 
 /// OTLP by the name of one of its lists.
 pub(crate) fn sniff(head: &Head<'_>) -> bool {
     let text = head.bytes.trim_ascii_start();
     let has = |name: &str| memchr::memmem::find(text, name.as_bytes()).is_some();
-    let lists = ["\"resourceSpans\"", "\"resource_spans\"", "\"resourceLogs\"", "\"resourceMetrics\""];
+    let lists =
+        ["\"resourceSpans\"", "\"resource_spans\"", "\"resourceLogs\"", "\"resourceMetrics\"", "\"resource_metrics\""];
     match text.first() {
         // The empty message is `{}`.
         Some(b'{') if text.trim_ascii_end() == b"{}" => true,
@@ -40,7 +42,7 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
 }
 
 /// Decodes the messages that `source` holds, one after the other.
-fn decode(source: &Source<'_>, out: &mut Telemetry) {
+pub(super) fn decode(source: &Source<'_>, out: &mut Telemetry) {
     Decoder::new(out, source).read_values(|decoder, json| Visit(&mut MessageNode(decoder)).deserialize(json));
 }
 
@@ -61,14 +63,18 @@ impl<'de> Node<'de> for MessageNode<'_, '_, 'de> {
                 self.0.begin("result", &key);
                 map.next_value_seed(Visit(&mut MessageNode(self.0)))
             }
-            "resourceMetrics" | "resource_metrics" | "resourceLogs" | "resource_logs" | "resourceProfiles" => {
+            "resourceLogs" | "resource_logs" => {
+                self.0.begin("resourceLogs", &key);
+                map.next_value_seed(Visit(&mut List(&mut ResourceLogs::new(self.0))))
+            }
+            "resourceMetrics" | "resource_metrics" => {
                 self.0.begin("resourceMetrics", &key);
+                otlp_json_metrics::read(map, self.0)
+            }
+            "resourceProfiles" => {
+                self.0.begin("resourceProfiles", &key);
                 let place = self.0.source.place(self.0.near, &key);
-                self.0.out.skip(
-                    self.0.source.path,
-                    place,
-                    "messages with metrics, logs or profiles: only traces are read from OTLP",
-                );
+                self.0.out.skip(self.0.source.path, place, "messages with profiles: they are not read");
                 ignore(map)
             }
             "status" => {
@@ -224,6 +230,7 @@ impl<'de> Node<'de> for SpanNode<'_, '_, 'de> {
                 self.draft.id = scalar(map)?;
             }
             "parentSpanId" | "parent_span_id" => self.draft.parent = scalar(map)?,
+            "traceState" | "trace_state" => self.draft.trace_state = scalar(map)?,
             "name" => self.draft.name = scalar(map)?,
             "kind" => {
                 self.decoder.begin("kind", &key);

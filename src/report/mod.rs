@@ -3,6 +3,9 @@
 //! Whatever comes from telemetry is hostile text and passes through `escape`; whatever is a number passes through
 //! `explain::numbers`. The formats differ in form, not in content: what is cut short in one for its readers is complete in JSON.
 
+mod bounded_json;
+mod coverage;
+mod coverage_json;
 mod escape;
 mod json;
 mod markdown;

@@ -8,7 +8,7 @@ use crate::explain::{Cause, Diagnosis, ExemplarPair, PathStep, numbers};
 use crate::rank::{Candidate, Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
 
-use super::escape;
+use super::{coverage, escape};
 
 use super::wording::{self, MOST_ROWS};
 
@@ -246,15 +246,15 @@ fn next_steps(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
 }
 
 fn coverage(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
-    let (seen, missing) = wording::coverage(&diagnosis.coverage);
+    let sentences = coverage::sentences(diagnosis);
     page.title("What could be seen")?;
-    for line in &seen {
-        page.wrapped("  ", line)?;
+    for line in &sentences.seen {
+        page.wrapped("  ", &sentence(line))?;
     }
-    for line in &missing {
+    for line in &sentences.missing {
         page.wrapped("  - ", &sentence(line))?;
     }
-    page.wrapped("  ", &wording::coverage_factor(&diagnosis.coverage))
+    page.wrapped("  ", &sentences.confidence)
 }
 
 fn warnings(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
