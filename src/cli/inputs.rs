@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::case::Case;
-use crate::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_paths};
+use crate::ingest::{self, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
+use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{TimespecError, parse_window};
 
@@ -40,6 +41,9 @@ pub(super) struct Inputs {
     /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
     #[arg(long, value_name = "NAME")]
     pub(super) sampling_attribute: Option<String>,
+    /// Settings file: rules for metrics, labels and names of services; a flag wins over it (README, "Settings")
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// The windows to compare.
@@ -118,11 +122,14 @@ impl Inputs {
 
     /// Reads everything that was named. An alert is a file with the body of a webhook.
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
+        let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
+        let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
             let sampling = self.sampling_attribute.as_deref().or(case.sampling_attribute.as_deref());
-            telemetry.append(read(&case.files, self.format, columns, sampling)?);
+            telemetry.append(read(&case.files, self.format, columns, sampling, &options)?);
         }
         let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
         let given = [
@@ -133,7 +140,8 @@ impl Inputs {
         ];
         for (paths, flag) in given {
             if !paths.is_empty() {
-                telemetry.append(read(paths, self.format.filter(|f| fits(*f, flag)), columns, sampling)?);
+                let format = self.format.filter(|format| fits(*format, flag));
+                telemetry.append(read(paths, format, columns, sampling, &options)?);
             }
         }
         // Logs and changes say more about an incident, but show none by themselves.
@@ -141,8 +149,10 @@ impl Inputs {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None, &options)?);
         }
+        // Once for all parts: traces name the services whose pods metrics speak of.
+        ingest::finish(&mut telemetry, &options);
         Ok(telemetry)
     }
 
@@ -157,6 +167,7 @@ impl Inputs {
             .flag_if("--format", self.format.map(Format::name))
             .flag_if("--span-columns", self.span_columns.as_deref())
             .flag_if("--sampling-attribute", self.sampling_attribute.as_deref())
+            .paths("--config", self.config.as_slice())
     }
 }
 
@@ -165,12 +176,13 @@ fn read(
     format: Option<Format>,
     span_columns: Option<&str>,
     sampling_attribute: Option<&str>,
+    options: &ReadOptions,
 ) -> anyhow::Result<Telemetry> {
-    let sampling_attribute = sampling_attribute.map(str::to_owned);
+    let sampling_attribute = sampling_attribute.map(str::to_owned).or_else(|| options.sampling_attribute.clone());
     let span_columns = columns(span_columns)?;
-    let options = ReadOptions { format, span_columns, sampling_attribute, ..ReadOptions::default() };
+    let options = ReadOptions { format, span_columns, sampling_attribute, ..options.clone() };
     let progress = Progress::start("reading");
-    read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
+    read_parts(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }
 
 pub(super) fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
