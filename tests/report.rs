@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use hypocenter::detect::{Change, Finding, Onset};
 use hypocenter::explain::{
-    AffectedEntry, BeforeAfter, Cause, ChangeLine, Coverage, Deduction, Diagnosis, EvidenceLine, ExemplarPair, KeptShares,
-    KnownFrom, Listed, LogLine, OneWindow, OnsetRow, PathStep, SeriesGap, SeriesName, Shortfall, Silent, UnweightedSample,
-    Victim,
+    AffectedEntry, BeforeAfter, Cause, ChangeLine, Coverage, Deduction, Diagnosis, EvidenceLine, ExemplarPair,
+    KeptShares, KnownFrom, Listed, LogLine, OneWindow, OnsetRow, PathStep, SeriesGap, SeriesName, Shortfall, Silent,
+    UnweightedSample, Victim,
 };
 use hypocenter::rank::{Candidate, Evidence, Modality, Suspect, SymptomChange, Verdict};
 use hypocenter::report::{DEFAULT_WIDTH, Format, JSON_SCHEMA, write};
