@@ -1,4 +1,4 @@
-//! Throughput of the decoders on one core, in bytes of input, and beside them what general parsers of Rust need for the
+//! Throughput of the decoders on one core, in bytes of input by processor time, and beside them what general parsers of Rust need for the
 //! same bytes: prost's derived messages (what the `opentelemetry-proto` crate is made of) and serde_json's values.
 //!
 //! With `HYPOCENTER_BENCH_FILES=<folder>` the bytes are written there as well, for `benches/parsers_beside.py`.
@@ -12,9 +12,12 @@ use polars::prelude::{DataFrame, IntoColumn, NamedFrom, ParquetWriter, Series};
 use prost::Message;
 
 use otlp_messages::TracesData;
+use processor_time::ProcessorTime;
 
 #[path = "support/otlp_messages.rs"]
 mod otlp_messages;
+#[path = "support/processor_time.rs"]
+mod processor_time;
 
 const SPANS: u64 = 10_000;
 const SPANS_A_TRACE: u64 = 20;
@@ -234,7 +237,7 @@ fn on_one_core<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     pool.install(work)
 }
 
-fn decode(c: &mut Criterion) {
+fn decode(c: &mut Criterion<ProcessorTime>) {
     let mut group = c.benchmark_group("decode");
     group.sample_size(20);
     let shapes: [(&str, Vec<u8>); 7] = [
@@ -277,7 +280,7 @@ fn decode(c: &mut Criterion) {
 }
 
 /// The same bytes parsed by others into values that say the same, which is less than reading them into a table of spans.
-fn others(c: &mut Criterion) {
+fn others(c: &mut Criterion<ProcessorTime>) {
     let mut group = c.benchmark_group("others");
     group.sample_size(20);
     let protobuf = otlp_protobuf();
@@ -304,5 +307,9 @@ fn others(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, others);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ProcessorTime);
+    targets = decode, others
+}
 criterion_main!(benches);
