@@ -119,7 +119,8 @@ fn timeouts_are_the_callee_slow_and_not_failed() {
         ],
     );
     // The caller says so, with the callee's answer just in time; and without a span of the caller's side.
-    let told = stats(&spans("1/1 - web server GET/ 0+9ms\n1/2 1 web client get 0+5ms timeout\n1/3 2 cart server get 1+3ms"));
+    let told =
+        stats(&spans("1/1 - web server GET/ 0+9ms\n1/2 1 web client get 0+5ms timeout\n1/3 2 cart server get 1+3ms"));
     assert_eq!(edges(&told), ["web 0 cart: 1 timeouts 1"]);
     let direct = stats(&spans("1/1 - web server GET/ 0+50ms error\n1/3 1 cart server get 5+90ms"));
     assert_eq!(edges(&direct), ["web 0 cart: 1 timeouts 1"]);
@@ -132,7 +133,8 @@ fn timeouts_are_the_callee_slow_and_not_failed() {
     assert_eq!(edges(&silent), ["web 0 redis: 1 timeouts 1"]);
     assert_eq!(silent.rows.iter().map(|row| row.origin_errors).sum::<u64>(), 0);
     // Failed answers and answers lost on the way are none.
-    let failed = "1/1 - web server GET/ 0+50ms\n1/2 1 web client get 5+40ms timeout\n1/3 2 cart server get 6+90ms error";
+    let failed =
+        "1/1 - web server GET/ 0+50ms\n1/2 1 web client get 5+40ms timeout\n1/3 2 cart server get 6+90ms error";
     assert_eq!(edges(&stats(&spans(failed))), ["web 0 cart: 1"]);
     let lost = "1/1 - web server GET/ 0+50ms\n1/2 1 web client get 5+40ms error\n1/3 2 cart server get 6+10ms";
     assert_eq!(edges(&stats(&spans(lost))), ["web 0 cart: 1"]);
@@ -324,7 +326,8 @@ fn a_lone_wrong_machine_is_moved_and_not_all_others() {
         for (at, service) in ["cart", "shop", "mail"].iter().enumerate() {
             let (client, begin) = (2 + 2 * at, start + 10 + 50 * at as i64);
             writeln!(text, "{number}/{client} 1 gate client {service} {}+40ms pod=g", begin - 8000).unwrap();
-            writeln!(text, "{number}/{} {client} {service} server get {}+38ms pod={service}", client + 1, begin + 1).unwrap();
+            writeln!(text, "{number}/{} {client} {service} server get {}+38ms pod={service}", client + 1, begin + 1)
+                .unwrap();
         }
     }
     let stats = stats(&spans(&text));

@@ -180,7 +180,10 @@ fn is_hedge(first: &Attempt, second: &Attempt, call: &Call, goes_on: impl Fn(i64
     let given_up = |one: &Attempt| one.failed || one.done_ns > one.end_ns.saturating_add(SLACK_NS);
     let (winner, loser) = if together && given_up(winner) { (loser, winner) } else { (winner, loser) };
     let delay = first.start_ns.abs_diff(second.start_ns) as f64;
-    if winner.failed || call.mode != EdgeMode::Sync || delay < LEAST_DELAY * first.start_ns.abs_diff(winner.end_ns) as f64 {
+    if winner.failed
+        || call.mode != EdgeMode::Sync
+        || delay < LEAST_DELAY * first.start_ns.abs_diff(winner.end_ns) as f64
+    {
         return false;
     }
     (together && given_up(loser)) || goes_on(winner.end_ns) < loser.end_ns

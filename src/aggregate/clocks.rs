@@ -182,9 +182,7 @@ impl Clocks {
             return Self::default();
         }
         let ahead_ns = ahead(&edges, names.instances.len());
-        let moved = |edge: &&Edge| {
-            edge.offset_ns != 0 && ahead_ns[edge.a as usize] != ahead_ns[edge.b as usize]
-        };
+        let moved = |edge: &&Edge| edge.offset_ns != 0 && ahead_ns[edge.a as usize] != ahead_ns[edge.b as usize];
         let mut skews: Vec<ClockSkew> = edges.iter().filter(moved).map(|edge| edge.skew(names)).collect();
         skews.sort_unstable();
         if skews.is_empty() { Self::default() } else { Self { ahead_ns, skews } }

@@ -346,7 +346,8 @@ mod tests {
     fn aliases_mean_one_node_only() {
         let mut table = SpanTable::new();
         let place = |host: &str| Place { host: host.to_owned(), address: String::new(), port: 5432 };
-        for (name, host) in [("postgresql/orders", "pg-1"), ("postgresql/users", "pg-2"), ("postgresql/carts", "pg-2")] {
+        for (name, host) in [("postgresql/orders", "pg-1"), ("postgresql/users", "pg-2"), ("postgresql/carts", "pg-2")]
+        {
             table.peer_key_of(Peer { name: name.to_owned(), kind: PeerKind::Database, place: place(host) });
         }
         let aliases = PeerNames::new(&table).aliases;

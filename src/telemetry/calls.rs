@@ -213,11 +213,8 @@ impl CallStats {
     /// Gives databases and externals that metrics name otherwise (a service graph names the host) the names that they have
     /// here. A name is taken for an alias where the edge that states it is here too, from the same caller.
     pub fn adopt(&self, edges: &mut [GivenEdge], series: &mut [Series]) {
-        let called: BTreeSet<(&ServiceId, u32)> = self
-            .rows
-            .iter()
-            .filter_map(|row| Some((self.service(row.key.caller?), row.key.callee)))
-            .collect();
+        let called: BTreeSet<(&ServiceId, u32)> =
+            self.rows.iter().filter_map(|row| Some((self.service(row.key.caller?), row.key.callee))).collect();
         let alias = |name: &ServiceId| {
             let at = self.aliases.binary_search_by(|(alias, _)| alias.cmp(name)).ok()?;
             self.aliases.get(at).map(|(_, node)| *node)
