@@ -19,7 +19,7 @@ use hypocenter::telemetry::span::{PeerKind, Span, SpanKind, SpanStatus, SpanTabl
 use hypocenter::telemetry::time::Grid;
 use hypocenter::telemetry::topology::{EdgeMode, NodeKind};
 use proptest::prelude::*;
-use span_text::{MINUTE_NS, check, spans, stats};
+use span_text::{MINUTE_NS, check, show, spans, stats};
 
 mod sampled;
 

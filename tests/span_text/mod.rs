@@ -78,7 +78,7 @@ pub(crate) fn stats(spans: &SpanTable) -> CallStats {
 
 /// One line for each row: `caller -> callee operation: calls × duration, self, critical work + critical gap`, `~>` for
 /// asynchronous calls; then the gap, the errors and how often calls were tried, where there are any.
-fn show(stats: &CallStats) -> String {
+pub(crate) fn show(stats: &CallStats) -> String {
     let mut text = String::new();
     for row in &stats.rows {
         let caller = row.key.caller.map_or("*", |caller| stats.service(caller).as_str());
