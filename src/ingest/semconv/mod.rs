@@ -60,7 +60,8 @@ enum Fact {
     Sampling,
 }
 
-const N_FACTS: usize = Fact::Sampling as usize + 1;
+/// Each fact has its bit in [`SpanFacts::has`].
+const _: () = assert!((Fact::Sampling as u32) < u32::BITS);
 
 table! {
     /// The one table of span attributes: what a name tells, and its rank among the names that tell the same (0 wins).
@@ -145,7 +146,10 @@ const JAEGER_PARAMETER: &str = "sampler.param";
 /// What the attributes of one span tell.
 #[derive(Debug, Default)]
 pub(crate) struct SpanFacts<'de> {
-    facts: [Option<(u8, Scalar<'de>)>; N_FACTS],
+    /// Each fact once, with its rank. A list, since spans tell few of them and many tell none.
+    known: Vec<(Fact, u8, Scalar<'de>)>,
+    /// The facts that `known` holds, a bit for each.
+    has: u32,
 }
 
 impl<'de> SpanFacts<'de> {
@@ -155,9 +159,13 @@ impl<'de> SpanFacts<'de> {
         if matches!(value, Scalar::Absent | Scalar::Nested) || value.as_text().is_some_and(|t| t.trim().is_empty()) {
             return;
         }
-        let slot = &mut self.facts[fact as usize];
-        if slot.as_ref().is_none_or(|(known, _)| rank < *known) {
-            *slot = Some((rank, value));
+        match self.known.iter_mut().find(|known| known.0 == fact) {
+            Some(known) if rank < known.1 => (known.1, known.2) = (rank, value),
+            Some(_) => {}
+            None => {
+                self.known.push((fact, rank, value));
+                self.has |= 1 << fact as u32;
+            }
         }
     }
 
@@ -171,7 +179,9 @@ impl<'de> SpanFacts<'de> {
 
     /// Takes the attribute that the user named as telling how spans were sampled.
     pub(crate) fn note_sampling(&mut self, name: &str, value: Scalar<'de>) {
-        self.facts[Fact::Sampling as usize] = Some((u8::from(name == JAEGER_PARAMETER), value));
+        self.known.retain(|known| known.0 != Fact::Sampling);
+        self.known.push((Fact::Sampling, u8::from(name == JAEGER_PARAMETER), value));
+        self.has |= 1 << Fact::Sampling as u32;
     }
 
     /// What the span says of how it was sampled: in the attribute that the user named, else in its tracestate, else in a tag
@@ -183,7 +193,7 @@ impl<'de> SpanFacts<'de> {
     }
 
     fn named_sampling(&self) -> Said {
-        match &self.facts[Fact::Sampling as usize] {
+        match self.ranked(Fact::Sampling) {
             None => Said::Nothing,
             Some((0, value)) => sampling::of_value(value),
             Some((_, value)) => match self.text(Fact::SamplerType) {
@@ -193,8 +203,15 @@ impl<'de> SpanFacts<'de> {
         }
     }
 
+    fn ranked(&self, fact: Fact) -> Option<(u8, &Scalar<'de>)> {
+        if self.has & 1 << fact as u32 == 0 {
+            return None;
+        }
+        self.known.iter().find(|known| known.0 == fact).map(|known| (known.1, &known.2))
+    }
+
     fn get(&self, fact: Fact) -> Option<&Scalar<'de>> {
-        self.facts[fact as usize].as_ref().map(|(_, value)| value)
+        self.ranked(fact).map(|(_, value)| value)
     }
 
     fn text(&self, fact: Fact) -> Option<Cow<'_, str>> {

@@ -129,10 +129,8 @@ impl SpanFacts<'_> {
     }
 
     fn queue(&self) -> Option<Peer> {
-        let (rank, destination) = match &self.facts[Fact::Destination as usize] {
-            Some((rank, _)) => (*rank, self.text(Fact::Destination)),
-            None => (0, None),
-        };
+        let rank = self.ranked(Fact::Destination).map_or(0, |(rank, _)| rank);
+        let destination = self.text(Fact::Destination);
         let implied = SYSTEM_OF_DESTINATION.iter().find(|(of, _)| *of == rank).map(|(_, system)| (*system).to_owned());
         let system = self.system(Fact::MessagingSystem).or(implied)?;
         let destination = destination.or_else(|| self.text(Fact::AwsResource));
