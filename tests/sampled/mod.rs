@@ -243,7 +243,7 @@ fn sampled_traffic_says_what_all_of_it_says() {
             let allowed = 5.0 * (all * (weight - 1.0)).sqrt();
             assert!((estimate - all).abs() < allowed, "{name}: {estimate} of {all}");
             if matches!(sampling, Sampling::Tail(_)) {
-                assert_eq!(estimated_errors, errors, "every failure was kept");
+                assert_eq!(estimated_errors as u64, errors as u64, "every failure was kept");
             } else {
                 assert!((estimated_errors - errors).abs() < 5.0 * (errors * (weight - 1.0)).sqrt() + 1e-9, "{name}");
             }
