@@ -387,7 +387,7 @@ fn folders_and_patterns_are_read_in_order_of_path_whatever_the_threads() {
         all.warnings.iter().map(|w| (w.source.rsplit('/').next().unwrap_or(""), w.message.as_str())).collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0].0, "noise.bin");
-    assert!(told[0].1.starts_with("not recognised as any of otlp-json, "), "{}", told[0].1);
+    assert!(told[0].1.starts_with("not recognised: it looks like "), "{}", told[0].1);
     assert_eq!(told[1], ("empty.json", "the file is empty"));
     let done = *done.lock().expect("no panic");
     assert_eq!((done.files_done, done.files), (7, 7));

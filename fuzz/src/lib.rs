@@ -67,12 +67,6 @@ pub fn analyse(bytes: &[u8]) {
     }
 }
 
-/// polars panics on some broken Parquet files, which ingest catches; libFuzzer would end the process before. A panic that
-/// nobody catches still ends it.
-pub fn let_panics_be_caught() {
-    std::panic::set_hook(Box::new(|_| ()));
-}
-
 /// Reads what people write: times, durations, windows, columns and case descriptions.
 ///
 /// # Panics
