@@ -6,8 +6,9 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod span_text;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
 
 use hypocenter::aggregate::aggregate;
@@ -18,96 +19,9 @@ use hypocenter::telemetry::span::{PeerKind, Span, SpanKind, SpanStatus, SpanTabl
 use hypocenter::telemetry::time::Grid;
 use hypocenter::telemetry::topology::{EdgeMode, NodeKind};
 use proptest::prelude::*;
+use span_text::{MINUTE_NS, check, show, spans, stats};
 
 mod sampled;
-
-const MINUTE_NS: i64 = 60_000_000_000;
-
-/// Reads spans from lines `trace/id parent service kind operation start+duration [error] [db=NAME] [queue=NAME]
-/// [peer=NAME] [weight=N] [link=TRACE/ID]…`; parent `-` is none. Numbers are decimal, times are nanoseconds.
-fn spans(text: &str) -> SpanTable {
-    let mut table = SpanTable::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (trace, id) = address(words[0]);
-        let (start, duration) = words[5].split_once('+').unwrap();
-        let mut status = SpanStatus::Unset;
-        let mut peer = None;
-        let (mut links, mut weight) = (Vec::new(), 0);
-        for extra in &words[6..] {
-            match extra.split_once('=').unwrap_or((extra, "")) {
-                ("error", _) => status = SpanStatus::Error,
-                ("db", name) => peer = Some((name, PeerKind::Database)),
-                ("queue", name) => peer = Some((name, PeerKind::Queue)),
-                ("peer", name) => peer = Some((name, PeerKind::Service)),
-                ("weight", of) => weight = of.parse().unwrap(),
-                ("link", to) => links.push(address(to)),
-                other => panic!("{other:?}"),
-            }
-        }
-        let span = Span {
-            trace,
-            id,
-            parent: (words[1] != "-").then(|| SpanId(words[1].parse().unwrap())),
-            resource: table.resource_key(words[2], &format!("{}-0", words[2]), "v1"),
-            operation: table.operation_key(words[4]),
-            kind: match words[3] {
-                "server" => SpanKind::Server,
-                "client" => SpanKind::Client,
-                "producer" => SpanKind::Producer,
-                "consumer" => SpanKind::Consumer,
-                "internal" => SpanKind::Internal,
-                "?" => SpanKind::Unspecified,
-                other => panic!("{other}"),
-            },
-            status,
-            peer: peer.map(|(name, kind)| table.peer_key(name, kind)),
-            start_ns: start.parse().unwrap(),
-            duration_ns: duration.parse().unwrap(),
-        };
-        table.push_weighted(span, weight);
-        links.iter().for_each(|&(trace, id)| table.push_link(trace, id));
-    }
-    table
-}
-
-fn address(text: &str) -> (TraceId, SpanId) {
-    let (trace, id) = text.split_once('/').unwrap();
-    (TraceId(trace.parse().unwrap()), SpanId(id.parse().unwrap()))
-}
-
-fn stats(spans: &SpanTable) -> CallStats {
-    aggregate(spans, &Grid::new(MINUTE_NS)).0
-}
-
-/// One line for each row: `caller -> callee operation: calls × duration, self, critical work + critical gap`, `~>` for
-/// asynchronous calls; then the gap and the errors, where there are any.
-fn show(stats: &CallStats) -> String {
-    let mut text = String::new();
-    for row in &stats.rows {
-        let caller = row.key.caller.map_or("*", |caller| stats.service(caller).as_str());
-        let arrow = if row.key.mode == EdgeMode::Sync { "->" } else { "~>" };
-        let (callee, operation) = (stats.service(row.key.callee), &stats.operations[row.key.operation as usize]);
-        write!(text, "{caller} {arrow} {callee} {operation}: {}x{}", row.calls, row.duration_ns).unwrap();
-        write!(text, " self {} critical {}+{}", row.self_ns, row.critical_ns, row.critical_gap_ns).unwrap();
-        if row.paired_calls > 0 {
-            write!(text, " gap {}", row.gap_ns).unwrap();
-        }
-        if row.errors > 0 {
-            let (caller, origin, edge) = (row.caller_errors, row.origin_errors, row.edge_errors);
-            write!(text, " errors {} caller {caller} origin {origin} edge {edge}", row.errors).unwrap();
-        }
-        text.push('\n');
-    }
-    text
-}
-
-#[track_caller]
-fn check(text: &str, expected: &[&str]) -> CallStats {
-    let stats = stats(&spans(text));
-    assert_eq!(show(&stats).lines().collect::<Vec<_>>(), expected, "of{text}");
-    stats
-}
 
 #[test]
 fn calls_one_after_the_other() {
@@ -231,7 +145,7 @@ fn retries_and_errors() {
         ",
         &[
             "* -> web GET/: 1x100 self 40 critical 40+0 errors 1 caller 0 origin 0 edge 0",
-            "web -> cart get: 3x30 self 30 critical 30+30 gap 30 errors 2 caller 2 origin 1 edge 1",
+            "web -> cart get: 3x30 self 30 critical 30+30 gap 30 errors 2 caller 2 origin 1 edge 1 retries 2",
         ],
     );
     // A proxy's two attempts under one client span: the gap is what neither server covers.
@@ -243,7 +157,7 @@ fn retries_and_errors() {
         ",
         &[
             "* -> web get: 1x100 self 0 critical 0+0 errors 1 caller 0 origin 0 edge 0",
-            "web -> cart get: 2x70 self 70 critical 70+30 gap 30 errors 2 caller 1 origin 1 edge 1",
+            "web -> cart get: 2x70 self 70 critical 70+30 gap 30 errors 2 caller 1 origin 1 edge 1 retries 1",
         ],
     );
     // A database tells nothing itself: what fails there begins there.

@@ -630,10 +630,16 @@ const FIXTURES: &[&str] = &[
     "graph.csv",
     "alertmanager.json",
     "grafana.json",
+    "../dialects/istio.prom",
+    "../dialects/kubernetes.prom",
+    "../dialects/semconv_http.om",
+    "../dialects/envoy.json",
+    "../dialects/prometheus.pb",
 ];
 
 const FORMATS: &[Format] = &[
     Format::PrometheusRange,
+    Format::PrometheusProtobuf,
     Format::OpenMetrics,
     Format::SeriesCsv,
     Format::SeriesParquet,

@@ -6,7 +6,7 @@ use super::halves::part_halves;
 use super::names::{NONE, Names};
 use super::partition::Packed;
 use super::weight::Weight;
-use crate::telemetry::span::{SpanKind, SpanStatus};
+use crate::telemetry::span::{Marks, SpanKind, SpanStatus};
 
 /// One span with its names as ranks.
 #[derive(Clone, Copy)]
@@ -26,6 +26,7 @@ pub(super) struct LocalSpan {
     pub(super) peer: u32,
     pub(super) kind: SpanKind,
     pub(super) status: SpanStatus,
+    pub(super) marks: Marks,
     /// How many spans of the real traffic it stands for.
     pub(super) weight: Weight,
 }
@@ -42,7 +43,8 @@ impl LocalSpan {
             operation: row.operation,
             peer: row.peer,
             kind: row.kind,
-            status: row.status,
+            status: row.outcome.status(),
+            marks: row.outcome.marks(),
             weight: row.weight,
         }
     }
@@ -64,8 +66,9 @@ impl LocalSpan {
 
     /// All that tells two spans of one trace and id apart, the start first: the order among duplicates.
     pub(super) fn content(&self) -> impl Ord + use<> {
-        let (status, weight) = (self.status as u8, Reverse(self.weight)); // one that says its weight wins
-        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer, weight)
+        let said = (self.marks.0, Reverse(self.weight)); // one that says its weight wins
+        let status = self.status as u8;
+        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer, said)
     }
 }
 
@@ -76,6 +79,8 @@ pub(super) struct Oddities {
     pub(super) orphans: u64,
     pub(super) cyclic: u64,
     pub(super) rootless: u64,
+    /// Spans that were moved since their clock is off.
+    pub(super) moved: u64,
     /// Spans that stand for more than themselves, what all spans stand for, and traces whose spans do not agree on it.
     /// Counted only where the traffic was sampled.
     pub(super) sampled: u64,
@@ -102,12 +107,14 @@ pub(super) struct Forest {
 }
 
 impl Forest {
-    /// Builds the trees of one trace from its rows, in any order.
+    /// Builds the trees of one trace from its rows, in any order. `ahead_ns` tells by instance how far its clock is ahead;
+    /// it is empty where all are right.
     pub(super) fn rebuild<'a>(
         &mut self,
         trace: u128,
         rows: impl Iterator<Item = &'a Packed>,
         names: &Names,
+        ahead_ns: &[i64],
         odd: &mut Oddities,
     ) {
         self.trace = trace;
@@ -118,6 +125,14 @@ impl Forest {
         part_halves(trace, &mut self.spans);
         self.spans.dedup_by_key(|span| span.id);
         odd.duplicates += (read - self.spans.len()) as u64;
+        if !ahead_ns.is_empty() {
+            for span in &mut self.spans {
+                let ahead_ns = ahead_ns[span.instance as usize];
+                span.start_ns = span.start_ns.saturating_sub(ahead_ns);
+                span.end_ns = span.end_ns.saturating_sub(ahead_ns);
+                odd.moved += u64::from(ahead_ns != 0);
+            }
+        }
 
         self.find_parents(odd);
         self.cut_cycles(odd);

@@ -47,6 +47,9 @@ pub(super) struct Sums {
     pub(super) caller_errors: u64,
     pub(super) origin_errors: u64,
     pub(super) edge_errors: u64,
+    pub(super) timeouts: u64,
+    pub(super) retries: u64,
+    pub(super) hedges: u64,
     pub(super) duration_ns: u64,
     pub(super) self_ns: u64,
     pub(super) critical_ns: u64,
@@ -83,6 +86,9 @@ impl Sums {
             caller_errors: u64::from(call.caller_failed),
             origin_errors: u64::from(call.origin),
             edge_errors: u64::from(call.failed_on_edge()),
+            timeouts: u64::from(call.timed_out),
+            retries: u64::from(call.retry),
+            hedges: u64::from(call.hedge),
             duration_ns: call.duration_ns,
             self_ns: call.self_ns,
             critical_ns: call.critical_ns,
@@ -102,6 +108,9 @@ impl Sums {
         self.caller_errors *= weight;
         self.origin_errors *= weight;
         self.edge_errors *= weight;
+        self.timeouts *= weight;
+        self.retries *= weight;
+        self.hedges *= weight;
         self.duration_ns = self.duration_ns.saturating_mul(weight);
         self.self_ns = self.self_ns.saturating_mul(weight);
         self.paired_calls *= weight;
@@ -115,6 +124,9 @@ impl Sums {
         self.caller_errors += other.caller_errors;
         self.origin_errors += other.origin_errors;
         self.edge_errors += other.edge_errors;
+        self.timeouts += other.timeouts;
+        self.retries += other.retries;
+        self.hedges += other.hedges;
         self.duration_ns = self.duration_ns.saturating_add(other.duration_ns);
         self.self_ns = self.self_ns.saturating_add(other.self_ns);
         self.critical_ns = self.critical_ns.saturating_add(other.critical_ns);

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::names::{NONE, Names};
 use super::weight::Weight;
 use crate::telemetry::id::TraceId;
-use crate::telemetry::span::{NO_PEER, SpanKind, SpanStatus, SpanTable};
+use crate::telemetry::span::{Marks, NO_PEER, SpanKind, SpanStatus, SpanTable};
 
 /// Rows in a partition, about: half a megabyte, so that it fits in a core's own cache.
 const ROWS_PER_PARTITION: usize = 8192;
@@ -27,8 +27,35 @@ pub(super) struct Packed {
     pub(super) operation: u32,
     pub(super) peer: u32,
     pub(super) kind: SpanKind,
-    pub(super) status: SpanStatus,
+    pub(super) outcome: Outcome,
     pub(super) weight: Weight,
+}
+
+/// Status and marks of a span in one byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome(u8);
+
+impl Outcome {
+    fn new(status: SpanStatus, marks: Marks) -> Self {
+        let status = match status {
+            SpanStatus::Unset => 0,
+            SpanStatus::Ok => 1,
+            SpanStatus::Error => 2,
+        };
+        Self(status | marks.0 << 2)
+    }
+
+    pub(super) fn status(self) -> SpanStatus {
+        match self.0 & 3 {
+            0 => SpanStatus::Unset,
+            1 => SpanStatus::Ok,
+            _ => SpanStatus::Error,
+        }
+    }
+
+    pub(super) fn marks(self) -> Marks {
+        Marks(self.0 >> 2)
+    }
 }
 
 impl Packed {
@@ -44,7 +71,7 @@ impl Packed {
             operation: names.operation_rank[spans.operation[row] as usize],
             peer: if peer == NO_PEER { NONE } else { names.peer_rank[peer as usize] },
             kind: spans.kind[row],
-            status: spans.status[row],
+            outcome: Outcome::new(spans.status[row], spans.marks_of(row)),
             weight: if names.sampled { Weight::of(spans.weight[row], TraceId(trace)) } else { Weight::ONE },
         }
     }

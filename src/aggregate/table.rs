@@ -3,6 +3,8 @@
 use super::local::{Key, Line, Total};
 use super::names::{NONE, Names};
 use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, InstanceRow, SpanCoverage};
+use crate::telemetry::clock::ClockSkew;
+use crate::telemetry::id::ServiceId;
 use crate::telemetry::span::PeerKind;
 use crate::telemetry::time::Grid;
 use crate::telemetry::topology::NodeKind;
@@ -14,6 +16,7 @@ pub(super) fn call_stats(
     instrumented: &[bool],
     grid: &Grid,
     coverage: SpanCoverage,
+    clocks: Vec<ClockSkew>,
 ) -> CallStats {
     let keys = || total.rows.iter().map(|row| &row.key.line);
     let nodes = Renumbering::new(names.nodes.len(), keys().flat_map(nodes_of));
@@ -66,9 +69,9 @@ pub(super) fn call_stats(
             caller_errors: sums.caller_errors,
             origin_errors: sums.origin_errors,
             edge_errors: sums.edge_errors,
-            timeouts: 0,
-            retries: 0,
-            hedges: 0,
+            timeouts: sums.timeouts,
+            retries: sums.retries,
+            hedges: sums.hedges,
             duration_ns: sums.duration_ns,
             self_ns: sums.self_ns,
             critical_ns: sums.critical_ns,
@@ -84,6 +87,11 @@ pub(super) fn call_stats(
         }
     });
     let rows = rows.collect();
+    let in_use = |(alias, node): &(ServiceId, u32)| {
+        let node = nodes.new_of[*node as usize];
+        (node != NONE).then(|| (alias.clone(), node))
+    };
+    let aliases = names.aliases.iter().filter_map(in_use).collect();
     CallStats {
         grid: *grid,
         nodes: table_nodes,
@@ -92,7 +100,8 @@ pub(super) fn call_stats(
         rows,
         instances,
         coverage,
-        clocks: Vec::new(),
+        clocks,
+        aliases,
     }
 }
 

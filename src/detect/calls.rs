@@ -39,6 +39,13 @@ pub(super) fn findings(incident: &Incident, settings: &Settings) -> Vec<Finding>
         context.ratio(&subject, (Signal::OriginErrorRatio, "edge errors"), &edge_errors, &tally, &mut findings);
         context.durations(&subject, Signal::SelfTime, &rows, |row| &row.self_times, &mut findings);
         context.durations(&subject, Signal::NetworkGap, &rows, |row| &row.gaps, &mut findings);
+        for (signal, name, count) in ATTEMPTS {
+            let counts = context.sum(&rows, count);
+            // Most edges have none of these, and there is nothing to test then.
+            if counts.iter().any(|count| *count > 0) {
+                context.ratio(&subject, (signal, name), &counts, &tally, &mut findings);
+            }
+        }
         if let Some(requests) = handled.get(&caller) {
             context.per_request(&subject, &tally, requests, &mut findings);
         }
@@ -54,6 +61,13 @@ pub(super) fn findings(incident: &Incident, settings: &Settings) -> Vec<Finding>
     }
     findings
 }
+
+/// How often calls were tried, in vain or again.
+const ATTEMPTS: [(Signal, &str, fn(&CallRow) -> u64); 3] = [
+    (Signal::Timeouts, "timeouts", |row| row.timeouts),
+    (Signal::Retries, "retries", |row| row.retries),
+    (Signal::Hedges, "hedged calls", |row| row.hedges),
+];
 
 /// The rows of one subject with their places, in order of place.
 type Rows<'a> = Vec<(usize, &'a CallRow)>;

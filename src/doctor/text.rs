@@ -162,6 +162,9 @@ pub(super) fn signal(signal: Signal) -> &'static str {
         Signal::Syscalls => "system calls",
         Signal::NodeCpu => "CPU of machines",
         Signal::NodeMemory => "memory of machines",
+        Signal::Timeouts => "timeouts",
+        Signal::Retries => "retries",
+        Signal::Hedges => "hedged calls",
         Signal::Other => "other",
     }
 }

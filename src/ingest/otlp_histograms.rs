@@ -110,11 +110,14 @@ impl Exponential {
         }
     }
 
-    /// Upper bounds and counts, ascending, not cumulative.
+    /// Upper bounds and counts, ascending, not cumulative. Where a bucket begins is a bound too, with no count, because
+    /// empty buckets are left out and nothing may be spread over them.
     fn buckets(&self) -> Vec<(f64, f64)> {
         let power = |index: i64| (index as f64 * (-self.scale as f64).exp2()).exp2();
-        let negative = self.negative.iter().rev().map(|(index, count)| (-power(*index), *count));
-        let positive = self.positive.iter().map(|(index, count)| (power(index + 1), *count));
+        let negative = self.negative.iter().rev();
+        let negative = negative.flat_map(|(index, count)| [(-power(index + 1), 0.0), (-power(*index), *count)]);
+        let positive = self.positive.iter();
+        let positive = positive.flat_map(|(index, count)| [(power(*index), 0.0), (power(index + 1), *count)]);
         negative.chain([(0.0, self.zero_count)]).chain(positive).collect()
     }
 }
@@ -237,13 +240,14 @@ mod tests {
     fn exponential_buckets_have_the_bounds_of_the_specification() {
         // The data model's table for scale 0: bucket 0 is (1, 2], bucket -1 is (0.5, 1], bucket 1 is (2, 4].
         let buckets = cumulative_buckets(&[exponential(0, 5.0, -1, &[1.0, 2.0, 3.0])]);
-        let expected: Vec<(f64, Values)> = [(0.0, 5.0), (1.0, 6.0), (2.0, 8.0), (4.0, 11.0), (f64::INFINITY, 11.0)]
-            .map(|(bound, count)| (bound, vec![(0, count)]))
-            .to_vec();
+        let expected: Vec<(f64, Values)> =
+            [(0.0, 5.0), (0.5, 5.0), (1.0, 6.0), (2.0, 8.0), (4.0, 11.0), (f64::INFINITY, 11.0)]
+                .map(|(bound, count)| (bound, vec![(0, count)]))
+                .to_vec();
         assert_eq!(buckets, expected);
         // Scale 1: the base is the square root of two.
         let bounds: Vec<f64> = cumulative_buckets(&[exponential(1, 0.0, 0, &[1.0, 1.0])]).iter().map(|b| b.0).collect();
-        assert!((bounds[1] - 2_f64.sqrt()).abs() < 1e-12 && (bounds[2] - 2.0).abs() < 1e-12, "{bounds:?}");
+        assert!((bounds[2] - 2_f64.sqrt()).abs() < 1e-12 && (bounds[3] - 2.0).abs() < 1e-12, "{bounds:?}");
     }
 
     #[test]
@@ -253,6 +257,7 @@ mod tests {
             cumulative_buckets(&[exponential(1, 0.0, 0, &[1.0, 2.0, 4.0, 8.0]), exponential(0, 0.0, 0, &[9.0])]);
         let expected = vec![
             (0.0, vec![(0, 0.0), (1, 0.0)]),
+            (1.0, vec![(0, 0.0), (1, 0.0)]),
             (2.0, vec![(0, 3.0), (1, 9.0)]),
             (4.0, vec![(0, 15.0), (1, 9.0)]),
             (f64::INFINITY, vec![(0, 15.0), (1, 9.0)]),
@@ -265,8 +270,9 @@ mod tests {
         let negative = Buckets { offset: 0, counts: vec![1.0, 2.0] };
         let point = PointDraft { count: 3.0, negative, ..PointDraft::default() };
         // Bucket 0 is [-2, -1), bucket 1 is [-4, -2).
-        let expected: Vec<(f64, Values)> =
-            [(-2.0, 2.0), (-1.0, 3.0), (0.0, 3.0), (f64::INFINITY, 3.0)].map(|(b, n)| (b, vec![(0, n)])).to_vec();
+        let expected: Vec<(f64, Values)> = [(-4.0, 0.0), (-2.0, 2.0), (-1.0, 3.0), (0.0, 3.0), (f64::INFINITY, 3.0)]
+            .map(|(b, n)| (b, vec![(0, n)]))
+            .to_vec();
         assert_eq!(cumulative_buckets(&[distribution(Kind::ExponentialHistogram, point)]), expected);
     }
 

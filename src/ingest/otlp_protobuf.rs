@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::otlp_protobuf_logs::read_logs;
 use super::otlp_protobuf_spans::read_spans;
 use super::pieces::{self, PIECE_BYTES};
 use super::protobuf::{BEYOND_END, Broken, Fields, Value};
@@ -549,12 +550,7 @@ fn read_entry(kind: Kind, entry: &[u8], is_cut: bool, place: Place<'_>, source: 
     match kind {
         Kind::Traces => read_spans(entry, is_cut, place, out),
         Kind::Metrics => otlp_protobuf_metrics::read(entry, is_cut, place, source, out),
-        Kind::Logs => {
-            let mut records = 0;
-            each_leaf(entry, is_cut, place, out, |_, _| records += 1);
-            out.skipped += records;
-            out.warn(place.path, place.of(entry), "log records in OTLP protobuf are not read yet", records);
-        }
+        Kind::Logs => read_logs(entry, is_cut, place, out),
     }
 }
 

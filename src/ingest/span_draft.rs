@@ -133,7 +133,8 @@ impl<'de> SpanDraft<'de> {
         let trace = TraceId(ids.trace);
         let said = self.facts.sampling(self.trace_state.as_text().map_or(Said::Nothing, sampling::of_trace_state));
         let weight = said.weight_at(trace, out, path, place);
-        let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
+        let kind = self.facts.role(self.kind);
+        let peer = self.facts.peer(kind).map(|peer| out.spans.peer_key_of(peer));
         let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
         let span = Span {
             trace,
@@ -141,13 +142,14 @@ impl<'de> SpanDraft<'de> {
             parent: (ids.parent != 0).then_some(SpanId(ids.parent)),
             resource,
             operation,
-            kind: self.kind,
-            status: self.facts.status(self.kind, self.status),
+            kind,
+            status: self.facts.status(kind, self.status),
             peer,
             start_ns,
             duration_ns,
         };
         out.spans.push_weighted(span, weight);
+        out.spans.mark(self.facts.marks(kind));
     }
 }
 

@@ -184,12 +184,13 @@ impl Rows<'_> {
             SpanKind::Unspecified => facts.kind().and_then(semconv::kind).unwrap_or_default(),
             kind => kind,
         };
+        let kind = facts.role(kind);
         let named = span.peer.map(|peer| out.spans.peers()[peer.0 as usize].name.clone());
-        let peer = peer(&facts, kind, named.as_deref().unwrap_or_default());
-        let peer = peer.map(|(name, kind)| out.spans.peer_key(&name, kind));
+        let peer = peer(&facts, kind, named.as_deref().unwrap_or_default()).map(|peer| out.spans.peer_key_of(peer));
         let status = facts.status(kind, span.status);
         let said = rate.or_else(|| facts.sampling(trace_state));
         self.push_weighted(row, Span { kind, status, peer, ..span }, said, out);
+        out.spans.mark(facts.marks(kind));
     }
 
     fn push_weighted(&self, row: usize, span: Span, said: Said, out: &mut Telemetry) {

@@ -1,7 +1,7 @@
 //! A row of a span table whose columns are read, with what its attributes add to them.
 
 use crate::telemetry::id::{SpanId, TraceId};
-use crate::telemetry::span::{PeerKind, ResourceKey, Span, SpanKind, SpanStatus, SpanTable};
+use crate::telemetry::span::{Peer, PeerKind, Place, ResourceKey, Span, SpanKind, SpanStatus, SpanTable};
 
 use super::sampling;
 use super::semconv::{self, ResourceFacts, SpanFacts};
@@ -35,9 +35,9 @@ impl SpanRow<'_> {
             SpanKind::Unspecified => self.facts.kind().and_then(semconv::kind).unwrap_or_default(),
             kind => kind,
         };
+        let kind = self.facts.role(kind);
         let status = self.facts.status(kind, self.status);
-        let peer = peer(&self.facts, kind, self.peer.trim());
-        let peer = peer.map(|(name, kind)| spans.peer_key(&name, kind));
+        let peer = peer(&self.facts, kind, self.peer.trim()).map(|peer| spans.peer_key_of(peer));
         let operation = spans.operation_key(self.operation);
         let span = Span {
             trace,
@@ -52,18 +52,22 @@ impl SpanRow<'_> {
             duration_ns: self.duration_ns,
         };
         spans.push_weighted(span, weight);
+        spans.mark(self.facts.marks(kind));
         odd
     }
 }
 
 /// The peer that a column names, or else the attributes.
-pub(crate) fn peer(facts: &SpanFacts<'_>, kind: SpanKind, named: &str) -> Option<(String, PeerKind)> {
+pub(crate) fn peer(facts: &SpanFacts<'_>, kind: SpanKind, named: &str) -> Option<Peer> {
     let told = facts.peer(kind);
     match (kind, named) {
         (SpanKind::Server, _) => None,
         (_, "") => told,
         // A database by a name that people gave it is still a database.
-        _ => Some((named.to_owned(), told.map_or(PeerKind::Service, |(_, kind)| kind))),
+        _ => {
+            let kind = told.map_or(PeerKind::Service, |peer| peer.kind);
+            Some(Peer { name: named.to_owned(), kind, place: Place::default() })
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::explain::{Cause, Diagnosis, ExemplarPair, PathStep, numbers};
 use crate::rank::{Candidate, Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
+use crate::timespec::rfc3339;
 
 use super::page::{ALARM, CALM, DOUBT, Page, TITLE};
 use super::{coverage, escape};
@@ -25,6 +26,8 @@ pub(super) fn write(diagnosis: &Diagnosis, colour: bool, width: usize, out: &mut
             for (index, cause) in diagnosis.causes.iter().enumerate() {
                 reasons(cause, index, diagnosis.causes.len(), &mut page)?;
             }
+            logs(diagnosis, &mut page)?;
+            changes(diagnosis, &mut page)?;
             suffering(diagnosis, &mut page)?;
             measured(diagnosis, &mut page)?;
             candidates(diagnosis, "Other candidates", &mut page)?;
@@ -34,11 +37,15 @@ pub(super) fn write(diagnosis: &Diagnosis, colour: bool, width: usize, out: &mut
         Verdict::CannotTell => {
             candidates(diagnosis, "Candidates, not separated by the evidence", &mut page)?;
             next_steps(diagnosis, &mut page)?;
+            logs(diagnosis, &mut page)?;
+            changes(diagnosis, &mut page)?;
             suffering(diagnosis, &mut page)?;
             measured(diagnosis, &mut page)?;
         }
         Verdict::NoAnomaly => {
             next_steps(diagnosis, &mut page)?;
+            logs(diagnosis, &mut page)?;
+            changes(diagnosis, &mut page)?;
             measured(diagnosis, &mut page)?;
         }
     }
@@ -145,6 +152,44 @@ fn path(cause: &Cause, page: &mut Page) -> io::Result<()> {
         writeln!(page.out)?;
     }
     Ok(())
+}
+
+/// What the logs of causes and candidates say that they did not say before.
+fn logs(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
+    if diagnosis.logs.is_empty() {
+        return Ok(());
+    }
+    page.title("New or more frequent in the logs")?;
+    let names: Vec<String> = diagnosis.logs.iter().map(|line| name(line.service.as_str())).collect();
+    let width = column(&names);
+    for (line, service) in diagnosis.logs.iter().zip(&names).take(MOST_ROWS) {
+        let severity = wording::severity(line.severity);
+        page.wrapped(&format!("  {service:width$}  {severity:7}  "), &wording::log_rate(line))?;
+        page.wrapped("      ", &escape::terminal(&line.template, wording::TEMPLATE))?;
+        if let Some(trace) = line.trace {
+            writeln!(page.out, "      trace {trace}")?;
+        }
+    }
+    page.omitted(diagnosis.logs.len())
+}
+
+/// What was changed near the incident; when, never why.
+fn changes(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
+    if diagnosis.changes.is_empty() {
+        return Ok(());
+    }
+    page.title("What was changed")?;
+    let names: Vec<String> = diagnosis.changes.iter().map(|line| name(&wording::change_service(line))).collect();
+    let width = column(&names);
+    for (line, service) in diagnosis.changes.iter().zip(&names).take(MOST_ROWS) {
+        let mark = if line.at_cause { "▶" } else { " " };
+        let what = escape::terminal(&wording::change_what(line), wording::TEMPLATE);
+        let when = rfc3339(line.change.at_ns);
+        page.wrapped(&format!("{mark} {when}  {service:width$}  "), &what)?;
+        let place = if line.at_cause { "at the cause; " } else { "" };
+        page.wrapped("      ", &format!("{place}{}", wording::change_time(line)))?;
+    }
+    page.omitted(diagnosis.changes.len())
 }
 
 /// Victims: services that one might suspect and need not.

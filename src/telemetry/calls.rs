@@ -1,10 +1,13 @@
 //! Call statistics: what remains of billions of spans, a row for each (time bin, entry, edge, operation).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::clock::ClockSkew;
 use super::id::{ServiceId, TraceId};
+use super::series::{Series, Subject};
 use super::sketch::Sketch;
 use super::time::Grid;
-use super::topology::{EdgeMode, NodeKind};
+use super::topology::{EdgeMode, GivenEdge, NodeKind};
 
 /// A node of the call statistics.
 #[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
@@ -72,8 +75,10 @@ pub struct CallRow {
     /// Calls that failed at the callee although none of the callee's own calls failed: errors that begin here.
     pub origin_errors: u64,
     /// Calls that failed at the caller while the callee was seen and saw no failure: errors that begin on the edge.
+    /// Timeouts are not among them.
     pub edge_errors: u64,
-    /// Calls that failed at the caller because it stopped waiting: the callee went on, slow and not failed.
+    /// Calls that failed at the caller because it stopped waiting: the callee is slow and did not fail. Of a callee without
+    /// spans those that the caller calls timeouts. They are among `errors` and `caller_errors` only.
     pub timeouts: u64,
     /// Calls that repeat an earlier one of the same caller's work that had failed: the same callee and operation.
     pub retries: u64,
@@ -184,6 +189,9 @@ pub struct CallStats {
     pub coverage: SpanCoverage,
     /// Clocks that disagree and were corrected, sorted.
     pub clocks: Vec<ClockSkew>,
+    /// Other names of nodes (hosts, addresses, names of databases), each of one node only: (name, index into `nodes`),
+    /// sorted.
+    pub aliases: Vec<(ServiceId, u32)>,
 }
 
 impl CallStats {
@@ -198,6 +206,39 @@ impl CallStats {
             instances: Vec::new(),
             coverage: SpanCoverage::default(),
             clocks: Vec::new(),
+            aliases: Vec::new(),
+        }
+    }
+
+    /// Gives databases and externals that metrics name otherwise (a service graph names the host) the names that they have
+    /// here. A name is taken for an alias where the edge that states it is here too, from the same caller.
+    pub fn adopt(&self, edges: &mut [GivenEdge], series: &mut [Series]) {
+        let called: BTreeSet<(&ServiceId, u32)> =
+            self.rows.iter().filter_map(|row| Some((self.service(row.key.caller?), row.key.callee))).collect();
+        let alias = |name: &ServiceId| {
+            let at = self.aliases.binary_search_by(|(alias, _)| alias.cmp(name)).ok()?;
+            self.aliases.get(at).map(|(_, node)| *node)
+        };
+        let mut names: BTreeMap<ServiceId, ServiceId> = BTreeMap::new();
+        for edge in edges.iter().filter(|edge| matches!(edge.callee_kind, NodeKind::Database | NodeKind::External)) {
+            if let Some(node) = alias(&edge.callee).filter(|node| called.contains(&(&edge.caller, *node))) {
+                names.insert(edge.callee.clone(), self.service(node).clone());
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        let rename = |name: &mut ServiceId| {
+            if let Some(known) = names.get(name) {
+                *name = known.clone();
+            }
+        };
+        edges.iter_mut().for_each(|edge| rename(&mut edge.callee));
+        for series in series {
+            match &mut series.subject {
+                Subject::Service(service) | Subject::Edge { callee: service, .. } => rename(service),
+                Subject::Instance { .. } | Subject::Version { .. } | Subject::Operation { .. } => {}
+            }
         }
     }
 

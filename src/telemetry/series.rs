@@ -101,6 +101,12 @@ pub enum Signal {
     NodeCpu,
     /// Memory use of the machine underneath.
     NodeMemory,
+    /// Calls that the caller stopped waiting for, over all calls, 0 to 1.
+    Timeouts,
+    /// Calls that repeat one that failed, over all calls, 0 to 1.
+    Retries,
+    /// Calls that repeat one that was still running, over all calls, 0 to 1.
+    Hedges,
     /// Anything else; the series' name tells.
     Other,
 }

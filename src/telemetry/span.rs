@@ -70,6 +70,41 @@ pub struct Peer {
     pub name: String,
     /// What it is.
     pub kind: PeerKind,
+    /// Where it is, as far as the span tells: callers name one thing differently, and `aggregate` joins the names.
+    pub place: Place,
+}
+
+/// An address in the network as a span tells it. Empty text and port 0 mean that it does not.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
+pub struct Place {
+    /// Name of the host, in lower case; or its address, where only that is known.
+    pub host: String,
+    /// Numeric address of the host.
+    pub address: String,
+    /// Port, where it may tell apart what runs on the host.
+    pub port: u16,
+}
+
+/// What else a span tells of its call; bits, joined by `|`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Marks(pub u8);
+
+impl Marks {
+    /// The call failed because it took longer than its caller would wait.
+    pub const TIMED_OUT: Self = Self(1);
+    /// The request was sent before: this is another attempt.
+    pub const RESENT: Self = Self(2);
+
+    /// Whether all bits of `other` are set.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// Index into [`SpanTable::resources`].
@@ -146,6 +181,8 @@ pub struct SpanTable {
     /// How many spans of the real traffic each stands for; 0 where the source does not say, which counts as what the
     /// rest of the trace says, or else as 1. Empty when no source says anything: then every span stands for itself only.
     pub weight: Vec<u32>,
+    /// What else the spans tell of their calls; rows beyond its end have no marks.
+    pub marks: Vec<Marks>,
     resources: Interner<Resource>,
     operations: Interner<String>,
     peers: Interner<Peer>,
@@ -188,7 +225,15 @@ impl SpanTable {
 
     /// The key of a peer, the same for equal peers.
     pub fn peer_key(&mut self, name: &str, kind: PeerKind) -> PeerKey {
-        PeerKey(self.peers.key(Peer { name: bounded(name).into_owned(), kind }))
+        self.peer_key_of(Peer { name: name.to_owned(), kind, place: Place::default() })
+    }
+
+    /// The key of a peer of which more is known than its name, the same for equal peers.
+    pub fn peer_key_of(&mut self, peer: Peer) -> PeerKey {
+        let owned = |name: &str| bounded(name).into_owned();
+        let Place { host, address, port } = &peer.place;
+        let place = Place { host: owned(host), address: owned(address), port: *port };
+        PeerKey(self.peers.key(Peer { name: owned(&peer.name), kind: peer.kind, place }))
     }
 
     /// All resources, by key.
@@ -285,6 +330,19 @@ impl SpanTable {
         self.links.push(SpanLink { row, trace, id });
     }
 
+    /// Marks the span that was pushed last.
+    pub fn mark(&mut self, marks: Marks) {
+        if marks != Marks::default() && !self.is_empty() {
+            self.marks.resize(self.len() - 1, Marks::default());
+            self.marks.push(marks);
+        }
+    }
+
+    /// The marks of a row.
+    pub fn marks_of(&self, row: usize) -> Marks {
+        self.marks.get(row).copied().unwrap_or_default()
+    }
+
     /// Row `row` as a span.
     ///
     /// # Panics
@@ -333,6 +391,10 @@ impl SpanTable {
             ]);
             let before = u32::try_from(first_row).unwrap_or(u32::MAX);
             self.links.extend(other.links.iter().map(|l| SpanLink { row: l.row.saturating_add(before), ..*l }));
+            if !other.marks.is_empty() {
+                self.marks.resize(first_row, Marks::default());
+                self.marks.append(&mut other.marks);
+            }
             first_row += other.len();
         }
         let (tables, keys) = (&others, &keys);

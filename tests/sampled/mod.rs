@@ -13,6 +13,8 @@ use hypocenter::telemetry::time::Window;
 
 use super::*;
 
+mod formats;
+
 #[test]
 fn every_call_counts_as_its_span_says() {
     let stats = check(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::timeouts;
 use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
@@ -19,13 +20,23 @@ const LEAST_COMPARABLE: f64 = 0.5;
 
 /// Costs of one suspect: by entry operation in total for both windows, and by bin of the baseline for the noise.
 #[derive(Default)]
-struct Costs {
+pub(super) struct Costs {
     baseline: BTreeMap<u32, f64>,
     incident: BTreeMap<u32, f64>,
     bins: BTreeMap<i64, f64>,
 }
 
 impl Costs {
+    /// Adds a share of other costs.
+    pub(super) fn add_share(&mut self, other: &Self, share: f64) {
+        let add = |to: &mut BTreeMap<u32, f64>, from: &BTreeMap<u32, f64>| {
+            from.iter().for_each(|(entry, cost)| *to.entry(*entry).or_default() += share * cost);
+        };
+        add(&mut self.baseline, &other.baseline);
+        add(&mut self.incident, &other.incident);
+        other.bins.iter().for_each(|(bin, cost)| *self.bins.entry(*bin).or_default() += share * cost);
+    }
+
     fn add(&mut self, phase: Phase, entry: u32, bin: i64, cost: f64) {
         match phase {
             Phase::Baseline => {
@@ -38,7 +49,7 @@ impl Costs {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Baseline,
     Incident,
 }
@@ -59,10 +70,10 @@ pub(super) fn account(incident: &Incident, findings: &[Finding], symptom: Sympto
 }
 
 /// Which requests count, and who may be blamed.
-struct Scope<'a> {
+pub(super) struct Scope<'a> {
     entry: Option<&'a ServiceId>,
     /// The entries whose requests count; all when the entry is no root.
-    entries: BTreeSet<u32>,
+    pub(super) entries: BTreeSet<u32>,
     /// The entry as a node, where it is measured among other calls instead of at the root.
     inner: Option<(u32, BTreeSet<&'a ServiceId>)>,
 }
@@ -88,7 +99,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn may_blame(&self, service: &ServiceId) -> bool {
+    pub(super) fn may_blame(&self, service: &ServiceId) -> bool {
         self.inner.as_ref().is_none_or(|(_, reach)| reach.contains(service))
     }
 }
@@ -118,6 +129,8 @@ struct Ledger {
     whole: Costs,
     /// What begins at a callee, and on the edge from a caller to it.
     parts: BTreeMap<(u32, Option<u32>), Costs>,
+    /// Of failures those that are timeouts, by callee and caller: they begin wherever the time goes.
+    timeouts: BTreeMap<(u32, u32), Costs>,
 }
 
 impl Ledger {
@@ -130,6 +143,7 @@ impl Ledger {
             felt_calls: Costs::default(),
             whole: Costs::default(),
             parts: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
         };
         for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
             let Some(phase) = phase(incident, row) else { continue };
@@ -147,9 +161,13 @@ impl Ledger {
             if scope.may_blame(incident.calls.service(row.key.callee)) {
                 let (own, edge) = part_costs(row, symptom);
                 ledger.parts.entry((row.key.callee, None)).or_default().add(phase, entry, bin, own);
-                if row.key.caller.is_some() {
-                    let part = ledger.parts.entry((row.key.callee, row.key.caller)).or_default();
+                if let Some(caller) = row.key.caller {
+                    let part = ledger.parts.entry((row.key.callee, Some(caller))).or_default();
                     part.add(phase, entry, bin, edge);
+                    if symptom == Symptom::Errors && row.timeouts > 0 {
+                        let part = ledger.timeouts.entry((row.key.callee, caller)).or_default();
+                        part.add(phase, entry, bin, row.timeouts as f64);
+                    }
                 }
             }
         }
@@ -169,7 +187,10 @@ impl Ledger {
         scope: &Scope<'_>,
         symptom: Symptom,
     ) -> Option<Account> {
-        let Self { pooling, requests, observed, squares, felt_calls, whole, parts } = self;
+        let Self { pooling, requests, observed, squares, felt_calls, whole, mut parts, timeouts } = self;
+        if !timeouts.is_empty() {
+            timeouts::share_out(incident, scope, &timeouts, &mut parts);
+        }
         let mix = Mix::new(&requests, &observed)?;
         let coarser = coarser(&requests, &squares);
         let costs = || whole.baseline.values().chain(whole.incident.values());
@@ -232,7 +253,7 @@ fn busiest_entry(calls: &CallStats, requests: &Costs) -> Option<ServiceId> {
 }
 
 /// A bin belongs to a window when it lies fully inside.
-fn phase(incident: &Incident, row: &CallRow) -> Option<Phase> {
+pub(super) fn phase(incident: &Incident, row: &CallRow) -> Option<Phase> {
     let grid = &incident.calls.grid;
     let start_ns = grid.bin_start_ns(row.key.bin);
     let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
@@ -253,7 +274,7 @@ fn whole_cost(row: &CallRow, symptom: Symptom) -> f64 {
 }
 
 /// What begins in the callee, and what begins on the edge to it.
-fn part_costs(row: &CallRow, symptom: Symptom) -> (f64, f64) {
+pub(super) fn part_costs(row: &CallRow, symptom: Symptom) -> (f64, f64) {
     match symptom {
         Symptom::Latency => {
             (row.critical_ns as f64 / NANOS_PER_SECOND as f64, row.critical_gap_ns as f64 / NANOS_PER_SECOND as f64)
