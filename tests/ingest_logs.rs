@@ -194,7 +194,7 @@ fn other_formats_are_not_taken_for_logs_or_changes() {
     for folder in ["traces", "metrics"] {
         for entry in fs::read_dir(fixture("..").join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            if let Ok(telemetry) = read_paths(&[path.clone()], &ReadOptions::default(), &|_| {}) {
+            if let Ok(telemetry) = read_paths(std::slice::from_ref(&path), &ReadOptions::default(), &|_| {}) {
                 assert!(telemetry.logs.is_empty() && telemetry.changes.is_empty(), "{}", path.display());
             }
         }
@@ -377,9 +377,7 @@ fn the_logs_of_real_recordings_are_read_whole() {
     for warning in telemetry.warnings.iter().take(5) {
         eprintln!("{warning}");
     }
-    if let Ok(to) = std::env::var("HYPOCENTER_MESSAGES") {
-        fs::write(to, logs.messages().join("\n")).unwrap();
-    }
     assert!(telemetry.files.iter().all(|file| file.format == Format::LogCsv));
-    assert_eq!(telemetry.skipped, 0);
+    // Python's csv module counts 191 776 rows in these 96 files, one of them with ten cells instead of eight.
+    assert_eq!((telemetry.files.len(), logs.len(), telemetry.skipped), (96, 191_775, 1));
 }

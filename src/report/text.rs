@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use crate::explain::{Cause, Diagnosis, ExemplarPair, PathStep, numbers};
 use crate::rank::{Candidate, Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
-use crate::timespec::rfc3339;
 
 use super::page::{ALARM, CALM, DOUBT, Page, TITLE};
 use super::{coverage, escape};
@@ -184,7 +183,7 @@ fn changes(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
     for (line, service) in diagnosis.changes.iter().zip(&names).take(MOST_ROWS) {
         let mark = if line.at_cause { "▶" } else { " " };
         let what = escape::terminal(&wording::change_what(line), wording::TEMPLATE);
-        let when = rfc3339(line.change.at_ns);
+        let when = wording::change_at(line);
         page.wrapped(&format!("{mark} {when}  {service:width$}  "), &what)?;
         let place = if line.at_cause { "at the cause; " } else { "" };
         page.wrapped("      ", &format!("{place}{}", wording::change_time(line)))?;
