@@ -292,6 +292,7 @@ fn a_good_system_is_called_ready() {
 
 /// Each fault has its finding, with a word of what is so and one of what to do.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a row for each finding")]
 fn each_gap_has_its_finding() {
     let both = || vec![cpu("frontend"), cpu("cart")];
     let shifted = |hours: i64| {
