@@ -7,8 +7,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use hypocenter::detect::{Settings, detect};
 use hypocenter::graph::ServiceGraph;
 use hypocenter::incident::Incident;
-use hypocenter::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, SpanCoverage};
+use hypocenter::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry};
 use hypocenter::telemetry::id::ServiceId;
+use hypocenter::telemetry::logs::LogStats;
 use hypocenter::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use hypocenter::telemetry::sketch::Sketch;
 use hypocenter::telemetry::time::{Grid, Window};
@@ -66,16 +67,17 @@ fn incident(services: u32) -> Incident {
         entry: None,
         symptom: None,
         calls: CallStats {
-            grid: Grid::new(MINUTE),
             nodes: (0..services).map(|s| CallNode { id: id(s), kind: NodeKind::Service }).collect(),
             operations: vec!["get".into(), "put".into()],
             entries: vec![Entry { service: 0, operation: 0 }],
             rows,
-            instances: Vec::new(),
-            coverage: SpanCoverage::default(),
+            ..CallStats::empty(Grid::new(MINUTE))
         },
         series,
         graph: ServiceGraph::default(),
+        logs: LogStats::empty(Grid::new(MINUTE)),
+        changes: Vec::new(),
+        dialects: Vec::new(),
         alert: None,
         warnings: Vec::new(),
     }
@@ -95,6 +97,7 @@ fn row(noise: &mut Noise, caller: u32, callee: u32, operation: u32, bin: i64) ->
         calls,
         observed: calls,
         weight_squares: calls,
+        error_weight_squares: errors,
         errors,
         caller_errors: errors,
         origin_errors: errors,

@@ -6,6 +6,7 @@
 //! symptom = "latency"                     # optional: latency or errors
 //! files = ["traces/*.json", "metrics.om"] # optional globs, else every file of the folder
 //! span_columns = "nezha"                  # optional, as for --span-columns
+//! sampling_attribute = "SampleRate"       # optional, as for --sampling-attribute
 //!
 //! [incident]
 //! start = 2026-03-02T10:10:00Z            # RFC 3339, or Unix seconds
@@ -73,6 +74,8 @@ pub struct Case {
     pub files: Vec<PathBuf>,
     /// Columns of span tables, as for `--span-columns`.
     pub span_columns: Option<String>,
+    /// Attribute that tells how spans were sampled, as for `--sampling-attribute`.
+    pub sampling_attribute: Option<String>,
 }
 
 /// Why a case folder cannot be used.
@@ -181,6 +184,7 @@ struct CaseToml {
     truth: Option<TruthToml>,
     files: Option<Vec<String>>,
     span_columns: Option<String>,
+    sampling_attribute: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -264,6 +268,7 @@ impl Case {
             truth: raw.truth.map(|truth| checked_truth(truth, path)).transpose()?,
             files: Vec::new(),
             span_columns: raw.span_columns,
+            sampling_attribute: raw.sampling_attribute,
         };
         Ok((case, raw.files))
     }
@@ -357,7 +362,8 @@ mod tests {
     #[test]
     fn a_whole_description_is_read() {
         let text = format!(
-            "name = \"shop\"\nentry = \"frontend\"\nsymptom = \"errors\"\nspan_columns = \"nezha\"\n{WINDOWS}\
+            "name = \"shop\"\nentry = \"frontend\"\nsymptom = \"errors\"\nspan_columns = \"nezha\"\n\
+             sampling_attribute = \"SampleRate\"\n{WINDOWS}\
              [truth]\nservices = [\"payments\"]\nkind = \"pool\"\ndescription = \"too small\"\n"
         );
         let case = read(&text).unwrap();
@@ -368,6 +374,7 @@ mod tests {
         assert_eq!(case.entry, Some("frontend".into()));
         assert_eq!(case.symptom, Some(Symptom::Errors));
         assert_eq!(case.span_columns.as_deref(), Some("nezha"));
+        assert_eq!(case.sampling_attribute.as_deref(), Some("SampleRate"));
         let truth = case.truth.unwrap();
         assert_eq!(truth.services, [ServiceId::new("payments")]);
         assert!(!truth.is_quiet());

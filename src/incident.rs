@@ -118,8 +118,9 @@ impl Incident {
         if parts.calls.rows.is_empty() && parts.series.is_empty() {
             return Err(IncidentError::NoTelemetry);
         }
-        let (graph, graph_warnings) = ServiceGraph::build(&parts.calls, &parts.given_edges);
-        let mut series = parts.series;
+        let (mut series, mut given_edges) = (parts.series, parts.given_edges);
+        parts.calls.adopt(&mut given_edges, &mut series);
+        let (graph, graph_warnings) = ServiceGraph::build(&parts.calls, &given_edges);
         series.sort_by(|a, b| {
             (&a.subject, a.signal, &a.name)
                 .cmp(&(&b.subject, b.signal, &b.name))

@@ -37,6 +37,8 @@
 //! | [`explain`] | path, evidence, victims, blast radius, exemplars, logs, changes, coverage, next steps |
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
+//! | [`settings`] | the settings file: rules for metrics, labels and names of services |
+//! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
@@ -63,6 +65,7 @@ pub mod assemble;
 pub mod case;
 pub mod cli;
 pub mod detect;
+pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod graph;
@@ -70,6 +73,7 @@ pub mod incident;
 pub mod ingest;
 pub mod rank;
 pub mod report;
+pub mod settings;
 pub mod stats;
 pub mod telemetry;
 pub mod timespec;

@@ -6,8 +6,9 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod span_text;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
 
 use hypocenter::aggregate::aggregate;
@@ -18,93 +19,9 @@ use hypocenter::telemetry::span::{PeerKind, Span, SpanKind, SpanStatus, SpanTabl
 use hypocenter::telemetry::time::Grid;
 use hypocenter::telemetry::topology::{EdgeMode, NodeKind};
 use proptest::prelude::*;
+use span_text::{MINUTE_NS, check, show, spans, stats};
 
-const MINUTE_NS: i64 = 60_000_000_000;
-
-/// Reads spans from lines `trace/id parent service kind operation start+duration [error] [db=NAME] [queue=NAME]
-/// [peer=NAME] [link=TRACE/ID]…`; parent `-` is none. Numbers are decimal, times are nanoseconds.
-fn spans(text: &str) -> SpanTable {
-    let mut table = SpanTable::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (trace, id) = address(words[0]);
-        let (start, duration) = words[5].split_once('+').unwrap();
-        let mut status = SpanStatus::Unset;
-        let mut peer = None;
-        let mut links = Vec::new();
-        for extra in &words[6..] {
-            match extra.split_once('=').unwrap_or((extra, "")) {
-                ("error", _) => status = SpanStatus::Error,
-                ("db", name) => peer = Some((name, PeerKind::Database)),
-                ("queue", name) => peer = Some((name, PeerKind::Queue)),
-                ("peer", name) => peer = Some((name, PeerKind::Service)),
-                ("link", to) => links.push(address(to)),
-                other => panic!("{other:?}"),
-            }
-        }
-        let span = Span {
-            trace,
-            id,
-            parent: (words[1] != "-").then(|| SpanId(words[1].parse().unwrap())),
-            resource: table.resource_key(words[2], &format!("{}-0", words[2]), "v1"),
-            operation: table.operation_key(words[4]),
-            kind: match words[3] {
-                "server" => SpanKind::Server,
-                "client" => SpanKind::Client,
-                "producer" => SpanKind::Producer,
-                "consumer" => SpanKind::Consumer,
-                "internal" => SpanKind::Internal,
-                "?" => SpanKind::Unspecified,
-                other => panic!("{other}"),
-            },
-            status,
-            peer: peer.map(|(name, kind)| table.peer_key(name, kind)),
-            start_ns: start.parse().unwrap(),
-            duration_ns: duration.parse().unwrap(),
-        };
-        table.push(span);
-        links.iter().for_each(|&(trace, id)| table.push_link(trace, id));
-    }
-    table
-}
-
-fn address(text: &str) -> (TraceId, SpanId) {
-    let (trace, id) = text.split_once('/').unwrap();
-    (TraceId(trace.parse().unwrap()), SpanId(id.parse().unwrap()))
-}
-
-fn stats(spans: &SpanTable) -> CallStats {
-    aggregate(spans, &Grid::new(MINUTE_NS)).0
-}
-
-/// One line for each row: `caller -> callee operation: calls × duration, self, critical work + critical gap`, `~>` for
-/// asynchronous calls; then the gap and the errors, where there are any.
-fn show(stats: &CallStats) -> String {
-    let mut text = String::new();
-    for row in &stats.rows {
-        let caller = row.key.caller.map_or("*", |caller| stats.service(caller).as_str());
-        let arrow = if row.key.mode == EdgeMode::Sync { "->" } else { "~>" };
-        let (callee, operation) = (stats.service(row.key.callee), &stats.operations[row.key.operation as usize]);
-        write!(text, "{caller} {arrow} {callee} {operation}: {}x{}", row.calls, row.duration_ns).unwrap();
-        write!(text, " self {} critical {}+{}", row.self_ns, row.critical_ns, row.critical_gap_ns).unwrap();
-        if row.paired_calls > 0 {
-            write!(text, " gap {}", row.gap_ns).unwrap();
-        }
-        if row.errors > 0 {
-            let (caller, origin, edge) = (row.caller_errors, row.origin_errors, row.edge_errors);
-            write!(text, " errors {} caller {caller} origin {origin} edge {edge}", row.errors).unwrap();
-        }
-        text.push('\n');
-    }
-    text
-}
-
-#[track_caller]
-fn check(text: &str, expected: &[&str]) -> CallStats {
-    let stats = stats(&spans(text));
-    assert_eq!(show(&stats).lines().collect::<Vec<_>>(), expected, "of{text}");
-    stats
-}
+mod sampled;
 
 #[test]
 fn calls_one_after_the_other() {
@@ -228,7 +145,7 @@ fn retries_and_errors() {
         ",
         &[
             "* -> web GET/: 1x100 self 40 critical 40+0 errors 1 caller 0 origin 0 edge 0",
-            "web -> cart get: 3x30 self 30 critical 30+30 gap 30 errors 2 caller 2 origin 1 edge 1",
+            "web -> cart get: 3x30 self 30 critical 30+30 gap 30 errors 2 caller 2 origin 1 edge 1 retries 2",
         ],
     );
     // A proxy's two attempts under one client span: the gap is what neither server covers.
@@ -240,7 +157,7 @@ fn retries_and_errors() {
         ",
         &[
             "* -> web get: 1x100 self 0 critical 0+0 errors 1 caller 0 origin 0 edge 0",
-            "web -> cart get: 2x70 self 70 critical 70+30 gap 30 errors 2 caller 1 origin 1 edge 1",
+            "web -> cart get: 2x70 self 70 critical 70+30 gap 30 errors 2 caller 1 origin 1 edge 1 retries 1",
         ],
     );
     // A database tells nothing itself: what fails there begins there.
@@ -481,10 +398,16 @@ fn table(spans: &[Sketchy]) -> SpanTable {
 }
 
 /// Each trace's id with the durations of its roots together, or of what stands for them; the earliest of duplicates
-/// counts, which is told by the start alone, so traces with undecided duplicates or without a root are left out.
+/// counts, which is told by the start alone, so traces with undecided duplicates or without a root are left out, and so
+/// are those where two halves of a call share an id and are no duplicates.
 fn root_time(spans: &[Sketchy]) -> Option<u64> {
     let mut first: BTreeMap<(u8, u8), &Sketchy> = BTreeMap::new();
+    let mut called: BTreeMap<(u8, u8), bool> = BTreeMap::new();
     for span in spans {
+        let is_called = span.4 == 2 || span.4 == 5; // a server or a consumer
+        if *called.entry((span.0, span.1)).or_insert(is_called) != is_called {
+            return None;
+        }
         match first.get(&(span.0, span.1)) {
             Some(before) if before.5 == span.5 => return None,
             Some(before) if before.5 < span.5 => {}
@@ -681,4 +604,89 @@ fn minutes_that_overlap_count_once() {
     let (once, twice) = (stats(&once), stats(&twice));
     assert_eq!(once.rows, twice.rows);
     assert_eq!(twice.coverage.duplicates, once.coverage.spans + once.coverage.duplicates);
+}
+
+#[test]
+fn shared_spans_are_parted_into_a_caller_and_a_callee() {
+    // As Zipkin's clients report: each id twice, once by either side; what the server does names the shared id as parent.
+    let shared = "
+        1/1 - web  server GET/   0+100
+        1/2 1 web  client get    10+40
+        1/2 1 cart server get    15+30
+        1/3 2 cart client find   20+10 db=redis
+        1/4 2 cart client price  32+8
+        1/4 2 shop server price  34+4
+        1/5 2 web  ?      encode 11+2
+        ";
+    let distinct = "
+        1/1 - web  server GET/   0+100
+        1/2 1 web  client get    10+40
+        1/12 2 cart server get   15+30
+        1/3 12 cart client find  20+10 db=redis
+        1/4 12 cart client price 32+8
+        1/14 4 shop server price 34+4
+        1/5 2 web  ?      encode 11+2
+        ";
+    let expected = stats(&spans(distinct));
+    let found = stats(&spans(shared));
+    assert_eq!(show(&found), show(&expected));
+    assert_eq!(found.coverage, expected.coverage);
+    // Read twice, as overlapping files give it: duplicates, and nothing else changes.
+    let twice = stats(&spans(&format!("{shared}{shared}")));
+    assert_eq!(show(&twice), show(&expected));
+    assert_eq!(twice.coverage.duplicates, 7);
+    let backwards: Vec<&str> = shared.lines().rev().collect();
+    assert_eq!(show(&stats(&spans(&backwards.join("\n")))), show(&expected));
+}
+
+#[test]
+fn a_shared_span_without_its_caller_keeps_its_place() {
+    // cart's own client of span 3 is missing: the call is still cart's, not web's.
+    check(
+        "
+        1/1 - web  server GET/  0+100
+        1/2 1 web  client get   10+40
+        1/2 1 cart server get   15+30
+        1/3 2 shop server price 34+4
+        ",
+        &[
+            "* -> web GET/: 1x100 self 60 critical 60+0",
+            "cart -> shop price: 1x4 self 4 critical 4+0",
+            "web -> cart get: 1x30 self 26 critical 26+10 gap 10",
+        ],
+    );
+}
+
+#[test]
+fn several_servers_under_one_shared_id_share_the_spans_below_by_service_and_time() {
+    // A client that tried twice under one id: the second try did the query.
+    check(
+        "
+        1/1 - web  client get  0+100
+        1/1 - cart server get  5+20 error
+        1/1 - cart server get  40+50
+        1/2 1 cart client find 50+10 db=redis
+        ",
+        &[
+            "* -> web get: 1x100 self 0 critical 0+0",
+            "cart -> redis find: 1x10 self 10 critical 10+0",
+            "web -> cart get: 2x70 self 60 critical 60+30 gap 30 errors 1 caller 0 origin 1 edge 0",
+        ],
+    );
+}
+
+#[test]
+fn a_service_that_calls_itself_under_one_shared_id_works_in_the_called_half() {
+    check(
+        "
+        1/1 - web client get  0+100
+        1/1 - web server get  5+90
+        1/2 1 web client find 50+10 db=redis
+        ",
+        &[
+            "* -> web get: 1x100 self 0 critical 0+0",
+            "web -> redis find: 1x10 self 10 critical 10+0",
+            "web -> web get: 1x90 self 80 critical 80+10 gap 10",
+        ],
+    );
 }

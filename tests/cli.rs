@@ -559,3 +559,24 @@ fn a_file_made_to_fill_the_memory_is_cut_short() {
     let message = fails(&["analyze", "--traces", &path.to_string_lossy(), "--incident", INCIDENT], 1);
     assert!(message.contains("holds more than") && message.contains("uncompressed; split it"), "{message}");
 }
+
+#[test]
+fn a_settings_file_renames_services_and_a_misspelt_key_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let graph = written(
+        "graph.prom",
+        "traces_service_graph_request_total{client=\"web-v2\",server=\"cart\"} 0 1661255960\n\
+         traces_service_graph_request_total{client=\"web-v2\",server=\"cart\"} 9 1661255970\n",
+    );
+    let settings = written("s.toml", "[metrics.services]\n\"web-v*\" = \"web\"\n");
+    let drawn = succeeds(&["graph", "--metrics", &graph, "--config", &settings, "-o", "mermaid"]);
+    assert!(drawn.contains("web") && !drawn.contains("web-v2"), "{drawn}");
+    let misspelt = written("m.toml", "[metrics.servces]\n\"web-v*\" = \"web\"\n");
+    let told = fails(&["graph", "--metrics", &graph, "--config", &misspelt], 1);
+    assert!(told.contains("unknown key `metrics.servces`; did you mean `services`?"), "{told}");
+}

@@ -1,8 +1,9 @@
-//! Damaged trace files: whatever happens to the bytes, nothing panics, and what stands before the damage is read.
+//! Damaged files of every format: whatever happens to the bytes, nothing panics, and what stands before the damage is read.
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use hypocenter::ingest::{Format, ReadOptions, Telemetry, read_bytes};
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, ParquetWriter, Series};
@@ -38,39 +39,45 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().expect("in memory")
 }
 
-/// A file of every format and its format.
-fn files() -> Vec<(Format, Vec<u8>)> {
-    let mut files: Vec<(Format, Vec<u8>)> = [
-        (Format::OtlpJson, "otlp_pretty.json"),
-        (Format::OtlpJson, "otlp_lines.jsonl"),
-        (Format::OtlpJson, "tempo_batches.json"),
-        (Format::OtlpJson, "otlp_bad_spans.json"),
-        (Format::JaegerJson, "jaeger_ui.json"),
-        (Format::JaegerJson, "jaeger_spans.json"),
-        (Format::SpanCsv, "nezha.csv"),
-        (Format::SpanCsv, "clickhouse.csv"),
-        (Format::SpanCsv, "bad_rows.csv"),
-    ]
-    .into_iter()
-    .map(|(format, name)| (format, fixture(name)))
-    .collect();
-    let logs = [
-        (Format::OtlpJson, "otlp.jsonl"),
-        (Format::LogJson, "zap.jsonl"),
-        (Format::LogJson, "logstash.jsonl"),
-        (Format::LogJson, "logcli.jsonl"),
-        (Format::LogCsv, "nezha_log.csv"),
-        (Format::LogCsv, "table.csv"),
-        (Format::ChangesJson, "changes.json"),
-        (Format::ChangesJson, "annotations.json"),
-        (Format::ChangesJson, "argocd.json"),
-        (Format::ChangesCsv, "changes.csv"),
-    ];
-    files.extend(logs.map(|(format, name)| (format, fixture(&format!("../logs/{name}")))));
-    files.push((Format::SpanParquet, parquet()));
-    files.push((Format::OtlpJson, gzip(&fixture("otlp_lines.jsonl"))));
-    files.push((Format::SpanCsv, zstd::encode_all(fixture("nezha.csv").as_slice(), 1).expect("in memory")));
+/// Every fixture, and some that are made here, each with its format.
+fn files() -> &'static [(Format, Vec<u8>)] {
+    static FILES: OnceLock<Vec<(Format, Vec<u8>)>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let mut files = Vec::new();
+        let mut add = |name: &Path, bytes: Vec<u8>| {
+            if let Ok(telemetry) = read_bytes(name, &bytes, &ReadOptions::default()) {
+                files.push((telemetry.files[0].format, bytes));
+            }
+        };
+        for path in fixtures() {
+            add(&path, fs::read(&path).expect("the fixture is part of the repository"));
+        }
+        add(Path::new("spans.parquet"), parquet());
+        add(Path::new("lines.gz"), gzip(&fixture("otlp_lines.jsonl")));
+        add(Path::new("nezha.zst"), zstd::encode_all(fixture("nezha.csv").as_slice(), 1).expect("in memory"));
+        files
+    })
+}
+
+/// All files below `tests/fixtures` in a fixed order.
+fn fixtures() -> Vec<PathBuf> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("part of the repository") {
+            let path = entry.expect("part of the repository").path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
     files
+}
+
+#[test]
+fn there_is_a_file_of_every_format() {
+    for format in Format::all() {
+        assert!(files().iter().any(|(known, _)| *known == format), "no fixture is read as {}", format.name());
+    }
 }
 
 /// What may befall a file; places are shares of its length.
@@ -142,16 +149,15 @@ fn check(telemetry: &Telemetry) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_files_never_panic(
-        file in any::<proptest::sample::Index>(),
+        file in 0..files().len(),
         damages in proptest::collection::vec(damage(), 1..6),
         override_format in any::<bool>(),
     ) {
-        let mut files = files();
-        let (format, mut bytes) = files.swap_remove(file.index(files.len()));
+        let (format, mut bytes) = files()[file].clone();
         damages.iter().for_each(|damage| apply(&mut bytes, damage));
         // Named outright, a damaged file reaches its decoder even where its head is no longer recognised.
         let options = ReadOptions { format: override_format.then_some(format), ..ReadOptions::default() };

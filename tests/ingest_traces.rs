@@ -5,8 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use hypocenter::ingest::{Format, IngestError, Progress, ReadOptions, SpanColumns, Telemetry, read_bytes, read_paths};
-use hypocenter::telemetry::span::SpanTable;
 use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, ParquetWriter, Series};
+
+use shown_spans::{spans, warnings};
+
+mod shown_spans;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces").join(name)
@@ -18,43 +21,6 @@ fn read(name: &str) -> Telemetry {
 
 fn fixture_text(name: &str) -> String {
     fs::read_to_string(fixture(name)).expect("the fixture is part of the repository")
-}
-
-/// `trace/span<parent service [instance version] operation kind status start+duration → peer`, a line for each span.
-fn spans(table: &SpanTable) -> Vec<String> {
-    let line = |row| {
-        let span = table.get(row);
-        let resource = &table.resources()[span.resource.0 as usize];
-        let mut line = format!(
-            "{:x}/{:x}<{:x} {} [{} {}] {} {:?} {:?} {}+{}",
-            span.trace.0,
-            span.id.0,
-            span.parent.map_or(0, |p| p.0),
-            resource.service,
-            resource.instance,
-            resource.version,
-            table.operations()[span.operation.0 as usize],
-            span.kind,
-            span.status,
-            span.start_ns,
-            span.duration_ns,
-        );
-        if let Some(peer) = span.peer {
-            let peer = &table.peers()[peer.0 as usize];
-            line.push_str(&format!(" → {} {:?}", peer.name, peer.kind));
-        }
-        line
-    };
-    (0..table.len()).map(line).collect()
-}
-
-/// Warnings without the folder of their file.
-fn warnings(telemetry: &Telemetry) -> Vec<String> {
-    let short = |w: &hypocenter::telemetry::warning::Warning| {
-        let text = w.to_string();
-        text.rsplit_once("fixtures/traces/").map_or(text.clone(), |(_, rest)| rest.to_owned())
-    };
-    telemetry.warnings.iter().map(short).collect()
 }
 
 #[test]
@@ -104,8 +70,8 @@ fn lines_of_the_file_exporter_survive_their_neighbours() {
     assert_eq!(
         warnings(&telemetry),
         [
-            "otlp_lines.jsonl, line 2, field `resourceMetrics`: messages with metrics or profiles: only traces and \
-             logs are read from OTLP",
+            "otlp_lines.jsonl, line 2, field `resourceMetrics`: messages with metrics, logs or profiles: only traces \
+             are read from OTLP (2 times)",
             "otlp_lines.jsonl, line 6, column 326, near field `traceId`: the JSON is cut off (EOF while parsing a \
              string); what stood before is kept",
         ]
@@ -150,7 +116,7 @@ fn jaeger_as_its_ui_saves_it() {
             "d269b633813fc60c/a1<0 driver [box-1 ] HTTP GET /dispatch Server Error 1700000000000000000+5000000",
             "d269b633813fc60c/a2<a1 customer [ 2] SQL SELECT Client Ok 1700000000001000000+2000000 → customer-db \
              Database",
-            "d269b633813fc60c/a3<a2 driver [box-1 ] consume Unspecified Unset 1700000000004000000+0",
+            "d269b633813fc60c/a3<a2 driver [box-1 ] consume Consumer Unset 1700000000004000000+0",
         ]
     );
     let links: Vec<_> = telemetry.spans.links.iter().map(|l| (l.row, l.trace.0, l.id.0)).collect();
@@ -421,7 +387,7 @@ fn folders_and_patterns_are_read_in_order_of_path_whatever_the_threads() {
         all.warnings.iter().map(|w| (w.source.rsplit('/').next().unwrap_or(""), w.message.as_str())).collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0].0, "noise.bin");
-    assert!(told[0].1.starts_with("not recognised as any of otlp-json, "), "{}", told[0].1);
+    assert!(told[0].1.starts_with("not recognised: it looks like "), "{}", told[0].1);
     assert_eq!(told[1], ("empty.json", "the file is empty"));
     let done = *done.lock().expect("no panic");
     assert_eq!((done.files_done, done.files), (7, 7));

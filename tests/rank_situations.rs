@@ -412,3 +412,127 @@ fn entries_that_the_baseline_never_saw_prove_nothing() {
     let diagnosis = of_spans(spans);
     assert_ne!(causes(&diagnosis), ["cart"]);
 }
+
+/// What the text report says, for whatever a person reads there.
+fn text_report(diagnosis: &Diagnosis) -> String {
+    let mut out = Vec::new();
+    let form = hypocenter::report::Format::Text { colour: false, width: 100 };
+    hypocenter::report::write(diagnosis, form, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn vector_04_slow_not_failed_callee_with_parent_timeout() {
+    // Checkout gives up on payments, which waits for a slow ledger. No span of payments or of the ledger fails.
+    for symptom in [None, Some(Symptom::Latency), Some(Symptom::Errors)] {
+        for deep in [false, true] {
+            let spans = steady(|during, _| {
+                let slow = if during { 3000 } else { 20 };
+                let payments = if deep { call("payments", 8).to(call("ledger", slow)) } else { call("payments", slow) };
+                let payments = Call { timeout_us: 500_000, ..payments };
+                call("frontend", 5).to(call("checkout", 8).to(payments)).to(call("ads", 4))
+            });
+            let diagnosis = diagnose(telemetry(spans, Vec::new()), None, symptom);
+            let cause = if deep { "ledger" } else { "payments" };
+            assert_eq!(causes(&diagnosis), [cause], "{symptom:?}");
+            let because_of = |victim: &str| {
+                diagnosis.victims.iter().find(|v| v.service.as_str() == victim).map(|v| v.because_of.as_str())
+            };
+            assert_eq!(because_of("checkout"), Some("payments"), "{symptom:?} {:?}", diagnosis.victims);
+            let edge = diagnosis.causes[0].path.iter().find(|step| step.callee.as_str() == "payments").unwrap();
+            let timeouts = edge.changes.iter().find(|c| c.signal == Signal::Timeouts).unwrap();
+            assert_eq!((timeouts.baseline, timeouts.incident), (0.0, 1.0));
+            assert!(text_report(&diagnosis).contains("timeouts"), "{}", text_report(&diagnosis));
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_was_lowered_is_not_the_fault_of_what_lies_below() {
+    let diagnosis = of_spans(steady(|during, _| {
+        let payments = call("payments", 8).to(call("ledger", 100));
+        let payments = Call { timeout_us: if during { 50_000 } else { u64::MAX }, ..payments };
+        call("frontend", 5).to(call("checkout", 8).to(payments)).to(call("ads", 4))
+    }));
+    assert!(!causes(&diagnosis).contains(&"ledger"));
+}
+
+#[test]
+fn vector_05_retry_amplification() {
+    // Payments fails six of ten times for a reason of its own; checkout tries three times, and frontend tries checkout
+    // twice: payments is asked much more often than before.
+    let failing = |n: u64, attempt: u64| !(n * 7 + attempt * 3).is_multiple_of(5);
+    let spans = steady(|during, n| {
+        let checkout = |round: u64| {
+            let mut checkout = Call { copes: true, ..call("checkout", 8) };
+            let mut failed = true;
+            for attempt in 0..3 {
+                failed = during && failing(n, round * 3 + attempt);
+                checkout = checkout.to(Call { failed, ..call("payments", 20) });
+                if !failed {
+                    break;
+                }
+            }
+            (Call { failed, ..checkout }, failed)
+        };
+        let mut frontend = Call { copes: true, ..call("frontend", 5) };
+        let mut failed = true;
+        for round in 0..2 {
+            let (next, next_failed) = checkout(round);
+            (frontend, failed) = (frontend.to(next), next_failed);
+            if !failed {
+                break;
+            }
+        }
+        Call { failed, ..frontend.to(call("ads", 4)) }
+    });
+    let diagnosis = of_spans(spans);
+    assert_eq!(causes(&diagnosis), ["payments"], "who fails, not who is busy");
+    let edge = diagnosis.causes[0].path.iter().find(|step| step.callee.as_str() == "payments").unwrap();
+    let retries = edge.changes.iter().find(|c| c.signal == Signal::Retries).unwrap();
+    assert!(retries.baseline < 1e-9 && retries.incident > 0.3, "{retries:?}");
+    assert!(text_report(&diagnosis).contains("retries"), "{}", text_report(&diagnosis));
+}
+
+#[test]
+fn vector_13_parallel_callees_are_not_made_out_to_cause_each_other() {
+    // Two callees side by side: the longer one is waited for. When it gets slow, its sibling is neither cause nor victim.
+    let spans = steady(|during, _| {
+        let slow = if during { 300 } else { 30 };
+        call("frontend", 5).to(call("cart", slow)).to(call("ads", 25))
+    });
+    let diagnosis = of_spans(spans);
+    assert_eq!(causes(&diagnosis), ["cart"]);
+    assert!(diagnosis.victims.iter().all(|victim| victim.service.as_str() != "ads"), "{:?}", diagnosis.victims);
+    // An order in time is all that spans show; no sentence may make more of it.
+    let report = text_report(&diagnosis);
+    assert!(!report.contains("ads") || !report.contains("because of cart"), "{report}");
+}
+
+#[test]
+fn vector_15_cause_outside_telemetry() {
+    let spans = |named: bool| {
+        steady(move |during, n| {
+            let api = Call { own_us: if during { 900_000 } else { 40_000 }, ..call("api.payments.example", 0) };
+            let api = api.failing(during && n.is_multiple_of(4));
+            let kind = if named { PeerKind::External } else { PeerKind::Service };
+            call("frontend", 5).to(call("payments", 8).to(api.silent(kind))).to(call("ads", 4))
+        })
+    };
+    let inside = of_spans(steady(|during, n| {
+        let api = call("bank", if during { 900 } else { 40 }).failing(during && n.is_multiple_of(4));
+        call("frontend", 5).to(call("payments", 8).to(api)).to(call("ads", 4))
+    }));
+    for named in [true, false] {
+        let diagnosis = of_spans(spans(named));
+        assert_eq!(causes(&diagnosis), ["api.payments.example"]);
+        let cause = &diagnosis.causes[0];
+        let edge = cause.path.last().unwrap();
+        assert_eq!((edge.caller.as_str(), edge.callee.as_str()), ("payments", "api.payments.example"));
+        assert_eq!(cause.kind, Some(hypocenter::telemetry::topology::NodeKind::External));
+        assert!(diagnosis.coverage.silent.first.iter().any(|silent| silent.service.as_str() == "api.payments.example"));
+        // What is known from its callers only is known less surely than what told of itself.
+        let (outside, known) = (cause.candidate.probability, inside.causes[0].candidate.probability);
+        assert!(outside < known, "{outside} against {known}");
+    }
+}

@@ -6,14 +6,16 @@ use std::process::{Command, Stdio};
 
 use hypocenter::detect::{Change, Finding, Onset};
 use hypocenter::explain::{
-    AffectedEntry, BeforeAfter, Cause, ChangeLine, Coverage, Diagnosis, EvidenceLine, ExemplarPair, LogLine, OnsetRow,
-    PathStep, Victim,
+    AffectedEntry, BeforeAfter, Cause, ChangeLine, Coverage, Deduction, Diagnosis, EvidenceLine, ExemplarPair,
+    KeptShares, KnownFrom, Listed, LogLine, OneWindow, OnsetRow, PathStep, SeriesGap, SeriesName, Shortfall, Silent,
+    UnweightedSample, Victim,
 };
 use hypocenter::rank::{Candidate, Evidence, Modality, Suspect, SymptomChange, Verdict};
 use hypocenter::report::{DEFAULT_WIDTH, Format, JSON_SCHEMA, write};
 use hypocenter::telemetry::alert::{Alert, Symptom};
 use hypocenter::telemetry::calls::SpanCoverage;
 use hypocenter::telemetry::change::{Change as SystemChange, ChangeKind};
+use hypocenter::telemetry::clock::ClockSkew;
 use hypocenter::telemetry::id::{ServiceId, TraceId};
 use hypocenter::telemetry::logs::Severity;
 use hypocenter::telemetry::series::{Signal, Subject, Unit};
@@ -227,11 +229,82 @@ fn coverage() -> Coverage {
     Coverage {
         spans: SpanCoverage { spans: 12_345, traces: 1_290, orphans: 12, ..SpanCoverage::default() },
         series: 36,
-        series_with_gaps: 2,
-        silent_nodes: vec![ServiceId::new("payments-db")],
+        dialects: vec!["spanmetrics (OpenTelemetry Collector)".into()],
+        series_gaps: Listed { total: 2, first: vec![gap("payments-7f", 90), gap("checkout-5c", 60)] },
+        silent: Listed::new(vec![silent(KnownFrom::Callers, "payments-db")]),
         calls_baseline: 8_100,
         calls_incident: 3_998,
+        deductions: vec![
+            Deduction { shortfall: Shortfall::UnpairedClients, factor: 0.975 },
+            Deduction { shortfall: Shortfall::LostParents, factor: 0.9949 },
+        ],
         factor: 0.97,
+        ..Coverage::default()
+    }
+}
+
+fn silent(known_from: KnownFrom, service: &str) -> Silent {
+    Silent { known_from, service: service.into() }
+}
+
+fn gap(pod: &str, seconds: i64) -> SeriesGap {
+    let (service, _) = pod.split_once('-').unwrap();
+    let subject = Subject::Instance { service: service.into(), instance: pod.into() };
+    let longest = Window::new(at(11), at(11) + seconds * NANOS_PER_SECOND).unwrap();
+    let series = SeriesName { subject, name: "container_memory_working_set_bytes".into() };
+    SeriesGap { series, missing_ns: longest.end_ns().abs_diff(longest.start_ns()), longest }
+}
+
+/// Everything that can be missing.
+fn poor_coverage() -> Coverage {
+    let clock = |callee: &str, milliseconds: i64, pairs| ClockSkew {
+        caller: "frontend/web-1".into(),
+        callee: callee.into(),
+        offset_ns: milliseconds * 1_000_000,
+        pairs,
+    };
+    let sample = |service: &str, kept| UnweightedSample { service: service.into(), traced: 195, measured: 2_000, kept };
+    let name = |service: &str| SeriesName { subject: Subject::Service(service.into()), name: "cpu".into() };
+    Coverage {
+        spans: SpanCoverage {
+            spans: 1_000,
+            traces: 90,
+            orphans: 380,
+            rootless_traces: 12,
+            duplicates: 3,
+            cyclic: 1,
+            unpaired_clients: 40,
+            outside_parent: 17,
+            unresolved_links: 2,
+            sampled: 500,
+            represented: 12_000,
+            unevenly_sampled: 4,
+            moved: 60,
+        },
+        calls_baseline: 60,
+        calls_incident: 11,
+        silent: Listed::new(vec![
+            silent(KnownFrom::Callers, "mysql/orders"),
+            silent(KnownFrom::Metrics, "cartservice"),
+            silent(KnownFrom::Alert, "Frontend"),
+        ]),
+        one_window: OneWindow {
+            nodes_incident_only: Listed::new(vec!["fallback".into()]),
+            series_baseline_only: Listed::new(vec![name("payments"), name("shipping")]),
+            ..OneWindow::default()
+        },
+        clocks: Listed::new(vec![clock("cart/cart-2", -1_250, 34), clock("ads/ads-1", 90, 7), clock("x", 50, 6)]),
+        unweighted_samples: Listed::new(vec![
+            sample("checkout", Some(KeptShares { failed: 1.0, others: 0.05 })),
+            sample("cart", None),
+        ]),
+        deductions: vec![
+            Deduction { shortfall: Shortfall::FewRequests, factor: 11.0 / 14.0 },
+            Deduction { shortfall: Shortfall::LostParents, factor: 0.81 },
+            Deduction { shortfall: Shortfall::UnpairedClients, factor: 0.99 },
+        ],
+        factor: 11.0 / 14.0 * 0.81 * 0.99,
+        ..coverage()
     }
 }
 
@@ -252,7 +325,7 @@ fn no_anomaly() -> Diagnosis {
         warnings: vec![],
         logs: vec![],
         changes: vec![],
-        coverage: Coverage { factor: 1.0, silent_nodes: vec![], ..coverage() },
+        coverage: Coverage { factor: 1.0, deductions: vec![], silent: Listed::default(), ..coverage() },
         ..found()
     }
 }
@@ -319,7 +392,7 @@ fn hostile() -> Diagnosis {
     d.blast_radius[0].entry = EVIL.into();
     d.blast_radius[0].requests = 0;
     d.exemplars[0].subject = EVIL.into();
-    d.coverage.silent_nodes = vec![EVIL.into()];
+    d.coverage.silent = Listed::new(vec![silent(KnownFrom::Callers, EVIL)]);
     d.next_steps = vec![EVIL.into(); 30];
     d.warnings = (0..500)
         .map(|n| Warning { source: EVIL.into(), place: EVIL.into(), message: format!("{n}{EVIL}"), affected: n })
@@ -376,6 +449,31 @@ fn the_same_warning_about_many_files_is_said_once() {
     let (_, warnings) = report.split_once("\nWarnings (3)\n").unwrap();
     let expected = "  - 2 files, first a, line 3: torn (2 times); 5 times in all\n  - b, line 3: odd\n";
     assert_eq!(warnings, expected);
+}
+
+#[test]
+fn coverage_says_what_is_missing_and_what_it_costs_worst_first() {
+    let section = |diagnosis: &Diagnosis| {
+        let report = text(diagnosis);
+        let (_, section) = report.split_once("\nWhat could be seen\n").unwrap();
+        section.split("\n\n").next().unwrap().to_owned()
+    };
+    insta::assert_snapshot!("poor_coverage", section(&Diagnosis { coverage: poor_coverage(), ..found() }));
+    let well = Coverage {
+        spans: SpanCoverage { spans: 1_000, traces: 90, ..SpanCoverage::default() },
+        calls_baseline: 60,
+        calls_incident: 30,
+        factor: 1.0,
+        ..Coverage::default()
+    };
+    let short = section(&Diagnosis { coverage: well, ..no_anomaly() });
+    assert_eq!(short.lines().count(), 3, "{short}");
+    let mut endless = poor_coverage();
+    let name = "n\u{1b}[2J".repeat(2_000_000);
+    endless.silent = Listed::new(vec![silent(KnownFrom::Callers, &name); 300]);
+    endless.dialects = vec![name.clone(); 50];
+    let endless = section(&Diagnosis { coverage: endless, ..hostile() });
+    assert!(endless.lines().count() <= 40 && !endless.contains('\u{1b}'), "{endless}");
 }
 
 #[test]
@@ -445,7 +543,8 @@ fn json_follows_its_schema() {
         println!("skipped: no python3 has the module jsonschema (on Debian: apt-get install python3-jsonschema)");
         return;
     };
-    let reports = [found(), no_anomaly(), cannot_tell(), two_causes(), hostile()];
+    let poor = Diagnosis { coverage: poor_coverage(), ..found() };
+    let reports = [found(), no_anomaly(), cannot_tell(), two_causes(), hostile(), poor];
     let reports: Vec<serde_json::Value> =
         reports.iter().map(|d| serde_json::from_str(&rendered(d, Format::Json)).unwrap()).collect();
     let schema: serde_json::Value = serde_json::from_str(JSON_SCHEMA).unwrap();

@@ -2,12 +2,15 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::attempts::Attempts;
+use super::clocks::sticks_out;
 use super::forest::{Forest, LocalSpan};
 use super::links::Links;
 use super::names::{NONE, Names};
 use super::roles::{Outgoing, Role, calls_out, find_roles, queue_between};
 use super::timeline::{Timeline, Wait, place};
-use crate::telemetry::span::SpanKind;
+use super::weight::Weight;
+use crate::telemetry::span::{Marks, SpanKind};
 use crate::telemetry::topology::EdgeMode;
 
 /// One call.
@@ -21,12 +24,16 @@ pub(super) struct Call {
     pub(super) operation: u32,
     pub(super) mode: EdgeMode,
     /// The callee's span; [`NONE`] when it left none.
-    head: u32,
+    pub(super) head: u32,
+    /// The caller's span, or the one in whose work the call was made; [`NONE`] for a call from outside or from a queue.
+    pub(super) from: u32,
     /// Rank of the callee's process; [`NONE`] when the callee left no span, or the span already counts with another call.
     pub(super) instance: u32,
     pub(super) start_ns: i64,
     pub(super) duration_ns: u64,
     pub(super) self_ns: u64,
+    /// Of the critical path, times the weight of the root whose time it is: so the parts of all calls add up to the
+    /// weighted durations of the roots, whatever the weights of the calls.
     pub(super) critical_ns: u64,
     pub(super) critical_gap_ns: u64,
     /// Caller's less callee's duration, for a call seen from both sides.
@@ -35,18 +42,33 @@ pub(super) struct Call {
     pub(super) callee_failed: bool,
     /// Whether a failure begins at the callee.
     pub(super) origin: bool,
+    /// Whether the caller stopped waiting for a callee that did not fail.
+    pub(super) timed_out: bool,
+    /// Whether the call repeats an earlier one that failed.
+    pub(super) retry: bool,
+    /// Whether the call repeats an earlier one that was still running, and only the first answer counted.
+    pub(super) hedge: bool,
+    /// How many calls it stands for: what the span says that shows it, the callee's head or else the caller's.
+    pub(super) weight: Weight,
 }
 
+/// A callee that ends so much later than its caller's span was not waited for, nanoseconds. Less is the resolution of
+/// clocks and the time that an answer needs to be noticed.
+const OUTLIVES_NS: u64 = 1_000_000;
+
 impl Call {
-    /// A call as its caller's span tells it: the callee is silent, and so a failure seems to begin there.
+    /// A call as its caller's span tells it: the callee is silent, and so a failure seems to begin there, unless it is
+    /// a timeout.
     fn to_silent(span: &LocalSpan, callee: u32, mode: EdgeMode) -> Self {
         let duration_ns = span.duration_ns();
+        let timed_out = span.failed() && span.marks.has(Marks::TIMED_OUT);
         Self {
             caller: span.service,
             callee,
             operation: span.operation,
             mode,
             head: NONE,
+            from: NONE,
             instance: NONE,
             start_ns: span.start_ns,
             duration_ns,
@@ -56,7 +78,11 @@ impl Call {
             gap_ns: None,
             caller_failed: span.failed(),
             callee_failed: false,
-            origin: span.failed(),
+            origin: span.failed() && !timed_out,
+            timed_out,
+            retry: false,
+            hedge: false,
+            weight: span.weight,
         }
     }
 
@@ -67,7 +93,7 @@ impl Call {
 
     /// Whether the failure begins on the edge: the caller saw one, the callee was seen and did not.
     pub(super) fn failed_on_edge(&self) -> bool {
-        self.caller_failed && self.head != NONE && !self.callee_failed
+        self.caller_failed && self.head != NONE && !self.callee_failed && !self.timed_out
     }
 }
 
@@ -134,6 +160,9 @@ pub(super) struct TraceCalls {
     /// For each head, whether a call that it made failed.
     callee_of_it_failed: Vec<bool>,
     timeline: Timeline,
+    attempts: Attempts,
+    /// Over all traces, by caller's and callee's process: callees that seem to lie outside of their caller's span.
+    pub(super) sticking_out: FxHashMap<(u32, u32), u64>,
 }
 
 impl TraceCalls {
@@ -179,6 +208,7 @@ impl TraceCalls {
             unseen.unpaired_clients += u64::from(instrumented[node as usize]);
             self.add_silent(forest, at, node, mode);
         }
+        self.attempts.mark(forest, &self.roles, &mut self.calls);
         self.list_waits(forest);
         self.measure(forest, unseen);
         self.follow_critical_path(forest);
@@ -197,12 +227,21 @@ impl TraceCalls {
             caller_failed: false,
             callee_failed: span.failed(),
             head: at,
+            from: parent,
             origin: false,
+            timed_out: false,
             ..Call::to_silent(span, span.service, EdgeMode::Sync)
         };
-        if let Some(above) = above.filter(|a| calls_out(a.kind)) {
-            let answers = self.roles[parent as usize].pair == at;
-            call.caller_failed = above.failed() && (answers || role.detached);
+        if let Some(above) = above {
+            if calls_out(above.kind) {
+                let answers = self.roles[parent as usize].pair == at;
+                call.caller_failed = above.failed() && (answers || role.detached);
+                call.timed_out = call.caller_failed && !role.detached && timed_out(above, span);
+            } else if above.failed() && !role.detached && is_last_child(forest, at) && timed_out(above, span) {
+                // The caller has no span for its side of the call, but it gave up while it waited for this one.
+                (call.caller_failed, call.timed_out) = (true, true);
+            }
+            self.look_at_clocks(above, span);
         }
         self.call_of[at as usize] = self.calls.len() as u32;
         if span.kind == SpanKind::Consumer {
@@ -222,7 +261,8 @@ impl TraceCalls {
         let parent = forest.parent[at as usize];
         let above = (parent != NONE).then(|| &forest.spans[parent as usize]);
         let own_queue = names.queue(span.peer);
-        let from_queue = |queue: u32| Call { caller: queue, mode: EdgeMode::Async, caller_failed: false, ..call };
+        let from_queue =
+            |queue: u32| Call { caller: queue, from: NONE, mode: EdgeMode::Async, caller_failed: false, ..call };
         if above.is_some_and(|a| calls_out(a.kind)) {
             let queue = queue_between(forest, names, parent, at);
             self.calls.push(if queue == NONE { call } else { from_queue(queue) });
@@ -233,13 +273,20 @@ impl TraceCalls {
             let first = self.calls.len();
             for sender in senders {
                 let queue = if sender.queue == NONE { own_queue } else { sender.queue };
-                let direct =
-                    Call { caller: sender.service, mode: EdgeMode::Async, caller_failed: sender.failed, ..call };
+                let caller_failed = sender.failed;
+                let direct = Call { caller: sender.service, from: NONE, mode: EdgeMode::Async, caller_failed, ..call };
                 let next = if queue == NONE { direct } else { from_queue(queue) };
-                if self.calls[first..].iter().all(|c| c.caller != next.caller) {
+                let new = |calls: &[Call], of: &Call| {
+                    calls[first..].iter().all(|c| (c.caller, c.callee) != (of.caller, of.callee))
+                };
+                if new(&self.calls, &next) {
                     // Time and process count once, with the first.
                     let instance = if self.calls.len() == first { call.instance } else { NONE };
                     self.calls.push(Call { instance, ..next });
+                }
+                let handed_over = Call { caller: sender.service, ..hand_over(span, queue) };
+                if sender.in_passing && queue != NONE && new(&self.calls, &handed_over) {
+                    self.calls.push(handed_over);
                 }
             }
             return;
@@ -251,13 +298,17 @@ impl TraceCalls {
             }
             Some(above) if above.service != span.service => {
                 self.calls.push(from_queue(own_queue));
-                // The sender left no span of its own for the hand-over, so nothing is known of its time.
-                let handed_over =
-                    Call { duration_ns: 0, self_ns: 0, ..Call::to_silent(above, own_queue, EdgeMode::Async) };
-                let known = Call { operation: span.operation, caller_failed: false, origin: false, ..handed_over };
-                self.calls.push(known);
+                let start_ns = above.start_ns;
+                self.calls.push(Call { caller: above.service, start_ns, ..hand_over(span, own_queue) });
             }
             Some(_) | None => self.calls.push(from_queue(own_queue)),
+        }
+    }
+
+    /// Counts a callee that seems to lie outside of its caller's span by more than the resolution of clocks.
+    fn look_at_clocks(&mut self, above: &LocalSpan, head: &LocalSpan) {
+        if above.instance != head.instance && sticks_out(above, head) {
+            *self.sticking_out.entry((above.instance, head.instance)).or_default() += 1;
         }
     }
 
@@ -265,7 +316,7 @@ impl TraceCalls {
     fn add_silent(&mut self, forest: &Forest, at: u32, node: u32, mode: EdgeMode) {
         let span = &forest.spans[at as usize];
         self.call_of[forest.spans.len() + at as usize] = self.calls.len() as u32;
-        self.calls.push(Call::to_silent(span, node, mode));
+        self.calls.push(Call { from: at, ..Call::to_silent(span, node, mode) });
         let caller = self.roles[at as usize].home as usize;
         self.callee_of_it_failed[caller] |= span.failed();
     }
@@ -339,16 +390,43 @@ impl TraceCalls {
                 continue;
             }
             let span = &forest.spans[at as usize];
+            let weight = span.weight.value();
             self.timeline.share_out(at, span.start_ns, span.end_ns, |node, own_ns| {
-                if node < count {
-                    calls[call_of[node as usize] as usize].critical_ns += own_ns;
+                let share = if node < count {
+                    &mut calls[call_of[node as usize] as usize].critical_ns
                 } else if node < 2 * count {
                     let pair = roles[(node - count) as usize].pair;
-                    calls[call_of[pair as usize] as usize].critical_gap_ns += own_ns;
+                    &mut calls[call_of[pair as usize] as usize].critical_gap_ns
                 } else {
-                    calls[call_of[(node - count) as usize] as usize].critical_ns += own_ns;
-                }
+                    &mut calls[call_of[(node - count) as usize] as usize].critical_ns
+                };
+                *share = share.saturating_add(own_ns.saturating_mul(weight));
             });
         }
+    }
+}
+
+/// Whether the caller stopped waiting: its span failed, the callee's did not and went on, or the caller says so.
+fn timed_out(caller: &LocalSpan, callee: &LocalSpan) -> bool {
+    let goes_on = callee.end_ns > caller.end_ns && callee.end_ns.abs_diff(caller.end_ns) > OUTLIVES_NS;
+    caller.failed() && !callee.failed() && (goes_on || caller.marks.has(Marks::TIMED_OUT))
+}
+
+/// Whether the parent began nothing after this child.
+fn is_last_child(forest: &Forest, at: u32) -> bool {
+    let siblings = forest.children(forest.parent[at as usize]);
+    siblings.iter().all(|&other| forest.spans[other as usize].start_ns <= forest.spans[at as usize].start_ns)
+}
+
+/// A message to a queue of which only the consumer's span tells: the sender left no span of its own for the hand-over, so
+/// nothing is known of its time.
+fn hand_over(consumer: &LocalSpan, queue: u32) -> Call {
+    Call {
+        duration_ns: 0,
+        self_ns: 0,
+        caller_failed: false,
+        origin: false,
+        timed_out: false,
+        ..Call::to_silent(consumer, queue, EdgeMode::Async)
     }
 }

@@ -1,8 +1,12 @@
-//! The spans of one trace as trees: duplicates dropped, parents found, cycles cut.
+//! The spans of one trace as trees: shared spans parted, duplicates dropped, parents found, cycles cut.
 
+use std::cmp::{Ordering, Reverse};
+
+use super::halves::part_halves;
 use super::names::{NONE, Names};
 use super::partition::Packed;
-use crate::telemetry::span::{SpanKind, SpanStatus};
+use super::weight::Weight;
+use crate::telemetry::span::{Marks, SpanKind, SpanStatus};
 
 /// One span with its names as ranks.
 #[derive(Clone, Copy)]
@@ -22,6 +26,9 @@ pub(super) struct LocalSpan {
     pub(super) peer: u32,
     pub(super) kind: SpanKind,
     pub(super) status: SpanStatus,
+    pub(super) marks: Marks,
+    /// How many spans of the real traffic it stands for.
+    pub(super) weight: Weight,
 }
 
 impl LocalSpan {
@@ -36,7 +43,9 @@ impl LocalSpan {
             operation: row.operation,
             peer: row.peer,
             kind: row.kind,
-            status: row.status,
+            status: row.outcome.status(),
+            marks: row.outcome.marks(),
+            weight: row.weight,
         }
     }
 
@@ -50,10 +59,16 @@ impl LocalSpan {
         self.status == SpanStatus::Error
     }
 
+    /// The order of a trace's spans.
+    pub(super) fn by_id(&self, other: &Self) -> Ordering {
+        self.id.cmp(&other.id).then_with(|| self.content().cmp(&other.content()))
+    }
+
     /// All that tells two spans of one trace and id apart, the start first: the order among duplicates.
     pub(super) fn content(&self) -> impl Ord + use<> {
+        let said = (self.marks.0, Reverse(self.weight)); // one that says its weight wins
         let status = self.status as u8;
-        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer)
+        (self.start_ns, self.end_ns, self.parent, self.instance, self.operation, self.kind, status, self.peer, said)
     }
 }
 
@@ -64,6 +79,13 @@ pub(super) struct Oddities {
     pub(super) orphans: u64,
     pub(super) cyclic: u64,
     pub(super) rootless: u64,
+    /// Spans that were moved since their clock is off.
+    pub(super) moved: u64,
+    /// Spans that stand for more than themselves, what all spans stand for, and traces whose spans do not agree on it.
+    /// Counted only where the traffic was sampled.
+    pub(super) sampled: u64,
+    pub(super) represented: u64,
+    pub(super) unevenly_sampled: u64,
 }
 
 /// The trees of one trace. Reused from trace to trace, so that a span costs no allocation.
@@ -85,27 +107,41 @@ pub(super) struct Forest {
 }
 
 impl Forest {
-    /// Builds the trees of one trace from its rows, in any order.
+    /// Builds the trees of one trace from its rows, in any order. `ahead_ns` tells by instance how far its clock is ahead;
+    /// it is empty where all are right.
     pub(super) fn rebuild<'a>(
         &mut self,
         trace: u128,
         rows: impl Iterator<Item = &'a Packed>,
         names: &Names,
+        ahead_ns: &[i64],
         odd: &mut Oddities,
     ) {
         self.trace = trace;
         self.spans.clear();
         self.spans.extend(rows.map(|row| LocalSpan::new(row, names)));
         let read = self.spans.len();
-        self.spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| a.content().cmp(&b.content())));
+        self.spans.sort_unstable_by(LocalSpan::by_id);
+        part_halves(trace, &mut self.spans);
         self.spans.dedup_by_key(|span| span.id);
         odd.duplicates += (read - self.spans.len()) as u64;
+        if !ahead_ns.is_empty() {
+            for span in &mut self.spans {
+                let ahead_ns = ahead_ns[span.instance as usize];
+                span.start_ns = span.start_ns.saturating_sub(ahead_ns);
+                span.end_ns = span.end_ns.saturating_sub(ahead_ns);
+                odd.moved += u64::from(ahead_ns != 0);
+            }
+        }
 
         self.find_parents(odd);
         self.cut_cycles(odd);
         self.list_children();
         self.sort_parents_first();
         self.find_entry(odd);
+        if names.sampled {
+            self.spread_weights(odd);
+        }
     }
 
     /// The children of a span, by id.
@@ -194,6 +230,24 @@ impl Forest {
             let (from, to) = (self.child_bounds[at as usize] as usize, self.child_bounds[at as usize + 1] as usize);
             self.order.extend_from_slice(&self.children[from..to]);
             next += 1;
+        }
+    }
+
+    /// A span whose source does not say how it was sampled counts as its parent does: whoever did not write it down
+    /// followed the decision of its caller. Where no span above says it, the least weight of the trace counts.
+    fn spread_weights(&mut self, odd: &mut Oddities) {
+        let said = || self.spans.iter().map(|span| span.weight).filter(|&weight| weight != Weight::UNSAID);
+        let least = said().min().unwrap_or(Weight::ONE);
+        odd.unevenly_sampled += u64::from(said().any(|weight| weight != least));
+        for &at in &self.order {
+            let parent = self.parent[at as usize];
+            let above = if parent == NONE { least } else { self.spans[parent as usize].weight };
+            let span = &mut self.spans[at as usize];
+            if span.weight == Weight::UNSAID {
+                span.weight = above;
+            }
+            odd.sampled += u64::from(span.weight > Weight::ONE);
+            odd.represented += span.weight.value();
         }
     }
 

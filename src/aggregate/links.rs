@@ -20,6 +20,15 @@ pub(super) struct Sender {
     pub(super) service: u32,
     /// Whether the sending failed.
     pub(super) failed: bool,
+    /// Whether the span does something else beside sending, so that nothing is known of the hand-over itself.
+    pub(super) in_passing: bool,
+}
+
+/// Which end of a link holds it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    ByProducer,
+    ByConsumer,
 }
 
 /// Links that join a producer and a consumer, in whichever direction they were written.
@@ -45,8 +54,8 @@ impl Links {
             let (from, to) = (own(link.row), (link.trace.0, link.id.0));
             match (ends.get(&from), ends.get(&to)) {
                 (Some(Some(a)), Some(Some(b))) => {
-                    links.join(names, (from, a), (to, b));
-                    links.join(names, (to, b), (from, a));
+                    links.join(names, (from, a), (to, b), Written::ByProducer);
+                    links.join(names, (to, b), (from, a), Written::ByConsumer);
                 }
                 _ => links.unresolved += 1,
             }
@@ -59,15 +68,26 @@ impl Links {
         links
     }
 
-    fn join(&mut self, names: &Names, producer: (Address, &LocalSpan), consumer: (Address, &LocalSpan)) {
+    fn join(&mut self, names: &Names, producer: (Address, &LocalSpan), consumer: (Address, &LocalSpan), by: Written) {
         let (sent, received) = (producer.1, consumer.1);
-        if sent.kind != SpanKind::Producer || received.kind != SpanKind::Consumer {
+        if received.kind != SpanKind::Consumer {
             return;
         }
-        let sender = Sender { queue: names.queue(sent.peer), service: sent.service, failed: sent.failed() };
+        let queues = (names.queue(sent.peer), names.queue(received.peer));
+        let in_passing = match sent.kind {
+            SpanKind::Producer => false,
+            // A client sends where either side speaks of a queue.
+            SpanKind::Client if queues != (NONE, NONE) => false,
+            SpanKind::Consumer | SpanKind::Client => return,
+            // The context in which the message was created, where the sending has no span. Only the consumer knows of it.
+            SpanKind::Server | SpanKind::Internal | SpanKind::Unspecified if by == Written::ByConsumer => true,
+            SpanKind::Server | SpanKind::Internal | SpanKind::Unspecified => return,
+        };
+        let failed = sent.failed() && !in_passing;
+        let sender = Sender { queue: queues.0, service: sent.service, failed, in_passing };
         self.senders.entry(consumer.0).or_default().push(sender);
         let queue = self.receiving_queue.entry(producer.0).or_insert(NONE);
-        *queue = (*queue).min(names.queue(received.peer)); // NONE is the greatest: a named queue wins, the first by name
+        *queue = (*queue).min(queues.1); // NONE is the greatest: a named queue wins, the first by name
     }
 
     /// Those who sent what this consumer handles, sorted; empty when no link tells.

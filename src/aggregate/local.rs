@@ -13,8 +13,8 @@ use rustc_hash::FxHashMap;
 
 use super::calls::Call;
 use super::names::NONE;
-use super::partition::hash_trace;
 use super::timetable::Timetable;
+use super::weight::Weight;
 use crate::telemetry::calls::Exemplar;
 use crate::telemetry::id::TraceId;
 use crate::telemetry::sketch::Sketch;
@@ -47,6 +47,9 @@ pub(super) struct Sums {
     pub(super) caller_errors: u64,
     pub(super) origin_errors: u64,
     pub(super) edge_errors: u64,
+    pub(super) timeouts: u64,
+    pub(super) retries: u64,
+    pub(super) hedges: u64,
     pub(super) duration_ns: u64,
     pub(super) self_ns: u64,
     pub(super) critical_ns: u64,
@@ -83,6 +86,9 @@ impl Sums {
             caller_errors: u64::from(call.caller_failed),
             origin_errors: u64::from(call.origin),
             edge_errors: u64::from(call.failed_on_edge()),
+            timeouts: u64::from(call.timed_out),
+            retries: u64::from(call.retry),
+            hedges: u64::from(call.hedge),
             duration_ns: call.duration_ns,
             self_ns: call.self_ns,
             critical_ns: call.critical_ns,
@@ -94,6 +100,23 @@ impl Sums {
         }
     }
 
+    /// Lets one call of sampled traffic count as often as it stands for. Its share of the critical path does already.
+    #[inline]
+    fn weigh(&mut self, weight: u64) {
+        self.calls *= weight;
+        self.errors *= weight;
+        self.caller_errors *= weight;
+        self.origin_errors *= weight;
+        self.edge_errors *= weight;
+        self.timeouts *= weight;
+        self.retries *= weight;
+        self.hedges *= weight;
+        self.duration_ns = self.duration_ns.saturating_mul(weight);
+        self.self_ns = self.self_ns.saturating_mul(weight);
+        self.paired_calls *= weight;
+        self.gap_ns = self.gap_ns.saturating_mul(weight);
+    }
+
     #[inline]
     fn add(&mut self, other: &Self) {
         self.calls += other.calls;
@@ -101,6 +124,9 @@ impl Sums {
         self.caller_errors += other.caller_errors;
         self.origin_errors += other.origin_errors;
         self.edge_errors += other.edge_errors;
+        self.timeouts += other.timeouts;
+        self.retries += other.retries;
+        self.hedges += other.hedges;
         self.duration_ns = self.duration_ns.saturating_add(other.duration_ns);
         self.self_ns = self.self_ns.saturating_add(other.self_ns);
         self.critical_ns = self.critical_ns.saturating_add(other.critical_ns);
@@ -111,7 +137,7 @@ impl Sums {
         self.typical = self.typical.max(other.typical);
     }
 
-    /// How many samples the row's distributions hold together.
+    /// How many samples the row's distributions hold together, where every call counts once.
     fn samples(&self) -> usize {
         (self.calls * 2 + self.paired_calls) as usize
     }
@@ -166,6 +192,15 @@ pub(super) struct InstanceSums {
 }
 
 impl InstanceSums {
+    /// As [`Sums::weigh`].
+    fn weigh(&mut self, weight: u64) {
+        self.calls *= weight;
+        self.errors *= weight;
+        self.origin_errors *= weight;
+        self.duration_ns = self.duration_ns.saturating_mul(weight);
+        self.self_ns = self.self_ns.saturating_mul(weight);
+    }
+
     fn add(&mut self, other: &Self) {
         self.calls += other.calls;
         self.errors += other.errors;
@@ -175,10 +210,46 @@ impl InstanceSums {
     }
 }
 
-/// Which distribution a sample belongs to; stored above its bucket.
+/// What of sampled traffic was seen, beside what it stands for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Observed {
+    pub(super) calls: u64,
+    pub(super) weight_squares: u64,
+    pub(super) error_weight_squares: u64,
+    /// Samples in the row's distributions.
+    samples: u64,
+}
+
+impl Observed {
+    /// Where every call counts once.
+    fn all(calls: u64, errors: u64) -> Self {
+        Self { calls, weight_squares: calls, error_weight_squares: errors, samples: 0 }
+    }
+
+    fn of(call: &Call) -> Self {
+        let square = call.weight.value().saturating_mul(call.weight.value());
+        Self {
+            calls: 1,
+            weight_squares: square,
+            error_weight_squares: if call.failed() { square } else { 0 },
+            samples: 2 + u64::from(call.gap_ns.is_some()),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.weight_squares = self.weight_squares.saturating_add(other.weight_squares);
+        self.error_weight_squares = self.error_weight_squares.saturating_add(other.error_weight_squares);
+        self.samples += other.samples;
+    }
+}
+
+/// Which distribution a sample belongs to; stored above its bucket, and both above the code of the call's weight.
 const DURATION: u32 = 0;
-const SELF_TIME: u32 = 1 << 16;
-const GAP: u32 = 2 << 16;
+const SELF_TIME: u32 = 1 << 12;
+const GAP: u32 = 2 << 12;
+/// Bits below the bucket.
+const WEIGHT_BITS: u32 = 16;
 /// Samples in a block.
 const BLOCK: usize = 1 << 16;
 
@@ -190,24 +261,38 @@ pub(super) struct Accumulator {
     keys: Vec<Key>,
     sums: Vec<Sums>,
     exemplars: Vec<Exemplars>,
-    /// (row, distribution and bucket), in blocks, so that growing copies nothing.
+    /// Beside `sums`, where the traffic was sampled; else empty.
+    observed: Vec<Observed>,
+    /// (row, distribution, bucket and weight), in blocks, so that growing copies nothing.
     samples: Vec<Vec<(u32, u32)>>,
     instance_of: Timetable,
     instances: Vec<(u32, i64, InstanceSums)>,
+    /// Beside `instances`, where the traffic was sampled; else empty.
+    instances_observed: Vec<Observed>,
     /// Rows of the calls at hand.
     found: Vec<u32>,
+    sampled: bool,
 }
 
 impl Accumulator {
+    /// `sampled` tells whether calls may stand for more than themselves.
+    pub(super) fn new(sampled: bool) -> Self {
+        Self { sampled, ..Self::default() }
+    }
+
     /// Adds the calls of one trace. Step by step for all of them: the steps miss the cache, and misses that do not
     /// depend on each other overlap.
     pub(super) fn add_trace(&mut self, trace: u128, entry: (u32, u32), calls: &[Call], grid: &Grid) {
-        let trace_hash = hash_trace(trace);
+        let trace_hash = TraceId(trace).mixed();
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         found.extend(calls.iter().map(|call| self.row(entry, call, grid)));
         for (call, &row) in calls.iter().zip(&found) {
-            let (known, sums) = (&mut self.sums[row as usize], Sums::of(call, trace_hash));
+            let (known, mut sums) = (&mut self.sums[row as usize], Sums::of(call, trace_hash));
+            if self.sampled {
+                sums.weigh(call.weight.value());
+                self.observed[row as usize].add(&Observed::of(call));
+            }
             // Only what can win is looked up.
             if sums.errors > 0 || sums.slowest_ns >= known.slowest_ns || sums.typical >= known.typical {
                 self.exemplars[row as usize].join(known, &Exemplars::of(call, trace), &sums);
@@ -223,14 +308,22 @@ impl Accumulator {
             if *at == NONE {
                 *at = self.instances.len() as u32;
                 self.instances.push((call.instance, bin, InstanceSums::default()));
+                if self.sampled {
+                    self.instances_observed.push(Observed::default());
+                }
             }
-            self.instances[*at as usize].2.add(&InstanceSums {
+            let mut sums = InstanceSums {
                 calls: 1,
                 errors: u64::from(call.failed()),
                 origin_errors: u64::from(call.origin),
                 duration_ns: call.duration_ns,
                 self_ns: call.self_ns,
-            });
+            };
+            if self.sampled {
+                sums.weigh(call.weight.value());
+                self.instances_observed[*at as usize].add(&Observed::of(call));
+            }
+            self.instances[*at as usize].2.add(&sums);
         }
         self.found = found;
     }
@@ -253,8 +346,16 @@ impl Accumulator {
             self.keys.push(Key { line, bin });
             self.sums.push(Sums::default());
             self.exemplars.push(NO_EXEMPLARS);
+            if self.sampled {
+                self.observed.push(Observed::default());
+            }
         }
         *row
+    }
+
+    fn observed_of(&self, row: usize) -> Observed {
+        let all = || Observed::all(self.sums[row].calls, self.sums[row].errors);
+        self.observed.get(row).copied().unwrap_or_else(all)
     }
 
     fn add_samples(&mut self, row: u32, call: &Call) {
@@ -262,10 +363,12 @@ impl Accumulator {
             self.samples.push(Vec::with_capacity(BLOCK));
         }
         if let Some(block) = self.samples.last_mut() {
-            block.push((row, DURATION | u32::from(Sketch::bucket(call.duration_ns))));
-            block.push((row, SELF_TIME | u32::from(Sketch::bucket(call.self_ns))));
+            let weight = u32::from(call.weight.code());
+            let sample = |distribution, ns| ((distribution | u32::from(Sketch::bucket(ns))) << WEIGHT_BITS) | weight;
+            block.push((row, sample(DURATION, call.duration_ns)));
+            block.push((row, sample(SELF_TIME, call.self_ns)));
             if let Some(gap_ns) = call.gap_ns {
-                block.push((row, GAP | u32::from(Sketch::bucket(gap_ns))));
+                block.push((row, sample(GAP, gap_ns)));
             }
         }
     }
@@ -275,6 +378,7 @@ impl Accumulator {
 pub(super) struct Row {
     pub(super) key: Key,
     pub(super) sums: Sums,
+    pub(super) observed: Observed,
     pub(super) exemplars: Exemplars,
     pub(super) sketches: [Sketch; 3],
 }
@@ -283,14 +387,18 @@ pub(super) struct Row {
 pub(super) struct Total {
     /// Sorted by key.
     pub(super) rows: Vec<Row>,
-    pub(super) instances: BTreeMap<(u32, i64), InstanceSums>,
+    pub(super) instances: BTreeMap<(u32, i64), (InstanceSums, Observed)>,
 }
 
 /// Joins what the threads added up.
 pub(super) fn total(mut parts: Vec<Accumulator>) -> Total {
-    let mut instances = BTreeMap::<(u32, i64), InstanceSums>::new();
-    for (instance, bin, sums) in parts.iter().flat_map(|part| &part.instances) {
-        instances.entry((*instance, *bin)).or_default().add(sums);
+    let mut instances = BTreeMap::<(u32, i64), (InstanceSums, Observed)>::new();
+    for part in &parts {
+        for (at, (instance, bin, sums)) in part.instances.iter().enumerate() {
+            let known = instances.entry((*instance, *bin)).or_default();
+            known.0.add(sums);
+            known.1.add(&part.instances_observed.get(at).copied().unwrap_or(Observed::all(sums.calls, sums.errors)));
+        }
     }
 
     let mut order: Vec<(Key, u32, u32)> = Vec::with_capacity(parts.iter().map(|p| p.keys.len()).sum());
@@ -303,14 +411,15 @@ pub(super) fn total(mut parts: Vec<Accumulator>) -> Total {
     let same_key = order.par_chunk_by(|a, b| a.0 == b.0);
     let rows = same_key.map_init(Vec::new, |gathered, same| {
         gathered.clear();
-        let (mut sums, mut exemplars) = (Sums::default(), NO_EXEMPLARS);
+        let (mut sums, mut observed, mut exemplars) = (Sums::default(), Observed::default(), NO_EXEMPLARS);
         for &(_, number, at) in same {
             let (number, at) = (number as usize, at as usize);
             exemplars.join(&sums, &parts[number].exemplars[at], &parts[number].sums[at]);
             sums.add(&parts[number].sums[at]);
+            observed.add(&parts[number].observed_of(at));
             gathered.extend_from_slice(samples[number].of_row(at));
         }
-        Row { key: same[0].0, sums, exemplars, sketches: count_samples(gathered) }
+        Row { key: same[0].0, sums, observed, exemplars, sketches: count_samples(gathered) }
     });
     let rows = rows.collect();
     parts.into_par_iter().zip(samples).for_each(drop);
@@ -329,9 +438,9 @@ impl SamplesByRow {
     fn take(part: &mut Accumulator) -> Self {
         let mut next = Vec::with_capacity(part.sums.len());
         let mut total = 0;
-        for sums in &part.sums {
+        for (at, sums) in part.sums.iter().enumerate() {
             next.push(total);
-            total += sums.samples();
+            total += part.observed.get(at).map_or_else(|| sums.samples(), |observed| observed.samples as usize);
         }
         let mut samples = vec![0_u32; total];
         for (row, sample) in std::mem::take(&mut part.samples).into_iter().flatten() {
@@ -352,9 +461,13 @@ impl SamplesByRow {
 fn count_samples(samples: &mut [u32]) -> [Sketch; 3] {
     samples.sort_unstable();
     [DURATION, SELF_TIME, GAP].map(|distribution| {
-        let from = samples.partition_point(|&sample| sample < distribution);
-        let to = samples.partition_point(|&sample| sample < distribution + (1 << 16));
+        let from = samples.partition_point(|&sample| sample >> WEIGHT_BITS < distribution);
+        let to = samples.partition_point(|&sample| sample >> WEIGHT_BITS < distribution + SELF_TIME);
         let equal = samples[from..to].chunk_by(|a, b| a == b);
-        Sketch::from_counts(equal.map(|run| (run[0] as u16, run.len() as u64)).collect())
+        let counted = equal.map(|run| {
+            let bucket = (run[0] >> WEIGHT_BITS) - distribution;
+            (bucket as u16, run.len() as u64 * Weight::from_code(run[0] as u16).value())
+        });
+        Sketch::from_counts(counted.collect())
     })
 }

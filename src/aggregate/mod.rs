@@ -2,15 +2,16 @@
 //!
 //! A trace's spans belong together. So rows are partitioned by trace (`partition`), and each trace is worked by itself,
 //! on all cores: its trees (`forest`), what part each span plays (`roles`), the calls (`calls`) with their times
-//! (`timeline`), and the sums by key (`local`). Names become ranks before anything else (`names`), so that neither the
-//! order of spans nor the numbering of keys can change the result. Logs become counts by template beside that (`logs`,
-//! `templates`), and new versions of services become changes (`versions`).
+//! (`timeline`) and repetitions (`attempts`), and the sums by key (`local`). Names become ranks before anything else
+//! (`names`), so that neither the order of spans nor the numbering of keys can change the result. Logs become counts by
+//! template beside that (`logs`, `templates`), and new versions of services become changes (`versions`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use self::calls::{Callees, TraceCalls, Unseen};
+use self::clocks::Clocks;
 use self::forest::{Forest, Oddities};
 use self::links::Links;
 use self::local::Accumulator;
@@ -21,19 +22,24 @@ use crate::telemetry::span::SpanTable;
 use crate::telemetry::time::Grid;
 use crate::telemetry::warning::Warning;
 
+mod attempts;
 mod calls;
+mod clocks;
 mod forest;
+mod halves;
 mod links;
 mod local;
 mod logs;
 mod names;
 mod partition;
+mod peers;
 mod roles;
 mod table;
 mod templates;
 mod timeline;
 mod timetable;
 mod versions;
+mod weight;
 
 pub use logs::log_stats;
 pub use versions::version_changes;
@@ -52,6 +58,10 @@ pub use versions::version_changes;
 /// - A callee without spans counts as where a failure begins, since nothing tells otherwise.
 /// - A client span without an answer that names nobody calls whom other spans of its name were answered by, if that is
 ///   always the same service; this takes a second round over the spans.
+/// - Clocks that disagree are corrected where the calls between two processes leave no doubt (`clocks`); this takes two
+///   further rounds.
+/// - Of sampled traffic every call counts as often as the span says that shows it, the callee's head or else the caller's
+///   (`weight`); a share of the critical path counts as the root does whose time it is.
 /// - Each root's duration is shared out exactly among the calls that spent it (`timeline`). Spans below a lost parent
 ///   have no part in that, unless the trace has no root; then its earliest fragment stands for it.
 ///
@@ -63,11 +73,21 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     let links = Links::new(spans, &names);
     let context = Context { grid, names: &names, links: &links, instrumented: &instrumented };
 
-    let mut workers = work(&context, spans, &Callees::default());
+    let no_clocks = Clocks::default();
+    let mut workers = work(&context, spans, &Callees::default(), &no_clocks);
+    let clocks = if clocks::is_suspicious(workers.iter().map(|worker| &worker.found.sticking_out)) {
+        look_at_clocks(&context, spans)
+    } else {
+        no_clocks
+    };
+    if !clocks.ahead_ns.is_empty() {
+        drop(workers);
+        workers = work(&context, spans, &Callees::default(), &clocks);
+    }
     let found: Vec<&Callees> = workers.iter().map(|worker| &worker.callees).collect();
     if let Some(callees) = Callees::for_another_round(&found) {
         drop(workers);
-        workers = work(&context, spans, &callees);
+        workers = work(&context, spans, &callees, &clocks);
     }
 
     let mut coverage =
@@ -75,34 +95,63 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     for worker in &workers {
         worker.report(&mut coverage);
     }
+    if !names.sampled {
+        coverage.represented = coverage.spans - coverage.duplicates;
+    }
     let total = local::total(workers.into_iter().map(|worker| worker.sums).collect());
     let warnings = warnings(&coverage);
-    (table::call_stats(total, &names, &instrumented, grid, coverage), warnings)
+    (table::call_stats(total, &names, &instrumented, grid, coverage, clocks.skews), warnings)
 }
 
-/// Works all traces, with what is known of callees that left no spans.
-fn work(context: &Context, spans: &SpanTable, callees: &Callees) -> Vec<Worker> {
-    // One accumulator for each core: finer tasks would each repeat most of the result's rows.
+/// Works all traces, with what is known of callees that left no spans and of clocks.
+fn work(context: &Context, spans: &SpanTable, callees: &Callees, clocks: &Clocks) -> Vec<Worker> {
+    let sampled = context.names.sampled;
+    let worker = || Worker { callees: callees.clone(), sums: Accumulator::new(sampled), ..Worker::default() };
+    for_each_trace(spans, context.names, worker, |worker, trace, rows| worker.add_trace(context, clocks, trace, rows))
+}
+
+/// Compares the clocks of all processes that call each other.
+fn look_at_clocks(context: &Context, spans: &SpanTable) -> Clocks {
+    #[derive(Default)]
+    struct Watcher {
+        forest: Forest,
+        calls: clocks::Calls,
+    }
+    let watchers = for_each_trace(spans, context.names, Watcher::default, |watcher, trace, rows| {
+        watcher.forest.rebuild(trace, rows, context.names, &[], &mut Oddities::default());
+        watcher.calls.add_trace(&watcher.forest);
+    });
+    Clocks::new(watchers.into_iter().map(|watcher| watcher.calls).collect(), context.names)
+}
+
+/// Hands the rows of every trace to one of as many workers as there are cores: finer tasks would each repeat most of the
+/// result's rows.
+fn for_each_trace<W: Send>(
+    spans: &SpanTable,
+    names: &Names,
+    worker: impl Fn() -> W,
+    visit: impl Fn(&mut W, u128, &mut dyn Iterator<Item = &Packed>) + Sync,
+) -> Vec<W> {
     let plan = Plan::new(spans.len());
-    let worker = |_| Worker { callees: callees.clone(), ..Worker::default() };
-    let mut workers: Vec<Worker> = (0..rayon::current_num_threads()).map(worker).collect();
+    let mut workers: Vec<(Gathered, W)> =
+        (0..rayon::current_num_threads()).map(|_| (Gathered::default(), worker())).collect();
     let mut copies = Copies::default();
     for wave in plan.waves() {
-        plan.copy(spans, context.names, &wave, &mut copies);
+        plan.copy(spans, names, &wave, &mut copies);
         let next = AtomicUsize::new(0);
-        workers.par_iter_mut().with_max_len(1).for_each(|worker| {
+        workers.par_iter_mut().with_max_len(1).for_each(|(gathered, worker)| {
             loop {
                 let partition = next.fetch_add(1, Ordering::Relaxed);
                 if partition >= wave.len() {
                     break;
                 }
-                plan.gather(&copies, partition, &mut worker.gathered);
-                worker.add_partition(context);
+                plan.gather(&copies, partition, gathered);
+                gathered.for_each_trace(|trace, rows| visit(worker, trace, rows));
             }
         });
     }
     copies.free();
-    workers
+    workers.into_iter().map(|(_, worker)| worker).collect()
 }
 
 /// What all workers read.
@@ -116,7 +165,6 @@ struct Context<'a> {
 /// One core's sums and the memory that it uses again for every trace.
 #[derive(Default)]
 struct Worker {
-    gathered: Gathered,
     forest: Forest,
     found: TraceCalls,
     callees: Callees,
@@ -127,15 +175,15 @@ struct Worker {
 }
 
 impl Worker {
-    fn add_partition(&mut self, context: &Context) {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.for_each_trace(|trace, rows| self.add_trace(context, trace, rows));
-        self.gathered = gathered;
-    }
-
-    fn add_trace<'a>(&mut self, context: &Context, trace: u128, rows: impl Iterator<Item = &'a Packed>) {
+    fn add_trace<'a>(
+        &mut self,
+        context: &Context,
+        clocks: &Clocks,
+        trace: u128,
+        rows: impl Iterator<Item = &'a Packed>,
+    ) {
         let (names, links) = (context.names, context.links);
-        self.forest.rebuild(trace, rows, names, &mut self.odd);
+        self.forest.rebuild(trace, rows, names, &clocks.ahead_ns, &mut self.odd);
         self.found.rebuild(&self.forest, names, links, context.instrumented, &mut self.callees, &mut self.unseen);
         self.traces += 1;
 
@@ -150,6 +198,10 @@ impl Worker {
         coverage.rootless_traces += self.odd.rootless;
         coverage.duplicates += self.odd.duplicates;
         coverage.cyclic += self.odd.cyclic;
+        coverage.moved += self.odd.moved;
+        coverage.sampled += self.odd.sampled;
+        coverage.represented += self.odd.represented;
+        coverage.unevenly_sampled += self.odd.unevenly_sampled;
         coverage.unpaired_clients += self.unseen.unpaired_clients;
         coverage.outside_parent += self.unseen.outside_parent;
     }
@@ -175,6 +227,10 @@ fn warnings(coverage: &SpanCoverage) -> Vec<Warning> {
         (coverage.rootless_traces, "traces have no root span; their earliest span counts as the entry"),
         (coverage.unpaired_clients, "client spans have no server span; their time may stay with the caller"),
         (coverage.unresolved_links, "span links lead to spans that were not read"),
+        (
+            coverage.unevenly_sampled,
+            "traces hold spans that were sampled at different rates; each call counts as its own span says",
+        ),
     ];
     let told = odd.into_iter().filter(|(affected, _)| *affected > 0);
     told.map(|(affected, message)| Warning {

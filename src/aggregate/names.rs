@@ -1,5 +1,8 @@
 //! Names in sorted order: a key of the span table becomes a rank, so that nothing depends on how keys were numbered.
 
+use rayon::prelude::*;
+
+use super::peers::PeerNames;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::span::{PeerKind, SpanTable};
 
@@ -39,12 +42,16 @@ pub(super) struct Names {
     pub(super) operation_rank: Vec<u32>,
     /// Peer key to rank in `peers`.
     pub(super) peer_rank: Vec<u32>,
+    /// Other names of nodes, sorted.
+    pub(super) aliases: Vec<(ServiceId, u32)>,
+    /// Whether any span stands for more than itself. Where none does, weights cost nothing.
+    pub(super) sampled: bool,
 }
 
 impl Names {
     pub(super) fn new(spans: &SpanTable) -> Self {
         let services: Vec<ServiceId> = spans.resources().iter().map(|r| ServiceId::new(&r.service)).collect();
-        let peer_names: Vec<ServiceId> = spans.peers().iter().map(|p| ServiceId::new(&p.name)).collect();
+        let PeerNames { nodes: peer_names, aliases } = PeerNames::new(spans);
         let mut nodes: Vec<ServiceId> = services.iter().chain(&peer_names).cloned().collect();
         nodes.sort_unstable();
         nodes.dedup();
@@ -59,8 +66,22 @@ impl Names {
         let named = spans.peers().iter().zip(&peer_names).map(|(peer, name)| (rank(&nodes, name), peer.kind));
         let (peers, peer_rank) = ranks(named.collect());
         let peers = peers.into_iter().map(|(node, kind)| PeerNode { node, kind }).collect();
+        let aliases = aliases.into_iter().map(|(alias, node)| (alias, rank(&nodes, &node)));
+        // A name of a service is no other node's.
+        let aliases = aliases.filter(|(alias, _)| nodes.binary_search(alias).is_err()).collect();
         let node_of_instance = instances.iter().map(|instance| instance.node).collect();
-        Self { nodes, operations, instances, node_of_instance, peers, instance_of_resource, operation_rank, peer_rank }
+        Self {
+            nodes,
+            operations,
+            instances,
+            node_of_instance,
+            peers,
+            instance_of_resource,
+            operation_rank,
+            peer_rank,
+            aliases,
+            sampled: spans.weight.par_iter().with_min_len(1 << 16).any(|&weight| weight > 1),
+        }
     }
 
     /// The queue that a peer rank stands for; [`NONE`] when it is something else or nothing.

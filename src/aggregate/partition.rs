@@ -5,7 +5,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::names::{NONE, Names};
-use crate::telemetry::span::{NO_PEER, SpanKind, SpanStatus, SpanTable};
+use super::weight::Weight;
+use crate::telemetry::id::TraceId;
+use crate::telemetry::span::{Marks, NO_PEER, SpanKind, SpanStatus, SpanTable};
 
 /// Rows in a partition, about: half a megabyte, so that it fits in a core's own cache.
 const ROWS_PER_PARTITION: usize = 8192;
@@ -25,7 +27,35 @@ pub(super) struct Packed {
     pub(super) operation: u32,
     pub(super) peer: u32,
     pub(super) kind: SpanKind,
-    pub(super) status: SpanStatus,
+    pub(super) outcome: Outcome,
+    pub(super) weight: Weight,
+}
+
+/// Status and marks of a span in one byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome(u8);
+
+impl Outcome {
+    fn new(status: SpanStatus, marks: Marks) -> Self {
+        let status = match status {
+            SpanStatus::Unset => 0,
+            SpanStatus::Ok => 1,
+            SpanStatus::Error => 2,
+        };
+        Self(status | marks.0 << 2)
+    }
+
+    pub(super) fn status(self) -> SpanStatus {
+        match self.0 & 3 {
+            0 => SpanStatus::Unset,
+            1 => SpanStatus::Ok,
+            _ => SpanStatus::Error,
+        }
+    }
+
+    pub(super) fn marks(self) -> Marks {
+        Marks(self.0 >> 2)
+    }
 }
 
 impl Packed {
@@ -41,23 +71,14 @@ impl Packed {
             operation: names.operation_rank[spans.operation[row] as usize],
             peer: if peer == NO_PEER { NONE } else { names.peer_rank[peer as usize] },
             kind: spans.kind[row],
-            status: spans.status[row],
+            outcome: Outcome::new(spans.status[row], spans.marks_of(row)),
+            weight: if names.sampled { Weight::of(spans.weight[row], TraceId(trace)) } else { Weight::ONE },
         }
     }
 
     pub(super) fn trace(&self) -> u128 {
         (u128::from(self.trace[0]) << 64) | u128::from(self.trace[1])
     }
-}
-
-/// A mix of all bits of a trace id, the same on every machine (multiply and fold, as in wyhash by Wang Yi).
-pub(super) fn hash_trace(trace: u128) -> u64 {
-    let low = (trace as u64) ^ 0x9e37_79b9_7f4a_7c15;
-    let high = ((trace >> 64) as u64) ^ 0xd1b5_4a32_d192_ed03;
-    let product = u128::from(low) * u128::from(high | 1);
-    let folded = (product as u64) ^ ((product >> 64) as u64) ^ low.rotate_left(32) ^ high;
-    let mixed = u128::from(folded) * 0xa076_1d64_78bd_642f_u128;
-    (mixed as u64) ^ ((mixed >> 64) as u64)
 }
 
 /// How a table is cut. Several waves bound the memory for copies, whatever the size of the table.
@@ -94,7 +115,7 @@ impl Plan {
                 .resize_with(wave.len().max(partitions.len()), || Vec::with_capacity(expected + expected / 8 + 8));
             partitions.iter_mut().for_each(Vec::clear);
             for row in at * stretch..((at + 1) * stretch).min(spans.len()) {
-                let partition = self.partition(hash_trace(spans.trace[row]));
+                let partition = self.partition(TraceId(spans.trace[row]).mixed());
                 if wave.contains(&partition) {
                     partitions[partition - wave.start].push(Packed::new(spans, names, row));
                 }
@@ -111,7 +132,7 @@ impl Plan {
         into.order.clear();
         into.order.extend(into.rows.iter().enumerate().map(|(at, row)| {
             // The bits below those that chose the partition, above the row's position.
-            (hash_trace(row.trace()).unbounded_shl(self.bits) & 0xffff_ffff_0000_0000) | at as u64
+            (TraceId(row.trace()).mixed().unbounded_shl(self.bits) & 0xffff_ffff_0000_0000) | at as u64
         }));
         into.sort_order();
     }
@@ -190,7 +211,7 @@ impl Gathered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::id::{SpanId, TraceId};
+    use crate::telemetry::id::SpanId;
     use crate::telemetry::span::Span;
 
     fn table(traces: impl Iterator<Item = u128>) -> SpanTable {

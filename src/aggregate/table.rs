@@ -3,6 +3,8 @@
 use super::local::{Key, Line, Total};
 use super::names::{NONE, Names};
 use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, InstanceRow, SpanCoverage};
+use crate::telemetry::clock::ClockSkew;
+use crate::telemetry::id::ServiceId;
 use crate::telemetry::span::PeerKind;
 use crate::telemetry::time::Grid;
 use crate::telemetry::topology::NodeKind;
@@ -14,6 +16,7 @@ pub(super) fn call_stats(
     instrumented: &[bool],
     grid: &Grid,
     coverage: SpanCoverage,
+    clocks: Vec<ClockSkew>,
 ) -> CallStats {
     let keys = || total.rows.iter().map(|row| &row.key.line);
     let nodes = Renumbering::new(names.nodes.len(), keys().flat_map(nodes_of));
@@ -32,7 +35,7 @@ pub(super) fn call_stats(
     let node = |&old: &u32| CallNode { id: names.nodes[old as usize].clone(), kind: kinds[old as usize] };
     let table_nodes = nodes.old_of.iter().map(node).collect();
     let table_operations = operations.old_of.iter().map(|&old| names.operations[old as usize].clone()).collect();
-    let instances = total.instances.iter().map(|(&(instance, bin), sums)| {
+    let instances = total.instances.iter().map(|(&(instance, bin), (sums, observed))| {
         let name = &names.instances[instance as usize];
         InstanceRow {
             service: nodes.new_of[name.node as usize],
@@ -40,6 +43,9 @@ pub(super) fn call_stats(
             version: name.version.clone(),
             bin,
             calls: sums.calls,
+            observed: observed.calls,
+            weight_squares: observed.weight_squares,
+            error_weight_squares: observed.error_weight_squares,
             errors: sums.errors,
             origin_errors: sums.origin_errors,
             duration_ns: sums.duration_ns,
@@ -56,15 +62,16 @@ pub(super) fn call_stats(
         CallRow {
             key,
             calls: sums.calls,
-            observed: sums.calls,
-            weight_squares: sums.calls,
+            observed: row.observed.calls,
+            weight_squares: row.observed.weight_squares,
+            error_weight_squares: row.observed.error_weight_squares,
             errors: sums.errors,
             caller_errors: sums.caller_errors,
             origin_errors: sums.origin_errors,
             edge_errors: sums.edge_errors,
-            timeouts: 0,
-            retries: 0,
-            hedges: 0,
+            timeouts: sums.timeouts,
+            retries: sums.retries,
+            hedges: sums.hedges,
             duration_ns: sums.duration_ns,
             self_ns: sums.self_ns,
             critical_ns: sums.critical_ns,
@@ -80,6 +87,11 @@ pub(super) fn call_stats(
         }
     });
     let rows = rows.collect();
+    let in_use = |(alias, node): &(ServiceId, u32)| {
+        let node = nodes.new_of[*node as usize];
+        (node != NONE).then(|| (alias.clone(), node))
+    };
+    let aliases = names.aliases.iter().filter_map(in_use).collect();
     CallStats {
         grid: *grid,
         nodes: table_nodes,
@@ -88,7 +100,8 @@ pub(super) fn call_stats(
         rows,
         instances,
         coverage,
-        clocks: Vec::new(),
+        clocks,
+        aliases,
     }
 }
 

@@ -84,6 +84,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let Some(grid_window) = grid_window else { return Err(windows::no_telemetry(&telemetry)) };
     let (calls, mut warnings) = aggregate(&telemetry.spans, &grid_for(&grid_window));
     std::mem::take(&mut telemetry.spans).free();
+    calls.adopt(&mut telemetry.given_edges, &mut telemetry.series);
     let (graph, of_graph) = ServiceGraph::build(&calls, &telemetry.given_edges);
     warnings.extend(of_graph);
     warnings.extend(telemetry.warnings);
@@ -135,6 +136,9 @@ struct EdgeJson<'a> {
     callee: &'a str,
     mode: &'static str,
     calls: u64,
+    timeouts: u64,
+    retries: u64,
+    hedges: u64,
     baseline: Option<TrafficJson>,
     incident: Option<TrafficJson>,
 }
@@ -144,6 +148,9 @@ struct TrafficJson {
     calls: u64,
     requests_per_second: f64,
     error_ratio: Option<f64>,
+    timeout_ratio: Option<f64>,
+    retry_ratio: Option<f64>,
+    hedge_ratio: Option<f64>,
     latency_p50_seconds: Option<f64>,
     latency_p90_seconds: Option<f64>,
     latency_p99_seconds: Option<f64>,
@@ -169,6 +176,9 @@ impl TrafficJson {
             calls: (requests_per_second * seconds).round() as u64,
             requests_per_second,
             error_ratio: typical(Signal::ErrorRatio, &mean),
+            timeout_ratio: None,
+            retry_ratio: None,
+            hedge_ratio: None,
             latency_p50_seconds: quantile(0.5),
             latency_p90_seconds: quantile(0.9),
             latency_p99_seconds: quantile(0.99),
@@ -180,6 +190,9 @@ impl TrafficJson {
 #[derive(Clone, Default)]
 struct Traffic {
     calls: u64,
+    timeouts: u64,
+    retries: u64,
+    hedges: u64,
     baseline: Sum,
     incident: Sum,
 }
@@ -188,6 +201,9 @@ struct Traffic {
 struct Sum {
     calls: u64,
     errors: u64,
+    timeouts: u64,
+    retries: u64,
+    hedges: u64,
     durations: Sketch,
 }
 
@@ -195,15 +211,22 @@ impl Sum {
     fn add(&mut self, row: &CallRow) {
         self.calls += row.calls;
         self.errors += row.errors;
+        self.timeouts += row.timeouts;
+        self.retries += row.retries;
+        self.hedges += row.hedges;
         self.durations.merge(&row.durations);
     }
 
     fn json(&self, seconds: f64) -> TrafficJson {
         let quantile = |q| self.durations.quantile(q).map(|ns| ns / NANOS_PER_SECOND as f64);
+        let ratio = |count: u64| (self.calls > 0).then(|| count as f64 / self.calls as f64);
         TrafficJson {
             calls: self.calls,
             requests_per_second: self.calls as f64 / seconds,
-            error_ratio: (self.calls > 0).then(|| self.errors as f64 / self.calls as f64),
+            error_ratio: ratio(self.errors),
+            timeout_ratio: ratio(self.timeouts),
+            retry_ratio: ratio(self.retries),
+            hedge_ratio: ratio(self.hedges),
             latency_p50_seconds: quantile(0.5),
             latency_p90_seconds: quantile(0.9),
             latency_p99_seconds: quantile(0.99),
@@ -227,6 +250,9 @@ impl<'a> GraphJson<'a> {
             let callee = calls.service(row.key.callee);
             let add = |traffic: &mut Traffic| {
                 traffic.calls += row.calls;
+                traffic.timeouts += row.timeouts;
+                traffic.retries += row.retries;
+                traffic.hedges += row.hedges;
                 let Some((incident, baselines)) = windows else { return };
                 // A bin belongs to the window that holds its start.
                 let start_ns = calls.grid.bin_start_ns(row.key.bin);
@@ -281,6 +307,9 @@ impl<'a> GraphJson<'a> {
                             EdgeMode::Async => "async",
                         },
                         calls: traffic.calls,
+                        timeouts: traffic.timeouts,
+                        retries: traffic.retries,
+                        hedges: traffic.hedges,
                         baseline,
                         incident,
                     }
@@ -291,17 +320,30 @@ impl<'a> GraphJson<'a> {
 }
 
 impl GraphJson<'_> {
-    /// What changed on an edge, for a drawing; empty without windows or without calls.
+    /// What changed on an edge, for a drawing; without windows, or without calls in them, only how often calls were tried
+    /// again or in vain.
     fn label(&self, edge: &Edge) -> String {
         let found =
             self.edges.binary_search_by(|e| (e.caller, e.callee).cmp(&(edge.caller.as_str(), edge.callee.as_str())));
         let Some(edge) = found.ok().and_then(|index| self.edges.get(index)) else { return String::new() };
-        let (Some(before), Some(during)) = (&edge.baseline, &edge.incident) else { return String::new() };
+        let (Some(before), Some(during)) = (&edge.baseline, &edge.incident) else {
+            let counts = [("timeouts", edge.timeouts), ("retries", edge.retries), ("hedged calls", edge.hedges)];
+            let share = |count: u64| numbers::percent(count as f64 / edge.calls.max(1) as f64);
+            let told = counts.iter().filter(|(_, count)| *count > 0);
+            return told.map(|(name, count)| format!("{name} {}", share(*count))).collect::<Vec<_>>().join(", ");
+        };
         let mut parts = vec![numbers::change(before.requests_per_second, during.requests_per_second, Unit::PerSecond)];
-        if let (Some(before), Some(during)) = (before.error_ratio, during.error_ratio)
-            && (before > 0.0 || during > 0.0)
-        {
-            parts.push(format!("errors {}", numbers::change(before, during, Unit::Ratio)));
+        for (name, before, during) in [
+            ("errors", before.error_ratio, during.error_ratio),
+            ("timeouts", before.timeout_ratio, during.timeout_ratio),
+            ("retries", before.retry_ratio, during.retry_ratio),
+            ("hedged calls", before.hedge_ratio, during.hedge_ratio),
+        ] {
+            if let (Some(before), Some(during)) = (before, during)
+                && (before > 0.0 || during > 0.0)
+            {
+                parts.push(format!("{name} {}", numbers::change(before, during, Unit::Ratio)));
+            }
         }
         if let (Some(before), Some(during)) = (before.latency_p90_seconds, during.latency_p90_seconds) {
             parts.push(format!("p90 {}", numbers::change(before, during, Unit::Seconds)));

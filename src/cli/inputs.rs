@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::case::Case;
-use crate::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_paths};
+use crate::ingest::{self, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
+use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{TimespecError, parse_window};
 
@@ -37,6 +38,12 @@ pub(super) struct Inputs {
     /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
     #[arg(long, value_name = "COLUMNS")]
     pub(super) span_columns: Option<String>,
+    /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
+    #[arg(long, value_name = "NAME")]
+    pub(super) sampling_attribute: Option<String>,
+    /// Settings file: rules for metrics, labels and names of services; a flag wins over it (README, "Settings")
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// The windows to compare.
@@ -55,7 +62,7 @@ pub(super) const TIMES_HELP: &str = "\
 Times are RFC 3339 (2026-03-02T10:00:00Z), Unix seconds (1772445600) or relative (now, now-1h30m);
 durations are as in Prometheus (90s, 15m, 1h30m).";
 
-fn window(text: &str) -> Result<Window, TimespecError> {
+pub(super) fn window(text: &str) -> Result<Window, TimespecError> {
     // One present for all flags: `now-1h` must mean the same instant in each of them.
     static NOW: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
     // In whole seconds, which a reader can repeat.
@@ -63,7 +70,7 @@ fn window(text: &str) -> Result<Window, TimespecError> {
     parse_window(text, *NOW.get_or_init(now_ns))
 }
 
-fn format_named(name: &str) -> Result<Format, String> {
+pub(super) fn format_named(name: &str) -> Result<Format, String> {
     Format::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Format::all().map(Format::name).collect();
         format!("known formats are {}", known.join(", "))
@@ -115,12 +122,16 @@ impl Inputs {
 
     /// Reads everything that was named. An alert is a file with the body of a webhook.
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
+        let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
+        let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
-            telemetry.append(read(&case.files, self.format, columns)?);
+            let sampling = self.sampling_attribute.as_deref().or(case.sampling_attribute.as_deref());
+            telemetry.append(read(&case.files, self.format, columns, sampling, &options)?);
         }
-        let columns = self.span_columns.as_deref();
+        let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
         let given = [
             (&self.traces, Flag::Traces),
             (&self.metrics, Flag::Metrics),
@@ -129,7 +140,8 @@ impl Inputs {
         ];
         for (paths, flag) in given {
             if !paths.is_empty() {
-                telemetry.append(read(paths, self.format.filter(|f| fits(*f, flag)), columns)?);
+                let format = self.format.filter(|format| fits(*format, flag));
+                telemetry.append(read(paths, format, columns, sampling, &options)?);
             }
         }
         // Logs and changes say more about an incident, but show none by themselves.
@@ -137,8 +149,10 @@ impl Inputs {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None, &options)?);
         }
+        // Once for all parts: traces name the services whose pods metrics speak of.
+        ingest::finish(&mut telemetry, &options);
         Ok(telemetry)
     }
 
@@ -152,16 +166,26 @@ impl Inputs {
             .paths("--changes", &self.changes)
             .flag_if("--format", self.format.map(Format::name))
             .flag_if("--span-columns", self.span_columns.as_deref())
+            .flag_if("--sampling-attribute", self.sampling_attribute.as_deref())
+            .paths("--config", self.config.as_slice())
     }
 }
 
-fn read(paths: &[PathBuf], format: Option<Format>, span_columns: Option<&str>) -> anyhow::Result<Telemetry> {
-    let options = ReadOptions { format, span_columns: columns(span_columns)?, ..ReadOptions::default() };
+fn read(
+    paths: &[PathBuf],
+    format: Option<Format>,
+    span_columns: Option<&str>,
+    sampling_attribute: Option<&str>,
+    options: &ReadOptions,
+) -> anyhow::Result<Telemetry> {
+    let sampling_attribute = sampling_attribute.map(str::to_owned).or_else(|| options.sampling_attribute.clone());
+    let span_columns = columns(span_columns)?;
+    let options = ReadOptions { format, span_columns, sampling_attribute, ..options.clone() };
     let progress = Progress::start("reading");
-    read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
+    read_parts(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }
 
-fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
+pub(super) fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
     text.map(SpanColumns::parse).transpose().map_err(|error| {
         let flag = anyhow::Error::new(Usage(error.to_string()));
         flag.context("--span-columns cannot be understood")

@@ -11,59 +11,97 @@ use super::{Change, Outcome, Settings, Shift};
 const MIN_BINS: usize = 5;
 const MIN_BLOCKS: usize = 4;
 
+/// Variance of counts over what their law says, at least 1, in the incident and in the baseline: the burstiness of the
+/// traffic (see [`dispersion`]) and what sampling adds to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    pub(super) incident: f64,
+    pub(super) baseline: f64,
+    /// Weight of a call in the baseline.
+    weight_baseline: f64,
+}
+
+impl Spread {
+    /// From the dispersion that the baseline's weighted counts show, and the design effects of both windows.
+    ///
+    /// What the baseline shows holds for its own sampling. With calls that come together a change of the weight
+    /// multiplies it, with load that drifts it adds to it; the greater is believed. Both leave it as it is where windows
+    /// were sampled alike.
+    pub(super) fn new(measured: f64, effect_incident: f64, effect_baseline: f64) -> Self {
+        let baseline = measured.max(effect_baseline);
+        let added = baseline + (effect_incident - effect_baseline);
+        let incident = added.max(baseline * (effect_incident / effect_baseline));
+        Self { incident, baseline, weight_baseline: effect_baseline }
+    }
+
+    /// The greater of both.
+    pub(super) fn greater(&self) -> f64 {
+        self.incident.max(self.baseline)
+    }
+}
+
 /// Events of the incident window and of all baseline windows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Events {
     pub(super) incident: u64,
     pub(super) baseline: u64,
+    /// How many of them were seen, in the incident and in the baseline.
+    pub(super) observed: (u64, u64),
     /// What the events are counted over: seconds, or requests of the caller.
     pub(super) exposure_incident: f64,
     pub(super) exposure_baseline: f64,
-    /// Variance of counts over their mean, at least 1 (see [`dispersion`]).
-    pub(super) dispersion: f64,
+    pub(super) spread: Spread,
 }
 
 /// Compares two rates (events over exposure); `None` when there are no events or an exposure is missing.
 ///
-/// p-value: the exact conditional test of two Poisson rates on counts divided by the dispersion (rounded): d events
-/// that come together carry the information of one. `z`: the difference over its standard error, floored by `relative`
+/// p-value: the exact conditional test of two Poisson rates on counts divided by their spread (rounded): d events that
+/// come together, or one that stands for d, carry the information of one. Where the windows' spreads differ, so do the
+/// rates of what is counted then, and the exposure of the incident is scaled to that of the baseline. `z`: the difference over its standard error, floored by `relative`
 /// (of the baseline's rate) and `floor`.
 ///
 /// Without any event on one side the change is `Vanished` or `Appeared`. It matters when the other side lets expect at
 /// least `min_expected_calls` independent events; its bits are those of the exact chance of none, given the sum, which a
 /// short baseline keeps honest.
 pub(super) fn compare_rates(events: &Events, relative: f64, floor: f64, settings: &Settings) -> Option<Outcome> {
-    let Events { incident, baseline, exposure_incident, exposure_baseline, dispersion } = *events;
+    let Events { incident, baseline, observed, exposure_incident, exposure_baseline, spread } = *events;
     let usable = |exposure: f64| exposure.is_finite() && exposure > 0.0;
     if incident.saturating_add(baseline) == 0 || !usable(exposure_incident) || !usable(exposure_baseline) {
         return None;
     }
-    let independent = |count: u64| (count as f64 / dispersion).round() as u64;
     let now = incident as f64 / exposure_incident;
     let before = baseline as f64 / exposure_baseline;
-    let variance =
-        dispersion * before.max(1.0 / exposure_baseline) * (1.0 / exposure_incident + 1.0 / exposure_baseline);
+    let exposure_incident = exposure_incident * (spread.baseline / spread.incident);
+    let independent = |count: u64, spread: f64| (count as f64 / spread).round() as u64;
+    let least = spread.weight_baseline / exposure_baseline;
+    let variance = spread.baseline * before.max(least) * (1.0 / exposure_incident + 1.0 / exposure_baseline);
     let scale = Scale::floored(variance.sqrt(), before, relative, floor);
     let shift = Shift {
         baseline: before,
         incident: now,
         z: scale.z(now - before),
-        p_value: poisson_two_sided(independent(incident), exposure_incident, independent(baseline), exposure_baseline),
+        p_value: poisson_two_sided(
+            independent(incident, spread.incident),
+            exposure_incident,
+            independent(baseline, spread.baseline),
+            exposure_baseline,
+        ),
         floor,
     };
-    let mut outcome = shift.outcome(settings, baseline, incident, None);
-    let silent = |seen: u64, there: f64, here: f64| {
-        let expected = seen as f64 / dispersion * here / there;
+    let mut outcome = shift.outcome(settings, observed.1, observed.0, None);
+    let silent = |seen: u64, spread: f64, there: f64, here: f64| {
+        let expected = seen as f64 / spread * here / there;
         // -log2 of the chance that all fall on the other side
-        let bits = (independent(seen) as f64 * (here / there).ln_1p() / std::f64::consts::LN_2).min(settings.max_bits);
+        let bits =
+            (independent(seen, spread) as f64 * (here / there).ln_1p() / std::f64::consts::LN_2).min(settings.max_bits);
         (bits, expected >= settings.min_expected_calls)
     };
     if incident == 0 {
         outcome.change = Change::Vanished;
-        (outcome.bits, outcome.matters) = silent(baseline, exposure_baseline, exposure_incident);
+        (outcome.bits, outcome.matters) = silent(baseline, spread.baseline, exposure_baseline, exposure_incident);
     } else if baseline == 0 {
         outcome.change = Change::Appeared;
-        (outcome.bits, outcome.matters) = silent(incident, exposure_incident, exposure_baseline);
+        (outcome.bits, outcome.matters) = silent(incident, spread.incident, exposure_incident, exposure_baseline);
     }
     Some(outcome)
 }
@@ -75,24 +113,26 @@ pub(super) struct Failures {
     pub(super) calls_incident: u64,
     pub(super) baseline: u64,
     pub(super) calls_baseline: u64,
-    /// Variance of failures over its binomial value, at least 1 (see [`dispersion`]).
-    pub(super) dispersion: f64,
+    /// How many of the calls were seen, in the incident and in the baseline.
+    pub(super) observed: (u64, u64),
+    pub(super) spread: Spread,
 }
 
 /// Compares two error ratios; `None` when a window has no calls, or no call failed in either.
 ///
-/// p-value: the exact test of two proportions on counts divided by the dispersion. `z`: the difference over the pooled
+/// p-value: the exact test of two proportions on counts divided by their spread. `z`: the difference over the pooled
 /// standard error, floored by 5 % of the baseline's ratio and one error in a thousand calls.
 pub(super) fn compare_ratios(failures: &Failures, settings: &Settings) -> Option<Outcome> {
-    let Failures { incident, calls_incident, baseline, calls_baseline, dispersion } = *failures;
+    let Failures { incident, calls_incident, baseline, calls_baseline, observed, spread } = *failures;
     if calls_incident == 0 || calls_baseline == 0 || incident.saturating_add(baseline) == 0 {
         return None;
     }
-    let independent = |count: u64| (count as f64 / dispersion).round() as u64;
+    let in_incident = |count: u64| (count as f64 / spread.incident).round() as u64;
+    let in_baseline = |count: u64| (count as f64 / spread.baseline).round() as u64;
     let (n, m) = (calls_incident as f64, calls_baseline as f64);
     let (now, before) = (incident as f64 / n, baseline as f64 / m);
     let pooled = ((incident as f64 + baseline as f64) / (n + m)).min(1.0);
-    let variance = dispersion * pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m);
+    let variance = spread.baseline * pooled * (1.0 - pooled) * ((spread.incident / spread.baseline) / n + 1.0 / m);
     let floor = settings.floors.error_ratio;
     let scale = Scale::floored(variance.sqrt(), before, settings.relative_floor, floor);
     let shift = Shift {
@@ -100,14 +140,14 @@ pub(super) fn compare_ratios(failures: &Failures, settings: &Settings) -> Option
         incident: now,
         z: scale.z(now - before),
         p_value: fisher_two_sided(
-            independent(incident),
-            independent(calls_incident),
-            independent(baseline),
-            independent(calls_baseline),
+            in_incident(incident),
+            in_incident(calls_incident),
+            in_baseline(baseline),
+            in_baseline(calls_baseline),
         ),
         floor,
     };
-    Some(shift.outcome(settings, calls_baseline, calls_incident, None))
+    Some(shift.outcome(settings, observed.1, observed.0, None))
 }
 
 /// How counts vary from bin to bin.

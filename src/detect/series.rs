@@ -113,12 +113,15 @@ fn restarts(incident: &Incident, series: &Series, settings: &Settings) -> Option
         return None;
     }
     let seconds_b: f64 = incident.baselines.iter().map(Window::seconds).sum();
+    let restarts = count(&incident.window).round() as u64;
+    let restarts_before = incident.baselines.iter().map(count).sum::<f64>().round() as u64;
     let events = counts::Events {
-        incident: count(&incident.window).round() as u64,
-        baseline: incident.baselines.iter().map(count).sum::<f64>().round() as u64,
+        incident: restarts,
+        baseline: restarts_before,
+        observed: (restarts, restarts_before),
         exposure_incident: incident.window.seconds(),
         exposure_baseline: seconds_b,
-        dispersion: 1.0,
+        spread: counts::Spread::new(1.0, 1.0, 1.0),
     };
     // any restart matters: the floor of a rate of requests does not apply
     let outcome = counts::compare_rates(&events, 0.0, 0.0, settings)?;

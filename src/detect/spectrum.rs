@@ -1,6 +1,7 @@
 //! Distributions of durations: did their middle or their upper tenth shift?
 
 use crate::stats::distribution::student_two_sided;
+use crate::stats::effective::Weights;
 use crate::stats::mann_whitney::mann_whitney_binned;
 use crate::stats::proportion::fisher_two_sided;
 use crate::stats::robust::{Scale, median, spread};
@@ -10,16 +11,25 @@ use super::level::spread_of_levels;
 use super::windows::{Bins, Role};
 use super::{Outcome, Settings, Shift, may_be_significant};
 
-/// Calls of a bin, or of a window, before its median is used.
-const MIN_CALLS: u64 = 5;
+/// Calls of a bin, or of a window, before its median is used; of sampled traffic as many as say so much.
+const MIN_CALLS: f64 = 5.0;
 /// Calls of a window before its 90th percentile is used: two lie above it.
-const MIN_CALLS_P90: u64 = 20;
+const MIN_CALLS_P90: f64 = 20.0;
 /// Baseline bins before the spread from bin to bin is used.
 const MIN_BINS: usize = 5;
 /// A sketch tells durations apart by 1 in 64, so nothing is known to be steadier than half of that.
 const RESOLUTION: f64 = 1.0 / 128.0;
 /// Which quantiles are compared.
 const QUANTILES: [(f64, &str); 2] = [(0.5, "p50"), (0.9, "p90")];
+
+/// The distribution of one row, with the weights of the row's calls.
+#[derive(Clone, Copy)]
+pub(super) struct Cell<'a> {
+    pub(super) sketch: &'a Sketch,
+    pub(super) weights: Weights,
+    /// Calls of the row that were seen.
+    pub(super) observed: u64,
+}
 
 /// Sums sketches: adding is one step for each of their buckets, whatever was added before.
 #[derive(Clone, Debug, Default)]
@@ -28,11 +38,16 @@ struct Sum {
     low: usize,
     counts: Vec<u64>,
     count: u64,
+    /// Sum of the squares of the weights.
+    squares: f64,
+    /// How many of the calls were seen.
+    observed: u64,
 }
 
 impl Sum {
-    fn add(&mut self, sketch: &Sketch) {
-        let counts = sketch.counts();
+    fn add(&mut self, cell: &Cell<'_>) {
+        let counts = cell.sketch.counts();
+        let before = self.count;
         if let (Some(first), Some(last)) = (counts.first(), counts.last()) {
             self.cover(usize::from(first.0), usize::from(last.0));
         }
@@ -41,6 +56,21 @@ impl Sum {
             *sum = sum.saturating_add(count);
             self.count = self.count.saturating_add(count);
         }
+        // Not every call of a row has a gap: its share of what the row says of all.
+        let added = self.count - before;
+        self.squares += cell.weights.design_effect() * added as f64;
+        let seen = u128::from(added) * u128::from(cell.observed) / u128::from(cell.weights.sum.max(1));
+        self.observed = self.observed.saturating_add(u64::try_from(seen).unwrap_or(u64::MAX));
+    }
+
+    /// See [`crate::stats::effective`].
+    fn design_effect(&self) -> f64 {
+        if self.count == 0 { 1.0 } else { (self.squares / self.count as f64).max(1.0) }
+    }
+
+    /// As many calls without weights would say as much.
+    fn effective(&self) -> f64 {
+        self.count as f64 / self.design_effect()
     }
 
     fn add_all(&mut self, other: &Sum) {
@@ -53,6 +83,8 @@ impl Sum {
             *sum = sum.saturating_add(*count);
         }
         self.count = self.count.saturating_add(other.count);
+        self.squares += other.squares;
+        self.observed = self.observed.saturating_add(other.observed);
     }
 
     /// Makes room for the buckets from `first` to `last`.
@@ -73,6 +105,8 @@ impl Sum {
     fn clear(&mut self) {
         self.counts.fill(0);
         self.count = 0;
+        self.squares = 0.0;
+        self.observed = 0;
     }
 
     /// The bucket of a rank (from 1), clamped to the ranks there are.
@@ -92,10 +126,10 @@ impl Sum {
     }
 
     /// Half the width of the quantile's interval of one standard error: the order statistics at
-    /// `n q -+ sqrt(n q (1 - q))`.
+    /// `n q -+ sqrt(d n q (1 - q))`, d the design effect.
     fn standard_error(&self, q: f64) -> f64 {
         let n = self.count as f64;
-        let width = (n * q * (1.0 - q)).sqrt();
+        let width = (n * q * (1.0 - q) * self.design_effect()).sqrt();
         (seconds(self.bucket_of_rank(n * q + width)) - seconds(self.bucket_of_rank(n * q - width))) / 2.0
     }
 
@@ -104,10 +138,21 @@ impl Sum {
         self.counts.iter().skip(from).fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Counts by bucket: an ascending function of the duration, which is all that ranks need.
+    /// So many calls as so many of the sum say as much as.
+    fn independent(&self, count: u64) -> u64 {
+        (count as f64 / self.design_effect()).round() as u64
+    }
+
+    /// Independent calls by bucket: an ascending function of the duration, which is all that ranks need.
     fn histogram(&self) -> Vec<(f64, u64)> {
-        let all = self.counts.iter().enumerate();
-        all.filter(|(_, count)| **count > 0).map(|(at, count)| ((self.low + at) as f64, *count)).collect()
+        let (mut seen, mut told) = (0_u64, 0_u64);
+        let all = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let independent = all.map(|(at, count)| {
+            seen = seen.saturating_add(*count);
+            let before = std::mem::replace(&mut told, self.independent(seen));
+            ((self.low + at) as f64, told - before)
+        });
+        independent.filter(|(_, count)| *count > 0).collect()
     }
 }
 
@@ -126,7 +171,7 @@ struct Spectra {
 }
 
 impl Spectra {
-    fn of<'a>(bins: &Bins, cells: impl Iterator<Item = (usize, &'a Sketch)>) -> Self {
+    fn of<'a>(bins: &Bins, cells: impl Iterator<Item = (usize, Cell<'a>)>) -> Self {
         let mut spectra = Self {
             incident: Sum::default(),
             baseline: Sum::default(),
@@ -135,12 +180,12 @@ impl Spectra {
         };
         let mut current = Sum::default();
         let mut at: Option<usize> = None;
-        for (place, sketch) in cells {
+        for (place, cell) in cells {
             if at != Some(place) {
                 spectra.close(bins, at, &mut current);
                 at = Some(place);
             }
-            current.add(sketch);
+            current.add(&cell);
         }
         spectra.close(bins, at, &mut current);
         spectra
@@ -157,7 +202,7 @@ impl Spectra {
             }
             Role::Lead => {}
         }
-        if sum.count >= MIN_CALLS {
+        if sum.effective() >= MIN_CALLS {
             self.places[place] = Some(QUANTILES.map(|(q, _)| sum.quantile(q)));
         }
         sum.clear();
@@ -170,7 +215,8 @@ impl Spectra {
 }
 
 /// Compares a distribution of durations, given as (place, sketch) in order of place; the outcome comes with the name of the
-/// quantile that shows it. `None` with fewer than 5 calls in a window.
+/// quantile that shows it. `None` with fewer than 5 calls in a window. Of sampled traffic the quantiles are those of all
+/// calls, and what they are held against goes by as many calls as say as much.
 ///
 /// The 90th percentile speaks where its `z` is more than twice the median's and both windows have 20 calls.
 ///
@@ -184,11 +230,11 @@ impl Spectra {
 ///   Twice the p-value where both quantiles were looked at.
 pub(super) fn compare<'a>(
     bins: &Bins,
-    cells: impl Iterator<Item = (usize, &'a Sketch)>,
+    cells: impl Iterator<Item = (usize, Cell<'a>)>,
     settings: &Settings,
 ) -> Option<(Outcome, &'static str)> {
     let spectra = Spectra::of(bins, cells);
-    let calls = spectra.incident.count.min(spectra.baseline.count);
+    let calls = spectra.incident.effective().min(spectra.baseline.effective());
     if calls < MIN_CALLS {
         return None;
     }
@@ -203,7 +249,7 @@ pub(super) fn compare<'a>(
     }
     let (mut shift, noise) = best;
     shift.p_value = (shift.p_value * tests).min(1.0);
-    let mut outcome = shift.outcome(settings, spectra.baseline.count, spectra.incident.count, None);
+    let mut outcome = shift.outcome(settings, spectra.baseline.observed, spectra.incident.observed, None);
     if may_be_significant(&outcome, settings) {
         outcome.onset = bins.onset(shift.baseline, shift.incident, noise, |place| Some(spectra.places[place]?[which]));
     }
@@ -218,7 +264,8 @@ fn quantile_shift(bins: &Bins, spectra: &Spectra, which: usize, settings: &Setti
     let steady = before * RESOLUTION;
     let base_bins = spectra.at(bins.baseline(), which);
     let now_bins = spectra.at(bins.incident.iter().copied(), which);
-    let by_window: Vec<f64> = spectra.windows.iter().filter(|w| w.count >= MIN_CALLS).map(|w| w.quantile(q)).collect();
+    let by_window: Vec<f64> =
+        spectra.windows.iter().filter(|w| w.effective() >= MIN_CALLS).map(|w| w.quantile(q)).collect();
     let between = spread_of_levels(&by_window, before);
     let error = spectra.baseline.standard_error(q).hypot(spectra.incident.standard_error(q));
     let measured = base_bins.len() >= MIN_BINS;
@@ -228,11 +275,12 @@ fn quantile_shift(bins: &Bins, spectra: &Spectra, which: usize, settings: &Setti
         0 => mann_whitney_binned(&spectra.incident.histogram(), &spectra.baseline.histogram()).p_value,
         _ => {
             let above = spectra.baseline.bucket_of_rank(q * spectra.baseline.count as f64);
+            let (now, base) = (&spectra.incident, &spectra.baseline);
             fisher_two_sided(
-                spectra.incident.count_above(above),
-                spectra.incident.count,
-                spectra.baseline.count_above(above),
-                spectra.baseline.count,
+                now.independent(now.count_above(above)),
+                now.independent(now.count),
+                base.independent(base.count_above(above)),
+                base.independent(base.count),
             )
         }
     };
@@ -250,6 +298,29 @@ fn quantile_shift(bins: &Bins, spectra: &Spectra, which: usize, settings: &Setti
 mod tests {
     use super::*;
 
+    fn unsampled(sketch: &Sketch) -> Cell<'_> {
+        let count = sketch.count();
+        Cell { sketch, weights: Weights { sum: count, squares: count }, observed: count }
+    }
+
+    #[test]
+    fn a_weighted_sum_says_as_much_as_what_was_seen() {
+        let mut seen = Sum::default();
+        let mut weighted = Sum::default();
+        let values: Vec<u16> = (1..=300_u64).map(|value| Sketch::bucket(value * 1_000_000)).collect();
+        let of = |weight| Sketch::from_counts(values.iter().map(|bucket| (*bucket, weight)).collect());
+        seen.add(&unsampled(&of(1)));
+        let weights = Weights { sum: 300 * 50, squares: 300 * 50 * 50 };
+        weighted.add(&Cell { sketch: &of(50), weights, observed: 300 });
+        assert_eq!((weighted.count, weighted.observed, weighted.effective()), (15_000, 300, 300.0));
+        assert_eq!(weighted.histogram(), seen.histogram());
+        for q in [0.5, 0.9] {
+            assert_eq!(weighted.quantile(q), seen.quantile(q));
+            let (one, other) = (weighted.standard_error(q), seen.standard_error(q));
+            assert!((one - other).abs() <= 0.05 * other, "{one} {other}");
+        }
+    }
+
     #[test]
     fn a_sum_has_the_quantiles_of_the_merged_sketch() {
         let (mut one, mut two) = (Sketch::default(), Sketch::default());
@@ -258,8 +329,8 @@ mod tests {
             two.add(value * 77_777);
         }
         let mut sum = Sum::default();
-        sum.add(&one);
-        sum.add(&two);
+        sum.add(&unsampled(&one));
+        sum.add(&unsampled(&two));
         one.merge(&two);
         for q in [0.0, 0.1, 0.5, 0.9, 1.0] {
             assert_eq!(Some(sum.quantile(q) * 1e9), one.quantile(q).map(|v| v / 1e9 * 1e9));
@@ -276,7 +347,7 @@ mod tests {
         for value in 1..=1000_u64 {
             values.add(value * 1_000_000);
         }
-        sum.add(&values);
+        sum.add(&unsampled(&values));
         // sqrt(1000 / 4) = 15.8 ranks of 1 ms either way, within the sketch's resolution
         assert!((sum.standard_error(0.5) - 0.0158).abs() < 0.008, "{}", sum.standard_error(0.5));
     }

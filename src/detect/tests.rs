@@ -321,6 +321,7 @@ fn table(calls: &[Calls], step_ns: i64) -> CallStats {
                 calls: c.durations_ms.len() as u64,
                 observed: c.durations_ms.len() as u64,
                 weight_squares: c.durations_ms.len() as u64,
+                error_weight_squares: c.errors,
                 errors: c.errors,
                 caller_errors: c.errors,
                 origin_errors: c.errors,
@@ -361,9 +362,41 @@ fn shop(noise: &mut Noise, rate: f64) -> Vec<Calls> {
     calls
 }
 
+/// The table with every call of a minute standing for so many.
+fn weighted(mut stats: CallStats, weight: impl Fn(i64) -> u64) -> CallStats {
+    for row in &mut stats.rows {
+        let w = weight(row.key.bin);
+        row.weight_squares *= w * w;
+        row.error_weight_squares *= w * w;
+        for count in [&mut row.calls, &mut row.errors, &mut row.origin_errors, &mut row.caller_errors] {
+            *count *= w;
+        }
+        for time in [&mut row.duration_ns, &mut row.self_ns, &mut row.critical_ns] {
+            *time *= w;
+        }
+        for sketch in [&mut row.durations, &mut row.self_times] {
+            *sketch = Sketch::from_counts(sketch.counts().iter().map(|(bucket, n)| (*bucket, n * w)).collect());
+        }
+    }
+    stats
+}
+
+/// The calls of `shop`, of which from minute 40 on every call is kept with a chance of one in `weight`.
+fn sampled_in_the_incident(noise: &mut Noise, rate: f64, weight: u64) -> CallStats {
+    let mut calls = shop(noise, rate);
+    for c in calls.iter_mut().filter(|c| c.minute >= 40) {
+        c.durations_ms.retain(|_| noise.uniform() * (weight as f64) < 1.0);
+    }
+    weighted(table(&calls, MINUTE), |minute| if minute >= 40 { weight } else { 1 })
+}
+
 fn detect_calls(calls: &[Calls]) -> Vec<Finding> {
+    detect_table(table(calls, MINUTE))
+}
+
+fn detect_table(calls: CallStats) -> Vec<Finding> {
     let mut incident = quiet();
-    incident.calls = table(calls, MINUTE);
+    incident.calls = calls;
     let findings = detect(&incident, &Settings::default());
     sane(&findings);
     findings
@@ -435,6 +468,69 @@ fn errors_are_found_by_count() {
     assert!(!find(&findings, &service("cart"), Signal::ErrorRatio, "errors").significant);
     // no errors at all: not a test
     assert!(!findings.iter().any(|f| f.signal == Signal::ErrorRatio && f.subject == service("web")));
+}
+
+#[test]
+fn a_weight_does_not_make_noise_significant() {
+    let mut noise = Noise(97);
+    for rate in [6.0, 60.0] {
+        let mut calls = shop(&mut noise, rate);
+        for c in &mut calls {
+            c.errors = c.durations_ms.iter().filter(|_| noise.uniform() < 0.05).count() as u64;
+        }
+        let seen = detect_calls(&calls);
+        let told = detect_table(weighted(table(&calls, MINUTE), |_| 100));
+        assert_eq!(seen.len(), told.len());
+        for (seen, told) in seen.iter().zip(&told) {
+            assert_eq!((&seen.subject, &seen.name, seen.n_incident), (&told.subject, &told.name, told.n_incident));
+            let close = (seen.p_value - told.p_value).abs() <= 1e-6 * seen.p_value.max(1e-3);
+            assert!(close, "as sure as what was seen, and not a hundred times more: {seen:?} {told:?}");
+            let factor = if seen.signal == Signal::Requests && seen.unit == Unit::PerSecond { 100.0 } else { 1.0 };
+            assert!((told.incident - factor * seen.incident).abs() <= 1e-9 * told.incident, "{seen:?} {told:?}");
+        }
+    }
+}
+
+#[test]
+fn windows_sampled_at_different_rates_compare_right() {
+    let mut noise = Noise(101);
+    let mut alarms = 0;
+    for at in 0..60 {
+        let (rate, weight) = if at % 2 == 0 { (60.0, 5) } else { (200.0, 20) };
+        let findings = detect_table(sampled_in_the_incident(&mut noise, rate, weight));
+        let requests = find(&findings, &service("web"), Signal::Requests, "requests");
+        let noise_of_rate = (weight as f64 * requests.baseline / 600.0).sqrt();
+        assert!((requests.incident - requests.baseline).abs() < 5.0 * noise_of_rate + 0.1 * requests.baseline);
+        alarms += usize::from(findings.iter().any(|f| f.significant));
+    }
+    // 5 % of 60 and three standard deviations
+    println!("{alarms} alarms in 60 analyses of incidents that were sampled and baselines that were not");
+    assert!(alarms <= 8, "{alarms}");
+    // that nothing of a rare edge was kept is no silence
+    let mut calls = shop(&mut noise, 100.0);
+    for minute in 0..40 {
+        calls.push(Calls { caller: Some("web"), callee: "rare", minute, durations_ms: vec![5.0], errors: 0 });
+    }
+    calls.iter_mut().filter(|c| c.minute >= 40).for_each(|c| c.durations_ms.retain(|_| noise.uniform() < 0.02));
+    let findings = detect_table(weighted(table(&calls, MINUTE), |minute| if minute >= 40 { 50 } else { 1 }));
+    let rare = find(&findings, &edge("web", "rare"), Signal::Requests, "requests");
+    assert!(rare.change == Change::Vanished && !rare.significant, "{rare:?}");
+}
+
+#[test]
+fn a_slow_callee_is_found_in_an_incident_of_which_little_was_kept() {
+    let mut noise = Noise(103);
+    let mut calls = shop(&mut noise, 200.0);
+    for c in calls.iter_mut().filter(|c| c.minute >= 40) {
+        c.durations_ms.retain(|_| noise.uniform() < 0.05);
+        if c.callee == "cart" {
+            c.durations_ms.iter_mut().for_each(|ms| *ms *= 3.0);
+        }
+    }
+    let findings = detect_table(weighted(table(&calls, MINUTE), |minute| if minute >= 40 { 20 } else { 1 }));
+    let found = find(&findings, &service("cart"), Signal::Latency, "p50");
+    assert!(found.significant && found.change == Change::Rise, "{found:?}");
+    assert!(findings.iter().all(|f| !f.significant || f.subject.service().as_str() == "cart"));
 }
 
 #[test]
@@ -516,6 +612,9 @@ fn a_slow_instance_stands_out_from_its_service() {
                 version: version.into(),
                 bin: minute,
                 calls,
+                observed: calls,
+                weight_squares: calls,
+                error_weight_squares: if bad { calls / 2 } else { 0 },
                 errors: if bad { calls / 2 } else { 0 },
                 origin_errors: 0,
                 duration_ns: mean_ns * calls,

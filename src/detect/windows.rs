@@ -7,7 +7,7 @@ use crate::telemetry::time::{Grid, Window};
 
 use super::Onset;
 
-/// Calls of all services that must have been expected in a run of empty bins before the run counts as a gap in the
+/// Calls seen of all services that must have been expected in a run of empty bins before the run counts as a gap in the
 /// collection and not as silence: a chance below e^-20 even where traffic is a little burstier than Poisson.
 const GAP_CALLS: f64 = 20.0;
 
@@ -168,14 +168,14 @@ fn range(window: &Window, grid: Grid) -> (i64, i64) {
 struct Traffic {
     /// Bins with a call, ascending.
     busy: Vec<i64>,
-    /// Median number of calls in them.
+    /// Median number of calls seen in them.
     typical: f64,
 }
 
 impl Traffic {
     fn of(calls: &CallStats) -> Self {
-        let mut bins: Vec<(i64, u64)> = calls.rows.iter().map(|row| (row.key.bin, row.calls)).collect();
-        bins.extend(calls.instances.iter().map(|row| (row.bin, row.calls)));
+        let mut bins: Vec<(i64, u64)> = calls.rows.iter().map(|row| (row.key.bin, row.observed)).collect();
+        bins.extend(calls.instances.iter().map(|row| (row.bin, row.observed)));
         bins.sort_unstable();
         bins.dedup_by(|next, kept| {
             let same = next.0 == kept.0;

@@ -36,7 +36,8 @@ pub fn cases(dir: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>, EvalError> 
             truth: truth.services,
             load: Box::new(move || {
                 let span_columns = case.span_columns.as_deref().map(SpanColumns::parse).transpose()?;
-                let options = ReadOptions { span_columns, ..ReadOptions::default() };
+                let sampling_attribute = case.sampling_attribute.clone();
+                let options = ReadOptions { span_columns, sampling_attribute, ..ReadOptions::default() };
                 let telemetry = read_paths(&case.files, &options, &|_| {})?;
                 let request = Request {
                     name: case.name.clone(),

@@ -62,6 +62,9 @@ pub(super) fn signal_phrase(signal: Signal, name: &str) -> String {
         Signal::Syscalls => "system calls".to_owned(),
         Signal::NodeCpu => "CPU of the machine".to_owned(),
         Signal::NodeMemory => "memory of the machine".to_owned(),
+        Signal::Timeouts => "share of calls that timed out".to_owned(),
+        Signal::Retries => "share of retries".to_owned(),
+        Signal::Hedges => "share of hedged calls".to_owned(),
         Signal::Other => name.to_owned(),
     }
 }

@@ -17,7 +17,6 @@ use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
 use crate::rank::{Candidate, Modality, Ranking, SymptomChange, Verdict, hypocenter};
 use crate::telemetry::alert::Alert;
-use crate::telemetry::calls::SpanCoverage;
 use crate::telemetry::change::Change;
 use crate::telemetry::id::{ServiceId, TraceId};
 use crate::telemetry::logs::Severity;
@@ -25,6 +24,12 @@ use crate::telemetry::series::{Signal, Subject, Unit};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 use crate::telemetry::warning::Warning;
+
+pub use coverage::{
+    Coverage, Deduction, KeptShares, KnownFrom, Listed, OneWindow, SeriesGap, SeriesName, Shortfall, Silent,
+    UnweightedSample,
+};
+pub(crate) use coverage::{series_gaps, unweighted_samples};
 
 /// A value before and during the incident.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -156,25 +161,6 @@ pub struct ChangeLine {
     pub at_cause: bool,
     /// From the beginning of the incident to the change, nanoseconds; negative for a change before it.
     pub after_start_ns: i64,
-}
-
-/// What the telemetry let us see.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Coverage {
-    /// Counts from the spans.
-    pub spans: SpanCoverage,
-    /// Number of metric series.
-    pub series: u64,
-    /// Series with gaps in either window.
-    pub series_with_gaps: u64,
-    /// Nodes that are known only from their callers.
-    pub silent_nodes: Vec<ServiceId>,
-    /// Calls in the baseline and in the incident window.
-    pub calls_baseline: u64,
-    /// Calls in the incident window.
-    pub calls_incident: u64,
-    /// 0 to 1: how much the confidence was lowered to (1 = nothing missing).
-    pub factor: f64,
 }
 
 /// The ranking with its reasons: everything that a report shows.

@@ -9,8 +9,10 @@ use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
 use crate::telemetry::topology::EdgeMode;
 
-/// Changes shown on one call.
+/// Changes shown on one call, beside those of how often it was tried.
 const MAX_CHANGES: usize = 3;
+/// How often calls were tried, in vain or again.
+const ATTEMPTS: [Signal; 3] = [Signal::Timeouts, Signal::Retries, Signal::Hedges];
 
 /// The call path along which the change travelled: a shortest one over calls that got slower or failed more; where
 /// there is none, a shortest one over any calls. Empty where the cause is the entry or cannot be reached.
@@ -73,8 +75,10 @@ fn changes(findings: &[Finding], caller: &ServiceId, callee: &ServiceId) -> Vec<
 /// The strongest significant finding of each signal, strongest first.
 fn strongest_by_signal(findings: &[Finding], subject: &Subject) -> Vec<BeforeAfter> {
     let shown = [Signal::Latency, Signal::ErrorRatio, Signal::Requests, Signal::NetworkGap];
-    let mut of_subject: Vec<&Finding> =
-        findings.iter().filter(|f| f.significant && f.subject == *subject && shown.contains(&f.signal)).collect();
+    let of_signals = |signals: &[Signal]| -> Vec<&Finding> {
+        findings.iter().filter(|f| f.significant && f.subject == *subject && signals.contains(&f.signal)).collect()
+    };
+    let mut of_subject = of_signals(&shown);
     of_subject.sort_by(|a, b| b.bits.total_cmp(&a.bits).then_with(|| a.name.cmp(&b.name)));
     let mut seen = Vec::new();
     of_subject.retain(|f| {
@@ -84,5 +88,5 @@ fn strongest_by_signal(findings: &[Finding], subject: &Subject) -> Vec<BeforeAft
     });
     let before_after =
         |f: &Finding| BeforeAfter { signal: f.signal, unit: f.unit, baseline: f.baseline, incident: f.incident };
-    of_subject.into_iter().take(MAX_CHANGES).map(before_after).collect()
+    of_subject.into_iter().take(MAX_CHANGES).chain(of_signals(&ATTEMPTS)).map(before_after).collect()
 }

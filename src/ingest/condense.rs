@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::derive::{Group, Groups, Member};
-use super::rates::{self, Interval};
-use super::signals::{Part, Role, Scope};
+use super::derive::{Group, Groups, Member, View};
+use super::metric_table::{self, EDGE_CALLS, EDGE_FAILURES, EDGE_SEEN_BY_CALLEE, EDGE_SEEN_BY_CALLER, Part, Role};
+use super::rates::{self, Interval, Scale};
+use super::{native_histogram, outcomes};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
@@ -12,29 +13,58 @@ use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
 /// Quantiles that are taken of histograms: the middle, and two of the tail that alerts are written for.
 const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
-/// Name of the counter of failed requests of an edge, the complement of [`EDGE_CALLS`].
-const EDGE_FAILURES: &str = "traces_service_graph_request_failed_total";
-const EDGE_CALLS: &str = "traces_service_graph_request_total";
-const EDGE_SEEN_BY_CALLER: &str = "traces_service_graph_request_client_seconds";
-const EDGE_SEEN_BY_CALLEE: &str = "traces_service_graph_request_server_seconds";
 const NETWORK_GAP: &str = "traces_service_graph_request_client_less_server_seconds";
+const ISTIO_NETWORK_GAP: &str = "istio_request_duration_source_less_destination";
+const MEMORY_SHARE: &str = "container_memory_working_set_bytes/limit";
+
+/// The histograms that measure the same calls by the caller's and by the callee's clock, and the name of what lies
+/// between them.
+const TWO_CLOCKS: &[(&str, &str, &str)] = &[
+    (EDGE_SEEN_BY_CALLER, EDGE_SEEN_BY_CALLEE, NETWORK_GAP),
+    (ISTIO_DURATION_BY_CALLER, metric_table::ISTIO_DURATION, ISTIO_NETWORK_GAP),
+];
+
+/// Under this name stand Istio's durations by the caller's proxy where those of the callee's count.
+pub(super) const ISTIO_DURATION_BY_CALLER: &str = "istio_request_duration_milliseconds{reporter=\"source\"}";
 
 /// The series of all groups.
 pub(super) fn series(groups: &Groups<'_>) -> Vec<Series> {
-    let counted: BTreeSet<&Subject> =
-        groups.iter().filter(|(_, group)| group.role == Role::Calls).map(|((subject, _), _)| subject).collect();
+    let counted: BTreeSet<&Subject> = groups
+        .iter()
+        .filter(|(_, group)| matches!(group.role, Role::Calls | Role::Outcomes(_)))
+        .map(|((subject, _), _)| subject)
+        .collect();
     let failures_known = groups.keys().any(|(_, name)| name == EDGE_FAILURES);
     let mut out = Vec::new();
     for ((subject, name), group) in groups {
         let mut emit = Emit { subject, out: &mut out };
         match group.role {
             Role::Rate => emit.gauge(name, group, sum(&chosen_containers(group), rates::counter_rates)),
-            Role::Level => emit.gauge(name, group, sum(&chosen_containers(group), rates::gauge_intervals)),
-            Role::ShareOf(whole) => {
-                if let Some(whole) = groups.get(&(subject.clone(), whole.to_owned())) {
-                    let (part, whole) = (chosen_containers(group), chosen_containers(whole));
-                    emit.push(Signal::CpuThrottling, Statistic::Mean, Unit::Ratio, name, share(&part, &whole));
+            Role::Level | Role::LevelByReason => {
+                emit.gauge(name, group, sum(&chosen_containers(group), rates::gauge_intervals));
+                if name == metric_table::WORKING_SET {
+                    emit.push(
+                        Signal::Memory,
+                        Statistic::Mean,
+                        Unit::Ratio,
+                        MEMORY_SHARE,
+                        memory_share(subject, groups),
+                    );
                 }
+            }
+            Role::ShareOf(_) => {
+                let whole = group.whole.as_ref().and_then(|whole| groups.get(&(subject.clone(), whole.clone())));
+                if let Some(whole) = whole {
+                    let (part, whole) = (chosen_containers(group), chosen_containers(whole));
+                    emit.push(group.signal, Statistic::Mean, Unit::Ratio, name, share(&part, &whole));
+                }
+            }
+            Role::Outcomes(all) => {
+                let members: Vec<&Member<'_>> = group.members.iter().collect();
+                if !groups.contains_key(&(subject.clone(), all.to_owned())) {
+                    emit.rate_of_requests(name, &members);
+                }
+                emit.errors_among(name, &group.members, &members);
             }
             Role::Calls => {
                 emit.requests(name, &group.members, group.members.iter().collect());
@@ -50,42 +80,28 @@ pub(super) fn series(groups: &Groups<'_>) -> Vec<Series> {
             }
             Role::Duration | Role::Distribution => {
                 emit.distribution(name, group);
-                if group.role == Role::Duration && group.scope != Scope::EdgeSeenByCallee && !counted.contains(subject)
-                {
+                if group.role == Role::Duration && group.view != View::CalleeOfGraph && !counted.contains(subject) {
                     emit.requests(&format!("{name}_count"), &group.members, counts(group));
                 }
             }
-            Role::Whole | Role::FailedCalls => {}
+            Role::Whole | Role::FailedCalls | Role::Machine | Role::Tie => {}
         }
     }
-    out.extend(groups.keys().filter(|key| key.1 == EDGE_SEEN_BY_CALLER).filter_map(|key| gap(&key.0, groups)));
+    for clocks in TWO_CLOCKS {
+        out.extend(groups.keys().filter(|key| key.1 == clocks.0).filter_map(|key| gap(&key.0, *clocks, groups)));
+    }
     out.retain(|series| !series.samples.is_empty());
     out
 }
 
-/// Edges that service-graph metrics state.
+/// Edges that metrics state: service graphs, meshes, clients that name whom they call.
 pub(super) fn given_edges(groups: &Groups<'_>) -> Vec<GivenEdge> {
     let mut edges: BTreeMap<(ServiceId, ServiceId), (NodeKind, EdgeMode)> = BTreeMap::new();
     for ((subject, _), group) in groups {
-        let Subject::Edge { caller, callee } = subject else { continue };
-        if !matches!(group.scope, Scope::EdgeSeenByCaller | Scope::EdgeSeenByCallee) {
-            continue;
-        }
-        for member in &group.members {
-            // A message's edge leads from the producing to the consuming service, so its callee is a service too
-            // (Tempo, metrics generator).
-            let (kind, mode) = match (member.raw.label("connection_type"), member.raw.label("virtual_node")) {
-                (Some("database"), _) => (NodeKind::Database, EdgeMode::Sync),
-                (Some("messaging_system"), _) => (NodeKind::Service, EdgeMode::Async),
-                (Some("virtual_node"), None | Some("server")) | (_, Some("server")) => {
-                    (NodeKind::External, EdgeMode::Sync)
-                }
-                _ => (NodeKind::Service, EdgeMode::Sync),
-            };
-            // Where series disagree the more telling one counts: each enum has the plain case first.
-            let entry = edges.entry((caller.clone(), callee.clone())).or_insert((kind, mode));
-            *entry = (entry.0.max(kind), entry.1.max(mode));
-        }
+        let (Subject::Edge { caller, callee }, Some((kind, mode))) = (subject, group.edge) else { continue };
+        // Where series disagree the more telling one counts: each enum has the plain case first.
+        let entry = edges.entry((caller.clone(), callee.clone())).or_insert((kind, mode));
+        *entry = (entry.0.max(kind), entry.1.max(mode));
     }
     edges
         .into_iter()
@@ -114,10 +130,18 @@ impl Emit<'_> {
 
     /// Rate of `counts`, and the share of failed ones where a label of any of `members` tells outcomes.
     fn requests(&mut self, name: &str, members: &[Member<'_>], counts: Vec<&Member<'_>>) {
-        self.push(Signal::Requests, Statistic::Mean, Unit::PerSecond, name, sum(&counts, rates::counter_rates));
-        if members.iter().any(|member| super::signals::tells_outcome(member.raw)) {
+        self.rate_of_requests(name, &counts);
+        self.errors_among(name, members, &counts);
+    }
+
+    fn rate_of_requests(&mut self, name: &str, counts: &[&Member<'_>]) {
+        self.push(Signal::Requests, Statistic::Mean, Unit::PerSecond, name, sum(counts, rates::counter_rates));
+    }
+
+    fn errors_among(&mut self, name: &str, members: &[Member<'_>], counts: &[&Member<'_>]) {
+        if members.iter().any(|member| outcomes::tells_outcome(member.raw)) {
             let failed: Vec<&Member<'_>> = counts.iter().copied().filter(|member| member.failed).collect();
-            self.push(Signal::ErrorRatio, Statistic::Mean, Unit::Ratio, name, share(&failed, &counts));
+            self.push(Signal::ErrorRatio, Statistic::Mean, Unit::Ratio, name, share(&failed, counts));
         }
     }
 
@@ -196,8 +220,15 @@ fn upper_bound(member: &Member<'_>) -> Option<f64> {
 /// Quantiles per interval from the increase of the buckets.
 fn histogram_quantiles(group: &Group<'_>) -> Vec<(f64, Samples)> {
     let mut by_bound: Vec<(f64, Vec<Vec<Interval>>)> = Vec::new();
+    let is_native = |m: &Member<'_>| m.raw.label(native_histogram::MARK).is_some();
+    let is_exponential = |m: &Member<'_>| m.raw.label(native_histogram::MARK) == Some(native_histogram::EXPONENTIAL);
     let mut buckets: Vec<(f64, &Member<'_>)> =
         of_part(group, Part::Bucket).into_iter().filter_map(|m| Some((upper_bound(m)?, m))).collect();
+    // Where a program exposes both forms of one histogram, the native one is the finer, and both would count twice.
+    let native = buckets.iter().any(|(_, m)| is_native(m));
+    buckets.retain(|(_, m)| is_native(m) == native);
+    let scale =
+        if native && buckets.iter().all(|(_, m)| is_exponential(m)) { Scale::Exponential } else { Scale::Linear };
     buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (bound, member) in buckets {
         let intervals = rates::counter_rates(&member.raw.samples);
@@ -216,7 +247,7 @@ fn histogram_quantiles(group: &Group<'_>) -> Vec<(f64, Samples)> {
         cumulative.clear();
         cumulative.extend(sums.iter().filter_map(|(bound, sums)| Some((*bound, sums[position]?))));
         for (q, samples) in &mut quantiles {
-            samples.extend(rates::histogram_quantile(*q, &cumulative).map(|value| (at, value)));
+            samples.extend(rates::histogram_quantile(*q, &cumulative, scale).map(|value| (at, value)));
         }
     }
     quantiles.retain(|(_, samples)| !samples.is_empty());
@@ -248,40 +279,70 @@ fn summary_quantiles(group: &Group<'_>) -> Vec<(f64, Samples)> {
 /// The members to sum where cAdvisor reports containers and their pod: the containers where they are named, else the
 /// pod, else its pause container (which owns the network).
 fn chosen_containers<'m, 'r>(group: &'m Group<'r>) -> Vec<&'m Member<'r>> {
-    let container = |m: &Member<'_>| {
-        let label = m.raw.label("exported_container").or_else(|| m.raw.label("container"));
-        match label.or_else(|| m.raw.label("container_name")) {
-            None | Some("") => 1,
-            Some("POD") => 2,
-            Some(_) => 0,
-        }
+    let rank = |m: &Member<'_>| match container(m) {
+        None | Some("") => 1,
+        Some("POD") => 2,
+        Some(_) => 0,
     };
-    let best = group.members.iter().map(container).min();
+    let best = group.members.iter().map(rank).min();
     let is_container_metric = |m: &Member<'_>| m.raw.name.starts_with("container");
-    group.members.iter().filter(|m| !is_container_metric(m) || Some(container(m)) == best).collect()
+    group.members.iter().filter(|m| !is_container_metric(m) || Some(rank(m)) == best).collect()
+}
+
+/// Memory in use over what the containers may use, where each of them has a limit.
+fn memory_share(subject: &Subject, groups: &Groups<'_>) -> Samples {
+    let of_name = |name: &str| groups.get(&(subject.clone(), name.to_owned()));
+    let Some(used) = of_name(metric_table::WORKING_SET).map(chosen_containers) else { return Vec::new() };
+    let by_state = format!("{}{{resource=\"memory\"}}", metric_table::RESOURCE_LIMITS);
+    let Some(limits) = of_name(metric_table::MEMORY_LIMIT)
+        .map(chosen_containers)
+        .or_else(|| of_name(&by_state).map(|group| group.members.iter().collect()))
+    else {
+        return Vec::new();
+    };
+    // cAdvisor writes 0 for no limit.
+    let limited: BTreeSet<Option<&str>> = limits
+        .iter()
+        .filter(|limit| limit.raw.samples.iter().any(|sample| sample.1 > 0.0))
+        .map(|limit| container(limit))
+        .collect();
+    if !used.iter().all(|member| limited.contains(&container(member))) {
+        return Vec::new();
+    }
+    let used_at = sum(&used, rates::gauge_intervals);
+    let limit = [rates::gauge_intervals(&sum(&limits, rates::gauge_intervals))];
+    let times: Vec<i64> = used_at.iter().map(|sample| sample.0).collect();
+    let share = |(&(at, used), limit): (&(i64, f64), Option<f64>)| Some((at, used / limit.filter(|l| *l > 0.0)?));
+    used_at.iter().zip(rates::sum_at(&times, &limit)).filter_map(share).collect()
+}
+
+fn container<'r>(member: &Member<'r>) -> Option<&'r str> {
+    let label = member.raw.label("exported_container").or_else(|| member.raw.label("container"));
+    label.or_else(|| member.raw.label("container_name"))
 }
 
 /// Mean time on the network: what the caller measured less what the callee measured, where both did.
-fn gap(subject: &Subject, groups: &Groups<'_>) -> Option<Series> {
+fn gap(subject: &Subject, (by_caller, by_callee, name): (&str, &str, &str), groups: &Groups<'_>) -> Option<Series> {
     if !matches!(subject, Subject::Edge { .. }) {
         return None;
     }
     let group = |name: &str| groups.get(&(subject.clone(), name.to_owned()));
-    let (caller, callee) = (mean(group(EDGE_SEEN_BY_CALLER)?), mean(group(EDGE_SEEN_BY_CALLEE)?));
+    let scale = group(by_caller)?.scale;
+    let (caller, callee) = (mean(group(by_caller)?), mean(group(by_callee)?));
     let callee = [rates::gauge_intervals(&callee)];
     let times: Vec<i64> = caller.iter().map(|sample| sample.0).collect();
     let samples = caller
         .iter()
         .zip(rates::sum_at(&times, &callee))
         // A negative difference is the clocks' resolution, not time won.
-        .filter_map(|(&(at, caller), callee)| Some((at, (caller - callee?).max(0.0))))
+        .filter_map(|(&(at, caller), callee)| Some((at, (caller - callee?).max(0.0) * scale)))
         .collect();
     Some(Series {
         subject: subject.clone(),
         signal: Signal::NetworkGap,
         statistic: Statistic::Mean,
         unit: Unit::Seconds,
-        name: NETWORK_GAP.to_owned(),
+        name: name.to_owned(),
         samples,
     })
 }

@@ -4,16 +4,28 @@
 //! 11 000 points) and `_sum`, `_count` and `_bucket` usually lie in different ones. Series that differ only in labels
 //! which name no subject are summed, as `sum by (…) (rate(…))` would.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Telemetry;
 use super::changes_from_metrics;
 use super::condense;
+use super::dialects::{self, Dialect};
+use super::machines::Machines;
+use super::mesh::{self, By, Istio, Seen};
+use super::metric_rules::{MetricKind, MetricRule, MetricSettings};
+use super::metric_table::{self, Part, Role, Scope, split_part};
+use super::naming::Naming;
+use super::otlp_metrics;
+use super::outcomes::{self, Side};
 use super::plain_names::{self, Quantity};
 use super::rates;
-use super::signals::{self, Part, RawKind, RawSeries, Role, Scope};
+use super::signals::{self, RawKind, RawSeries};
+use super::ties::Ties;
+use super::{Telemetry, hosts};
+use crate::telemetry::id::bounded;
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
+use crate::telemetry::topology::{EdgeMode, NodeKind};
 
 /// One raw series as part of a group.
 pub(super) struct Member<'r> {
@@ -23,39 +35,154 @@ pub(super) struct Member<'r> {
     pub(super) failed: bool,
 }
 
+/// From where a group's series look at their subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum View {
+    /// From inside an instance.
+    Instance,
+    /// The service's own count of its requests.
+    Own,
+    /// The other end of an edge, or a proxy at either end.
+    Call,
+    /// The callee's clock in a service graph, whose calls the caller's counter counts.
+    CalleeOfGraph,
+}
+
 /// Raw series of one subject and name that become one or several series together.
 pub(super) struct Group<'r> {
     pub(super) role: Role,
-    pub(super) scope: Scope,
+    pub(super) view: View,
     pub(super) signal: Signal,
     /// Unit after `scale`.
     pub(super) unit: Unit,
     pub(super) scale: f64,
+    /// Name of the denominator of a ratio.
+    pub(super) whole: Option<String>,
+    /// For a group of an edge that the metrics state: what the callee is and whether the caller waits.
+    pub(super) edge: Option<(NodeKind, EdgeMode)>,
     pub(super) members: Vec<Member<'r>>,
 }
 
 /// All groups, by subject and metric name (without the suffix of a histogram's part).
 pub(super) type Groups<'r> = BTreeMap<(Subject, String), Group<'r>>;
 
+/// What a series' name says, by the settings or by the table.
+struct Meaning<'m> {
+    name: String,
+    role: Role,
+    scope: Scope,
+    signal: Signal,
+    unit: Unit,
+    scale: f64,
+    part: Part,
+    dialect: Dialect,
+    whole: Option<String>,
+    rule: Option<&'m MetricRule>,
+}
+
+/// Everything that is at hand while series are placed.
+struct Placing<'r, 's> {
+    settings: &'s MetricSettings,
+    naming: Naming<'s>,
+    istio: Istio,
+    parts: BTreeMap<String, BTreeSet<Part>>,
+    groups: Groups<'r>,
+    machines: Machines<'r>,
+    recognised: BTreeMap<Dialect, u64>,
+}
+
+/// Where a series counts: a subject as one side sees it.
+struct Place {
+    subject: Subject,
+    view: View,
+    side: Side,
+    edge: Option<(NodeKind, EdgeMode)>,
+    /// Another name than the metric's for the group.
+    group: Option<&'static str>,
+}
+
+impl Place {
+    fn new(subject: Subject, view: View, side: Side) -> Self {
+        Self { subject, view, side, edge: None, group: None }
+    }
+}
+
 /// Turns everything in [`Telemetry::raw_series`] into series and given edges, and joins series that came in pieces.
-pub(crate) fn finish(telemetry: &mut Telemetry) {
+pub(crate) fn finish(telemetry: &mut Telemetry, settings: &MetricSettings) {
+    otlp_metrics::finish(telemetry);
     let raw = merge(std::mem::take(&mut telemetry.raw_series), telemetry);
     telemetry.changes.extend(changes_from_metrics::changes(&raw));
-    let parts = parts_by_name(&raw);
-    let mut groups = Groups::new();
+    let (ties, istio) = tie(&raw);
+    let mut placing = Placing {
+        settings,
+        naming: Naming::new(settings, ties, &telemetry.spans),
+        istio,
+        parts: parts_by_name(&raw),
+        groups: Groups::new(),
+        machines: Machines::default(),
+        recognised: BTreeMap::new(),
+    };
     for series in &raw {
-        place(series, &parts, &mut groups, telemetry);
+        placing.place(series, telemetry);
     }
+    let Placing { naming, mut groups, machines, recognised, .. } = placing;
     prefer_own_metrics(&mut groups);
+    machines.finish(&naming, telemetry);
     telemetry.given_edges.extend(condense::given_edges(&groups));
     telemetry.series.extend(condense::series(&groups));
+    say_what_dialects_hide(&groups, telemetry);
+    telemetry.dialects.extend(dialects::told(&recognised));
+    dialects::join(&mut telemetry.dialects);
     join_series(telemetry);
     telemetry.given_edges.sort();
     telemetry.given_edges.dedup();
 }
 
+/// What must be known of all series before one can be placed.
+fn tie(raw: &[RawSeries]) -> (Ties, Istio) {
+    let (mut ties, mut istio) = (Ties::default(), Istio::default());
+    for series in raw {
+        let name = signals::underscored(&series.name);
+        match metric_table::known(&name, |label| series.label(label).is_some()) {
+            Some((row, _, _)) if row.role == Role::Tie => ties.note(&name, series),
+            Some((row, _, _)) if row.scope == Scope::Istio => istio.note(series),
+            _ => {}
+        }
+    }
+    (ties, istio)
+}
+
+/// Weaknesses of what was recognised that a reader cannot see in the numbers.
+fn say_what_dialects_hide(groups: &Groups<'_>, telemetry: &mut Telemetry) {
+    let first_of =
+        |name: &str| groups.iter().find(|((_, of), _)| of == name).and_then(|(_, group)| group.members.first());
+    if let Some(member) = first_of(metric_table::LINKERD_LATENCY) {
+        let message = "Linkerd's latency is the time to the first byte of the answer, not to its end";
+        telemetry.warn(Path::new(&*member.raw.source), place_of(member.raw), message, 1);
+    }
+    let is_latency = |group: &Group<'_>| group.role == Role::Duration && group.view == View::Own;
+    if !telemetry.spans.is_empty() || groups.values().any(is_latency) {
+        return;
+    }
+    // Tempo's default buckets of service graphs begin at 0.1 s.
+    let of_graph = |name: &str| name == metric_table::EDGE_SEEN_BY_CALLEE || name == metric_table::EDGE_SEEN_BY_CALLER;
+    let mut buckets = groups
+        .iter()
+        .filter(|((_, name), _)| of_graph(name))
+        .flat_map(|(_, group)| &group.members)
+        .filter_map(|member| Some((member.raw.label("le")?.parse::<f64>().ok()?, member.raw)))
+        .peekable();
+    let Some(&(_, raw)) = buckets.peek() else { return };
+    if buckets.all(|(bound, _)| bound >= 0.1) {
+        let message = "latency is known from service-graph histograms alone, whose buckets begin at 0.1 s: what happens \
+                       below is not seen; add traces, span metrics or finer buckets";
+        telemetry.warn(Path::new(&*raw.source), place_of(raw), message, 1);
+    }
+}
+
 /// Joins raw series with the same name and labels, sorts their samples and drops what is no number.
 fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
+    raw.iter_mut().for_each(|series| bound_names(series, telemetry));
     // Stable: pieces stay in the order of their files, and of two values for one time the first file's counts.
     raw.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
     let mut merged: Vec<RawSeries> = Vec::with_capacity(raw.len());
@@ -88,7 +215,24 @@ fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
     merged
 }
 
-const CONFLICT: &str = "two different values for one time; the first one read is kept";
+fn bound_names(series: &mut RawSeries, telemetry: &mut Telemetry) {
+    let labels = series.labels.iter_mut().flat_map(|(name, value)| [name, value]);
+    let mut cut = 0;
+    for name in labels.chain([&mut series.name]) {
+        if let Cow::Owned(shorter) = bounded(name) {
+            *name = shorter;
+            cut += 1;
+        }
+    }
+    if cut > 0 {
+        telemetry.warn(Path::new(&*series.source), format!("series `{}`", series.name), NAMES_CUT, cut);
+    }
+}
+
+/// Said where names were longer than they may be.
+pub(super) const NAMES_CUT: &str = "names longer than 1 KiB are kept in part, with a hash of the whole";
+
+pub(super) const CONFLICT: &str = "two different values for one time; the first one read is kept";
 
 /// Sorts by time, keeps the first of samples with equal time, and counts those dropped whose value differs.
 pub(super) fn sort_samples(samples: &mut Vec<(i64, f64)>) -> u64 {
@@ -112,7 +256,7 @@ pub(super) fn sort_samples(samples: &mut Vec<(i64, f64)>) -> u64 {
 fn parts_by_name(raw: &[RawSeries]) -> BTreeMap<String, BTreeSet<Part>> {
     let mut parts: BTreeMap<String, BTreeSet<Part>> = BTreeMap::new();
     for series in raw {
-        let (base, part) = signals::split_part(&series.name);
+        let (base, part) = split_part(&series.name);
         if part != Part::None {
             parts.entry(base.to_owned()).or_default().insert(part);
         }
@@ -120,104 +264,346 @@ fn parts_by_name(raw: &[RawSeries]) -> BTreeMap<String, BTreeSet<Part>> {
     parts
 }
 
-/// Puts one raw series into the groups it belongs to, or says why it belongs to none.
-fn place<'r>(
-    raw: &'r RawSeries,
-    parts: &BTreeMap<String, BTreeSet<Part>>,
-    groups: &mut Groups<'r>,
-    telemetry: &mut Telemetry,
-) {
-    if raw.samples.is_empty() {
-        return;
-    }
-    let source = Path::new(&*raw.source);
-    let name = signals::underscored(&raw.name);
-    let metric_name = if raw.kind == RawKind::Words { name.replace('-', "_") } else { name.into_owned() };
-    if let Some((row, part)) = signals::known(&metric_name) {
-        // A bare duration without quantile is no distribution but a value in words (`latency`).
-        if !(matches!(row.role, Role::Duration) && part == Part::None && raw.label("quantile").is_none()) {
-            if row.scope == Scope::Service && signals::not_the_handling_side(raw) {
-                let message =
-                    "series of client, producer and internal spans are not used: they would count a request twice";
-                return telemetry.warn(source, place_of(raw), message, 1);
-            }
-            let subjects = subjects(raw, row.scope, row.name);
-            if subjects.is_empty() {
-                return no_service(raw, telemetry);
-            }
-            for subject in subjects {
-                let group = groups.entry((subject, row.name.to_owned())).or_insert_with(|| Group {
-                    role: row.role,
-                    scope: row.scope,
-                    signal: row.signal,
-                    unit: row.unit,
-                    scale: row.scale,
-                    members: Vec::new(),
-                });
-                group.members.push(Member { raw, part, failed: signals::failed(raw) });
-            }
+impl<'r, 's> Placing<'r, 's> {
+    /// Puts one raw series into the groups it belongs to, or says why it belongs to none.
+    fn place(&mut self, raw: &'r RawSeries, telemetry: &mut Telemetry) {
+        if raw.samples.is_empty() {
             return;
         }
+        let name = signals::underscored(&raw.name);
+        let metric_name = if raw.kind == RawKind::Words { name.replace('-', "_") } else { name.into_owned() };
+        if let Some(meaning) = self.meaning(raw, &metric_name) {
+            *self.recognised.entry(meaning.dialect).or_default() += 1;
+            return self.place_known(raw, meaning, telemetry);
+        }
+        if metric_name.ends_with("_created") || metric_name.ends_with("_info") {
+            let message = "series that only carry labels or a creation time (`…_info`, `…_created`) are not used";
+            return telemetry.warn(Path::new(&*raw.source), place_of(raw), message, 1);
+        }
+        if raw.kind != RawKind::Words && metric_name.starts_with("node_") && is_of_node_exporter(raw) {
+            *self.recognised.entry(Dialect::NodeExporter).or_default() += 1;
+            let message = "of a machine's series only processor, memory and disk time are used";
+            return telemetry.warn(Path::new(&*raw.source), place_of(raw), message, 1);
+        }
+        self.place_other(raw, &metric_name, telemetry);
     }
-    if metric_name.ends_with("_created") || metric_name.ends_with("_info") {
-        let message = "series that only carry labels or a creation time (`…_info`, `…_created`) are not used";
-        return telemetry.warn(source, place_of(raw), message, 1);
+
+    fn meaning(&self, raw: &RawSeries, metric_name: &str) -> Option<Meaning<'s>> {
+        if let Some(rule) = self.settings.rule(metric_name, split_part(metric_name).0) {
+            return Some(meaning_of_rule(rule, metric_name));
+        }
+        let has = |label: &str| raw.label(label).is_some();
+        let known =
+            metric_table::known(metric_name, has).map(|(row, part, dialect)| (row, part, dialect, row.name.len()));
+        let (row, part, dialect, length) = known.or_else(|| {
+            let (row, part) = metric_table::own_namespace(metric_name, has)?;
+            let base = if part == Part::None { metric_name } else { split_part(metric_name).0 };
+            Some((row, part, Dialect::SpanMetricsOwnNamespace, base.len()))
+        })?;
+        // A bare duration without quantile is no distribution but a value in words (`latency`).
+        if row.role == Role::Duration && part == Part::None && raw.label("quantile").is_none() {
+            return None;
+        }
+        let whole = if let Role::ShareOf(whole) = row.role { Some(whole.to_owned()) } else { None };
+        let name = metric_name.get(..length).unwrap_or(row.name).to_owned();
+        let (role, scope, signal, unit, scale) = (row.role, row.scope, row.signal, row.unit, row.scale);
+        Some(Meaning { name, role, scope, signal, unit, scale, part, dialect, whole, rule: None })
     }
-    place_other(raw, &metric_name, parts, groups, telemetry);
+
+    fn place_known(&mut self, raw: &'r RawSeries, mut meaning: Meaning<'s>, telemetry: &mut Telemetry) {
+        let source = Path::new(&*raw.source);
+        match meaning.role {
+            Role::Tie => return self.machines.name(raw),
+            Role::Machine => {
+                // The table's own name lives as long as the program.
+                if let Some((row, _, _)) = metric_table::known(&meaning.name, |_| true) {
+                    self.machines.take(row.name, raw);
+                }
+                return;
+            }
+            Role::LevelByReason => {
+                let reason = raw.label("reason").unwrap_or_default();
+                meaning.name = format!("{}{{reason={reason:?}}}", meaning.name);
+            }
+            Role::Whole if meaning.name == metric_table::RESOURCE_LIMITS => {
+                let resource = raw.label("resource").unwrap_or_default();
+                meaning.name = format!("{}{{resource={resource:?}}}", meaning.name);
+            }
+            _ => {}
+        }
+        if meaning.dialect == Dialect::Cadvisor && is_no_container(raw) {
+            let message =
+                "cAdvisor's series of the machine and of groups of containers are not used: they name no container";
+            return telemetry.warn(source, place_of(raw), message, 1);
+        }
+        if meaning.scope == Scope::Service && signals::not_the_handling_side(raw) {
+            let message =
+                "series of client, producer and internal spans are not used: they would count a request twice";
+            return telemetry.warn(source, place_of(raw), message, 1);
+        }
+        let places = match self.places(raw, &meaning) {
+            Ok(places) => places,
+            Err(NoPlace::Nameless) => return no_service(raw, telemetry),
+            Err(NoPlace::NotUsed(message)) => return telemetry.warn(source, place_of(raw), message, 1),
+        };
+        for place in places {
+            if place.view == View::Instance || place.view == View::Own {
+                self.machines.runs(place.subject.service(), raw);
+            }
+            let name = place.group.map_or_else(|| meaning.name.clone(), str::to_owned);
+            let role = if place.group.is_some() { Role::Whole } else { meaning.role };
+            let group = self.groups.entry((place.subject, name)).or_insert_with(|| Group {
+                role,
+                view: place.view,
+                signal: meaning.signal,
+                unit: meaning.unit,
+                scale: meaning.scale,
+                whole: meaning.whole.clone(),
+                edge: place.edge,
+                members: Vec::new(),
+            });
+            // Where series disagree on what the callee is, the more telling one counts.
+            group.edge = group.edge.max(place.edge);
+            group.members.push(Member { raw, part: meaning.part, failed: outcomes::failed(raw, place.side) });
+        }
+    }
+
+    /// The subjects that a known series counts for.
+    fn places(&self, raw: &RawSeries, meaning: &Meaning<'_>) -> Result<Vec<Place>, NoPlace> {
+        let naming = &self.naming;
+        match meaning.scope {
+            Scope::Instance => {
+                let subject = match meaning.rule.and_then(|rule| rule.service_label.as_deref()) {
+                    Some(label) => Some(Subject::Service(naming.named(value(raw, label)?))),
+                    None => naming.instance_subject(raw),
+                };
+                Ok(vec![Place::new(subject.ok_or(NoPlace::Nameless)?, View::Instance, Side::Server)])
+            }
+            Scope::Service => {
+                let service = match meaning.rule.and_then(|rule| rule.service_label.as_deref()) {
+                    Some(label) => naming.named(value(raw, label)?),
+                    None => naming.service(raw).ok_or(NoPlace::Nameless)?,
+                };
+                let configured = meaning.rule.and_then(|rule| rule.operation_label.as_deref());
+                let operation = match configured {
+                    Some(label) => value(raw, label).ok(),
+                    None => signals::operation(|name| raw.label(name)),
+                };
+                let operation = operation
+                    .map(|operation| Subject::Operation { service: service.clone(), operation: operation.to_owned() });
+                let subjects = std::iter::once(Subject::Service(service)).chain(operation);
+                Ok(subjects.map(|subject| Place::new(subject, View::Own, Side::Server)).collect())
+            }
+            Scope::EdgeSeenByCaller | Scope::EdgeSeenByCallee => {
+                service_graph_places(raw, meaning, naming).ok_or(NoPlace::Nameless)
+            }
+            Scope::Outgoing => outgoing_places(raw, naming),
+            Scope::Istio => mesh_places(self.istio.seen(raw, naming), meaning),
+            Scope::Linkerd => mesh_places(mesh::linkerd(raw, naming), meaning),
+            Scope::Envoy => mesh_places(mesh::envoy(raw, naming), meaning),
+        }
+    }
+
+    /// Places a series whose name is not in the table: as words, distribution, counter or gauge.
+    fn place_other(&mut self, raw: &'r RawSeries, metric_name: &str, telemetry: &mut Telemetry) {
+        let (base, part) = split_part(metric_name);
+        let is_part = part != Part::None
+            && rates::looks_like_counter(&raw.samples)
+            && (raw.kind == RawKind::Counter || self.parts.get(base).is_some_and(|p| p.len() > 1));
+        let is_summary = part == Part::None && raw.label("quantile").is_some();
+        let is_counter = raw.kind == RawKind::Counter
+            || (metric_name.ends_with("_total")
+                && raw.kind != RawKind::Gauge
+                && rates::looks_like_counter(&raw.samples));
+        if raw.kind == RawKind::Words && !is_part && !is_counter {
+            return place_words(raw, &self.naming, telemetry);
+        }
+        let Some(subject) = edge_subject(raw, &self.naming).or_else(|| self.naming.instance_subject(raw)) else {
+            return no_service(raw, telemetry);
+        };
+        self.machines.runs(subject.service(), raw);
+        let (name, part, role) = if is_part {
+            (base, part, Role::Distribution)
+        } else if is_summary {
+            (metric_name, Part::None, Role::Distribution)
+        } else if is_counter {
+            (metric_name, Part::None, Role::Rate)
+        } else {
+            (metric_name, Part::None, Role::Level)
+        };
+        let (unit, scale) = signals::unit_of_name(name);
+        let unit = if role == Role::Rate { unit_of_rate(unit, Signal::Other) } else { unit };
+        let group = self.groups.entry((subject, name.to_owned())).or_insert_with(|| Group {
+            role,
+            view: View::Instance,
+            signal: Signal::Other,
+            unit,
+            scale,
+            whole: None,
+            edge: None,
+            members: Vec::new(),
+        });
+        group.members.push(Member { raw, part, failed: false });
+    }
 }
 
-/// Places a series whose name is not in the table: as words, distribution, counter or gauge.
-fn place_other<'r>(
-    raw: &'r RawSeries,
-    metric_name: &str,
-    parts: &BTreeMap<String, BTreeSet<Part>>,
-    groups: &mut Groups<'r>,
-    telemetry: &mut Telemetry,
-) {
-    let (base, part) = signals::split_part(metric_name);
-    let is_part = part != Part::None
-        && rates::looks_like_counter(&raw.samples)
-        && (raw.kind == RawKind::Counter || parts.get(base).is_some_and(|p| p.len() > 1));
-    let is_summary = part == Part::None && raw.label("quantile").is_some();
-    let is_counter = raw.kind == RawKind::Counter
-        || (metric_name.ends_with("_total") && raw.kind != RawKind::Gauge && rates::looks_like_counter(&raw.samples));
-    if raw.kind == RawKind::Words && !is_part && !is_counter {
-        return place_words(raw, telemetry);
-    }
-    let Some(subject) = edge_subject(raw).or_else(|| signals::instance_subject(raw)) else {
-        return no_service(raw, telemetry);
-    };
-    let (name, part, role) = if is_part {
-        (base, part, Role::Distribution)
-    } else if is_summary {
-        (metric_name, Part::None, Role::Distribution)
-    } else if is_counter {
-        (metric_name, Part::None, Role::Rate)
-    } else {
-        (metric_name, Part::None, Role::Level)
-    };
-    let (unit, scale) = signals::unit_of_name(name);
-    let unit = match (role, unit) {
-        (Role::Rate, Unit::Bytes) => Unit::BytesPerSecond,
-        // Seconds a second: a share of time that may exceed one where threads work side by side.
-        (Role::Rate, Unit::Seconds | Unit::Ratio) => Unit::None,
-        (Role::Rate, _) => Unit::PerSecond,
-        (_, unit) => unit,
-    };
-    let group = groups.entry((subject, name.to_owned())).or_insert_with(|| Group {
-        role,
-        scope: Scope::Instance,
-        signal: Signal::Other,
-        unit,
-        scale,
-        members: Vec::new(),
-    });
-    group.members.push(Member { raw, part, failed: false });
+/// Why a known series has no place.
+enum NoPlace {
+    Nameless,
+    NotUsed(&'static str),
 }
+
+fn value<'r>(raw: &'r RawSeries, label: &str) -> Result<&'r str, NoPlace> {
+    raw.label(&signals::underscored(label)).filter(|value| !value.is_empty()).ok_or(NoPlace::Nameless)
+}
+
+/// Unit of a counter's rate.
+fn unit_of_rate(unit: Unit, signal: Signal) -> Unit {
+    match unit {
+        Unit::Bytes | Unit::BytesPerSecond => Unit::BytesPerSecond,
+        Unit::Seconds | Unit::Cores if signal == Signal::Cpu => Unit::Cores,
+        // Seconds a second: a share of time that may exceed one where threads work side by side.
+        Unit::Seconds | Unit::Ratio => Unit::None,
+        _ => Unit::PerSecond,
+    }
+}
+
+fn meaning_of_rule<'m>(rule: &'m MetricRule, metric_name: &str) -> Meaning<'m> {
+    let is_distribution = matches!(rule.kind, MetricKind::Histogram | MetricKind::Summary);
+    let (name, part) = if is_distribution { split_part(metric_name) } else { (metric_name, Part::None) };
+    let of_requests = matches!(rule.signal, Signal::Requests | Signal::ErrorRatio | Signal::Latency);
+    let (role, unit) = match rule.kind {
+        MetricKind::Gauge => (Role::Level, rule.unit),
+        MetricKind::Counter if rule.of.is_some() => (Role::ShareOf(""), Unit::Ratio),
+        MetricKind::Counter if rule.signal == Signal::Requests => (Role::Calls, Unit::PerSecond),
+        MetricKind::Counter => (Role::Rate, unit_of_rate(rule.unit, rule.signal)),
+        MetricKind::Histogram | MetricKind::Summary if rule.signal == Signal::Latency => (Role::Duration, rule.unit),
+        MetricKind::Histogram | MetricKind::Summary => (Role::Distribution, rule.unit),
+    };
+    Meaning {
+        name: name.to_owned(),
+        role,
+        scope: if of_requests { Scope::Service } else { Scope::Instance },
+        signal: rule.signal,
+        unit,
+        scale: rule.scale,
+        part,
+        dialect: Dialect::Settings,
+        whole: rule.of.clone(),
+        rule: Some(rule),
+    }
+}
+
+/// Whether a series of cAdvisor is of the whole machine, a slice of it or a pod's group, and not of a container or pod.
+fn is_no_container(raw: &RawSeries) -> bool {
+    let named = |label: &str| raw.label(label).is_some_and(|value| !value.is_empty());
+    let is_named = signals::service_label(|label| raw.label(label))
+        .is_some_and(|(label, _, _)| !matches!(label, "instance" | "exported_instance"));
+    !is_named && !named("name") && named("id")
+}
+
+fn is_of_node_exporter(raw: &RawSeries) -> bool {
+    let job = raw.label("job").unwrap_or_default();
+    job == "node" || job.contains("node-exporter") || job.contains("node_exporter")
+}
+
+fn service_graph_places(raw: &RawSeries, meaning: &Meaning<'_>, naming: &Naming<'_>) -> Option<Vec<Place>> {
+    let edge = edge_subject(raw, naming)?;
+    let callee = Subject::Service(edge.service().clone());
+    let view = if meaning.scope == Scope::EdgeSeenByCallee { View::CalleeOfGraph } else { View::Call };
+    // Failures that a service graph counts are told by name and not by label: both sides mean the same.
+    let of_callee = Place::new(callee, view, Side::Server);
+    // Whoever calls from outside is no service of ours: what it sees is the entry's own.
+    if is_called_from_outside(raw, &edge) {
+        return Some(vec![of_callee]);
+    }
+    // A message's edge leads from the producing to the consuming service, so its callee is a service too
+    // (Tempo, metrics generator).
+    let kind = match (raw.label("connection_type"), raw.label("virtual_node")) {
+        (Some("database"), _) => (NodeKind::Database, EdgeMode::Sync),
+        (Some("messaging_system"), _) => (NodeKind::Service, EdgeMode::Async),
+        (Some("virtual_node"), None | Some("server")) | (_, Some("server")) => (NodeKind::External, EdgeMode::Sync),
+        _ => (NodeKind::Service, EdgeMode::Sync),
+    };
+    let of_edge = Place { edge: Some(kind), ..Place::new(edge, view, Side::Client) };
+    // What all callers ask of a service, added up, is what the service does. The caller's clock says nothing of that:
+    // it holds the network too, and would be a second latency of the same service.
+    Some(if meaning.name == metric_table::EDGE_SEEN_BY_CALLER { vec![of_edge] } else { vec![of_edge, of_callee] })
+}
+
+/// Labels by which a client names whom it calls, the most telling first.
+const PEER_LABELS: &[&str] = &[
+    "service_peer_name",
+    "peer_service",
+    "server_address",
+    "net_peer_name",
+    "client_name",
+    "clientName",
+    "grpc_target",
+];
+
+fn outgoing_places(raw: &RawSeries, naming: &Naming<'_>) -> Result<Vec<Place>, NoPlace> {
+    let caller = naming.service(raw).ok_or(NoPlace::Nameless)?;
+    let address =
+        PEER_LABELS.iter().find_map(|label| raw.label(label).filter(|peer| !peer.is_empty() && *peer != "none"));
+    let Some(address) = address else {
+        return Err(NoPlace::NotUsed(
+            "a client's series that do not name whom it calls (`server_address`) are not used",
+        ));
+    };
+    let callee = naming.at(address);
+    if caller == callee {
+        return Err(NoPlace::NotUsed("calls of a service to itself are not used"));
+    }
+    let kind = if hosts::is_outside(callee.as_str()) { NodeKind::External } else { NodeKind::Service };
+    Ok(call_places(Some(caller), callee, (kind, EdgeMode::Sync), Side::Client))
+}
+
+/// The edge as its caller or callee sees it, and the service that is called.
+fn call_places(
+    caller: Option<crate::telemetry::id::ServiceId>,
+    callee: crate::telemetry::id::ServiceId,
+    edge: (NodeKind, EdgeMode),
+    side: Side,
+) -> Vec<Place> {
+    let of_edge = caller.filter(|caller| *caller != callee).map(|caller| {
+        let subject = Subject::Edge { caller, callee: callee.clone() };
+        Place { edge: Some(edge), ..Place::new(subject, View::Call, side) }
+    });
+    let of_callee = Place::new(Subject::Service(callee), View::Call, Side::Server);
+    of_edge.into_iter().chain([of_callee]).collect()
+}
+
+fn mesh_places(seen: Seen, meaning: &Meaning<'_>) -> Result<Vec<Place>, NoPlace> {
+    let (caller, callee, kind, by) = match seen {
+        Seen::Handled(service) => return Ok(vec![Place::new(Subject::Service(service), View::Own, Side::Server)]),
+        Seen::Call { caller, callee, kind, by } => (caller, callee, kind, by),
+        Seen::Twice => return Err(NoPlace::NotUsed(TWICE)),
+        Seen::Infrastructure => {
+            return Err(NoPlace::NotUsed("a proxy's traffic with its own control plane and backends is not used"));
+        }
+        Seen::Nameless => {
+            return Err(NoPlace::NotUsed("a proxy's series that do not name who was called are not used"));
+        }
+    };
+    let side = if by == By::Callee { Side::Server } else { Side::Client };
+    let mut places = call_places(caller, callee, (kind, EdgeMode::Sync), side);
+    if by == By::CallerBeside {
+        // The callee's proxy counts these requests; the caller's clock still tells the time between the two.
+        places.retain(|place| matches!(place.subject, Subject::Edge { .. }));
+        if meaning.name != metric_table::ISTIO_DURATION || places.is_empty() {
+            return Err(NoPlace::NotUsed(TWICE));
+        }
+        places.iter_mut().for_each(|place| place.group = Some(condense::ISTIO_DURATION_BY_CALLER));
+    }
+    Ok(places)
+}
+
+const TWICE: &str = "requests that both proxies report count once, as the callee's proxy saw them";
 
 /// Makes a series of one whose name is in plain words; it is not summed with others, since it may be a quantile.
-fn place_words(raw: &RawSeries, telemetry: &mut Telemetry) {
-    let Some((subject, name)) = subject_and_name_of_words(raw) else { return no_service(raw, telemetry) };
+fn place_words(raw: &RawSeries, naming: &Naming<'_>, telemetry: &mut Telemetry) {
+    let Some((subject, name)) = subject_and_name_of_words(raw, naming) else { return no_service(raw, telemetry) };
     let meaning = plain_names::read(&raw.name);
     let largest = raw.samples.iter().map(|s| s.1).fold(f64::NEG_INFINITY, f64::max);
     let smallest = raw.samples.iter().map(|s| s.1).fold(f64::INFINITY, f64::min);
@@ -254,14 +640,11 @@ const EDGE_LABELS: &[(&str, &str)] = &[
     ("source_workload", "destination_workload"),
 ];
 
-fn edge_subject(raw: &RawSeries) -> Option<Subject> {
+fn edge_subject(raw: &RawSeries, naming: &Naming<'_>) -> Option<Subject> {
     let named = |label: &str| raw.label(label).filter(|value| !value.is_empty());
     let (caller, callee) = EDGE_LABELS.iter().find_map(|(from, to)| Some((named(from)?, named(to)?)))?;
-    Some(Subject::Edge { caller: caller.into(), callee: callee.into() })
+    Some(Subject::Edge { caller: naming.named(caller), callee: naming.named(callee) })
 }
-
-/// The histogram of a service graph that the caller's clock measures.
-const CALLER_CLOCK: &str = "traces_service_graph_request_client_seconds";
 
 /// Whether the caller of a service-graph edge is a stand-in for users (Tempo's `user`, or named by a label).
 fn is_called_from_outside(raw: &RawSeries, edge: &Subject) -> bool {
@@ -270,49 +653,26 @@ fn is_called_from_outside(raw: &RawSeries, edge: &Subject) -> bool {
         || (raw.label("connection_type") == Some("virtual_node") && caller.as_str() == "user")
 }
 
-/// Drops what service graphs say of a service whose own metrics count its requests: those see all callers.
+/// Drops what service graphs, meshes and callers say of a service whose own metrics count its requests: those see all
+/// callers, and with finer histograms.
 fn prefer_own_metrics(groups: &mut Groups<'_>) {
-    let counts = |group: &Group<'_>| matches!(group.role, Role::Calls | Role::Duration);
+    let counts = |group: &Group<'_>| matches!(group.role, Role::Calls | Role::Outcomes(_) | Role::Duration);
     let own: BTreeSet<Subject> = groups
         .iter()
-        .filter(|(_, group)| group.scope == Scope::Service && counts(group))
+        .filter(|(_, group)| group.view == View::Own && counts(group))
         .map(|((subject, _), _)| subject.clone())
         .collect();
     groups.retain(|(subject, _), group| {
         matches!(subject, Subject::Edge { .. })
-            || !matches!(group.scope, Scope::EdgeSeenByCaller | Scope::EdgeSeenByCallee)
+            || !matches!(group.view, View::Call | View::CalleeOfGraph)
             || !own.contains(subject)
     });
 }
 
-/// The subjects that a known series counts for; `row_name` is its metric's.
-fn subjects(raw: &RawSeries, scope: Scope, row_name: &str) -> Vec<Subject> {
-    match scope {
-        Scope::Instance => signals::instance_subject(raw).into_iter().collect(),
-        Scope::Service => {
-            let Some(service) = signals::service(|name| raw.label(name)) else { return Vec::new() };
-            let operation = signals::operation(|name| raw.label(name))
-                .map(|operation| Subject::Operation { service: service.clone(), operation: operation.to_owned() });
-            std::iter::once(Subject::Service(service)).chain(operation).collect()
-        }
-        Scope::EdgeSeenByCaller | Scope::EdgeSeenByCallee => {
-            let Some(edge) = edge_subject(raw) else { return Vec::new() };
-            let callee = Subject::Service(edge.service().clone());
-            // Whoever calls from outside is no service of ours: what it sees is the entry's own.
-            if is_called_from_outside(raw, &edge) {
-                return vec![callee];
-            }
-            // What all callers ask of a service, added up, is what the service does. The caller's clock says nothing
-            // of that: it holds the network too, and would be a second latency of the same service.
-            if row_name == CALLER_CLOCK { vec![edge] } else { vec![edge, callee] }
-        }
-    }
-}
-
 /// Subject of a series named in words, and its name with the labels that do not name the subject.
-fn subject_and_name_of_words(raw: &RawSeries) -> Option<(Subject, String)> {
+fn subject_and_name_of_words(raw: &RawSeries, naming: &Naming<'_>) -> Option<(Subject, String)> {
     let operation = signals::operation(|name| raw.label(name));
-    let subject = edge_subject(raw).or_else(|| signals::instance_subject(raw))?;
+    let subject = edge_subject(raw, naming).or_else(|| naming.instance_subject(raw))?;
     let (subject, instance) = match (subject, operation) {
         (Subject::Instance { service, instance }, Some(operation)) => {
             (Subject::Operation { service, operation: operation.to_owned() }, Some(instance))

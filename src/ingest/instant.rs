@@ -72,7 +72,7 @@ pub(crate) fn float_ns(value: f64) -> Option<i64> {
     }
     let unit_ns = unit_ns(value as i64) as f64;
     let ns = value * unit_ns;
-    (ns < 9.2e18).then_some(if unit_ns > 1e6 { (value * 1e6).round() as i64 * 1000 } else { ns.round() as i64 })
+    (ns < 9.2e18).then(|| if unit_ns > 1e6 { (value * 1e6).round() as i64 * 1000 } else { ns.round() as i64 })
 }
 
 /// Nanoseconds of the unit in which a Unix time of this size must be.

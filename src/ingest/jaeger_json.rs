@@ -1,5 +1,6 @@
 //! Jaeger's JSON of `/api/traces` and of the UI's download: `{"data": [trace…]}`, single traces, lists of traces, and
-//! bare lists of spans that carry their `process` (Elasticsearch model, anonymizer).
+//! bare spans that carry their `process` (anonymizer), also as documents of Elasticsearch: in `_source`, one a line or in
+//! the `hits` of a search, tags perhaps as the object `tag` with `@` for the dots in their names.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess};
 
 use crate::telemetry::span::{ResourceKey, SpanKind};
 
+use super::attribute_text::read_object;
 use super::json_attributes::read_attributes;
 use super::json_stream::{Decoder, Element, List, Node, Scalar, Source, Visit, ignore, scalar};
 use super::semconv::{self, ResourceFacts};
@@ -85,7 +87,7 @@ const NO_PROCESS: &str = "spans skipped: their process, which names the service,
 impl<'de> Node<'de> for TraceNode<'_, '_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
         match &*key {
-            "data" | "traces" => {
+            "data" | "traces" | "hits" | "_source" => {
                 self.decoder.begin("data", &key);
                 let mut inner = TraceNode::new(self.decoder);
                 let result = map.next_value_seed(Visit(&mut inner));
@@ -175,7 +177,10 @@ impl<'de> Element<'de> for SpanElement<'_, '_, 'de> {
 #[derive(Default)]
 struct JaegerSpan<'de> {
     draft: SpanDraft<'de>,
+    /// Microseconds.
     start: Scalar<'de>,
+    /// The same in milliseconds, for Elasticsearch's searches by time.
+    start_ms: Scalar<'de>,
     duration: Scalar<'de>,
     process_id: Scalar<'de>,
     process: Option<ResourceFacts>,
@@ -210,6 +215,7 @@ impl<'de> JaegerSpan<'de> {
             "parentSpanID" => self.draft.parent = scalar(map)?,
             "operationName" => self.draft.name = scalar(map)?,
             "startTime" => self.start = scalar(map)?,
+            "startTimeMillis" => self.start_ms = scalar(map)?,
             "duration" => self.duration = scalar(map)?,
             "processID" => self.process_id = scalar(map)?,
             "references" => {
@@ -224,6 +230,13 @@ impl<'de> JaegerSpan<'de> {
                 decoder.begin("tags", &key);
                 read_attributes(map, &mut self.draft.facts, decoder)?;
             }
+            "tag" => {
+                decoder.begin("tag", &key);
+                let facts = &mut self.draft.facts;
+                if !read_object(map, &mut |name, value| facts.note(&dotted(name), value))? {
+                    decoder.wrong_type("an object of tags");
+                }
+            }
             "process" => {
                 decoder.begin("process", &key);
                 let mut facts = ResourceFacts::default();
@@ -236,14 +249,18 @@ impl<'de> JaegerSpan<'de> {
     }
 
     fn times(&self) -> Result<(i64, u64), Defect> {
-        let start = self.start.as_integer().filter(|&us| us > 0).and_then(|us| us.checked_mul(1000));
+        let (start, unit_ns) =
+            if self.start == Scalar::Absent { (&self.start_ms, 1_000_000) } else { (&self.start, 1000) };
+        let start = start.as_integer().filter(|&start| start > 0).and_then(|start| start.checked_mul(unit_ns));
         let start = start.ok_or(Defect { field: "startTime", message: BAD_START })?;
         let duration = self.duration.as_integer().and_then(|us| u64::try_from(us).ok()?.checked_mul(1000));
         let duration = duration.ok_or(Defect { field: "duration", message: BAD_DURATION })?;
         Ok((start, duration))
     }
 
-    /// Decides which reference is the parent: `CHILD_OF` before `FOLLOWS_FROM`, within the trace; the others are links.
+    /// Decides which reference is the parent, within the trace: `CHILD_OF`, the older `parentSpanID`, or else
+    /// `FOLLOWS_FROM`; the other references are links. Nobody waits for what only follows: that is what a consumer is,
+    /// and a span that says no kind is taken for one.
     fn into_draft(mut self) -> SpanDraft<'de> {
         let trace = self.draft.trace.as_text().and_then(ids::trace_id);
         let in_trace = |reference: &Reference<'_>| {
@@ -252,7 +269,10 @@ impl<'de> JaegerSpan<'de> {
         let of_kind = |kind: &str| {
             self.references.iter().position(|r| in_trace(r) && r.kind.as_text().unwrap_or("CHILD_OF") == kind)
         };
-        if let Some(index) = of_kind("CHILD_OF").or_else(|| of_kind("FOLLOWS_FROM")) {
+        let has_parent = self.draft.parent.as_text().is_some_and(|id| ids::span_id(id).is_some_and(|id| id != 0));
+        let child_of = of_kind("CHILD_OF");
+        let follows = if child_of.is_none() && !has_parent { of_kind("FOLLOWS_FROM") } else { None };
+        if let Some(index) = child_of.or(follows) {
             self.draft.parent = self.references.remove(index).span;
         }
         let own_trace = &self.draft.trace;
@@ -264,6 +284,9 @@ impl<'de> JaegerSpan<'de> {
         if let Some(kind) = self.draft.facts.kind() {
             // A tag of another meaning under that name does no harm.
             self.draft.kind = semconv::kind(kind).unwrap_or(SpanKind::Unspecified);
+        }
+        if self.draft.kind == SpanKind::Unspecified && follows.is_some() {
+            self.draft.kind = SpanKind::Consumer;
         }
         self.draft
     }
@@ -338,6 +361,14 @@ impl<'de> Node<'de> for Process<'_, '_, 'de> {
                 self.decoder.begin("tags", &key);
                 read_attributes(map, self.facts, self.decoder)
             }
+            "tag" => {
+                self.decoder.begin("tag", &key);
+                let facts = &mut *self.facts;
+                if !read_object(map, &mut |name, value| facts.note(&dotted(name), value))? {
+                    self.decoder.wrong_type("an object of tags");
+                }
+                Ok(())
+            }
             _ => ignore(map),
         }
     }
@@ -345,4 +376,9 @@ impl<'de> Node<'de> for Process<'_, '_, 'de> {
     fn wrong(&mut self) {
         self.decoder.wrong_type("an object");
     }
+}
+
+/// The name of a tag that became a field of Elasticsearch, where a dot has a meaning of its own.
+fn dotted(name: &str) -> String {
+    name.replace('@', ".")
 }

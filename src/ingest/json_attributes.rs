@@ -13,6 +13,8 @@ pub(crate) trait Facts<'de> {
     fn wants(name: &str) -> bool;
     /// Takes an attribute.
     fn note(&mut self, name: &str, value: Scalar<'de>);
+    /// Takes the attribute that tells how spans were sampled.
+    fn note_sampling(&mut self, _name: &str, _value: Scalar<'de>) {}
 }
 
 impl<'de> Facts<'de> for SpanFacts<'de> {
@@ -22,6 +24,10 @@ impl<'de> Facts<'de> for SpanFacts<'de> {
 
     fn note(&mut self, name: &str, value: Scalar<'de>) {
         SpanFacts::note(self, name, value);
+    }
+
+    fn note_sampling(&mut self, name: &str, value: Scalar<'de>) {
+        SpanFacts::note_sampling(self, name, value);
     }
 }
 
@@ -41,7 +47,8 @@ pub(crate) fn read_attributes<'de, A: MapAccess<'de>, F: Facts<'de>>(
     facts: &mut F,
     decoder: &mut Decoder<'_, 'de>,
 ) -> Result<(), A::Error> {
-    let mut attribute = Attribute { key: Scalar::Absent, value: Scalar::Absent, facts, wrong: false };
+    let sampling = decoder.source.sampling_attribute;
+    let mut attribute = Attribute { key: Scalar::Absent, value: Scalar::Absent, facts, sampling, wrong: false };
     map.next_value_seed(Visit(&mut List(&mut attribute)))?;
     if attribute.wrong {
         decoder.wrong_type("a list of attributes, objects with `key` and `value`");
@@ -53,6 +60,7 @@ struct Attribute<'f, 'de, F> {
     key: Scalar<'de>,
     value: Scalar<'de>,
     facts: &'f mut F,
+    sampling: Option<&'f str>,
     wrong: bool,
 }
 
@@ -61,7 +69,7 @@ impl<'de, F: Facts<'de>> Node<'de> for Attribute<'_, 'de, F> {
         match &*key {
             "key" => self.key = scalar(map)?,
             "value" => match &self.key {
-                Scalar::Text(name) if !F::wants(name) => ignore(map)?,
+                Scalar::Text(name) if !F::wants(name) && self.sampling != Some(name) => ignore(map)?,
                 _ => {
                     let mut value = AnyValue(Scalar::Absent);
                     map.next_value_seed(Visit(&mut value))?;
@@ -87,6 +95,9 @@ impl<'de, F: Facts<'de>> Element<'de> for Attribute<'_, 'de, F> {
     fn finish(&mut self, whole: bool) {
         let value = std::mem::take(&mut self.value);
         if let (true, Some(name)) = (whole, self.key.as_text()) {
+            if self.sampling == Some(name) {
+                self.facts.note_sampling(name, value.clone());
+            }
             self.facts.note(name, value);
         }
     }
@@ -98,8 +109,16 @@ struct AnyValue<'de>(Scalar<'de>);
 impl<'de> Node<'de> for AnyValue<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
         match &*key {
-            "stringValue" | "string_value" | "boolValue" | "bool_value" | "doubleValue" | "double_value"
-            | "intValue" | "int_value" => self.0 = scalar(map)?,
+            "stringValue" | "string_value" | "boolValue" | "bool_value" => self.0 = scalar(map)?,
+            // 64-bit integers come as text, and whole floats as integers: their type is told by the key alone.
+            "intValue" | "int_value" => {
+                let value = scalar(map)?;
+                self.0 = value.as_integer().map_or(value, Scalar::Integer);
+            }
+            "doubleValue" | "double_value" => {
+                let value = scalar(map)?;
+                self.0 = value.as_number().map_or(value, Scalar::Float);
+            }
             _ => ignore(map)?,
         }
         Ok(())

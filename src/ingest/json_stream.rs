@@ -56,6 +56,28 @@ impl<'de> Scalar<'de> {
         }
     }
 
+    /// The same value, its text copied.
+    pub(crate) fn into_owned(self) -> Scalar<'static> {
+        match self {
+            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Self::Integer(number) => Scalar::Integer(number),
+            Self::Float(number) => Scalar::Float(number),
+            Self::Bool(value) => Scalar::Bool(value),
+            Self::Absent => Scalar::Absent,
+            Self::Nested => Scalar::Nested,
+        }
+    }
+
+    /// A number, given as such or as text (`"Infinity"` and `"NaN"` in protobuf's JSON).
+    pub(crate) fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Absent | Self::Bool(_) | Self::Nested => None,
+        }
+    }
+
     /// The piece of the source that the value was borrowed from.
     pub(crate) fn borrowed(&self) -> Option<&'de str> {
         match self {
@@ -283,7 +305,7 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// A piece of a file that is being decoded, for telling where in the file a value stands.
+/// A piece of a file that is being decoded, for telling where in the file a value stands and what the user said of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'s> {
     pub(crate) path: &'s Path,
@@ -291,6 +313,8 @@ pub(crate) struct Source<'s> {
     pub(crate) text: &'s str,
     /// Its line, when the piece is one line; `None` when it is the whole file.
     pub(crate) line: Option<u64>,
+    /// The attribute that tells how spans were sampled, see [`super::ReadOptions::sampling_attribute`].
+    pub(crate) sampling_attribute: Option<&'s str>,
 }
 
 impl Source<'_> {

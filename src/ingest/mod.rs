@@ -9,18 +9,23 @@
 //! rest is kept; an `Err` of `read` ends that file only and becomes a warning, and what it had read until then is kept.
 
 mod alertmanager;
+mod attribute_text;
 mod call_graph;
 mod change_fields;
 mod changes;
 mod changes_from_metrics;
 mod condense;
 mod derive;
+mod dialects;
 mod error;
+mod guess;
+mod hosts;
 mod ids;
 mod instant;
 mod jaeger_json;
 mod json_attributes;
 mod json_fields;
+mod json_keys;
 mod json_stream;
 mod json_values;
 mod log_csv;
@@ -30,16 +35,34 @@ mod log_json;
 mod log_mask;
 mod log_names;
 mod log_text;
+mod machines;
+mod mesh;
+mod metric_rules;
+mod metric_table;
+mod naming;
+mod native_histogram;
 mod open;
 mod openmetrics;
+mod otlp_histograms;
 mod otlp_json;
+mod otlp_json_metrics;
 mod otlp_logs;
+mod otlp_metric_names;
+mod otlp_metrics;
 mod otlp_protobuf;
+mod otlp_protobuf_logs;
+mod otlp_protobuf_metrics;
+mod otlp_protobuf_spans;
+mod outcomes;
+mod parquet_nested;
 mod petshop;
+mod pieces;
 mod plain_names;
 mod prometheus_protobuf;
 mod prometheus_range;
+mod protobuf;
 mod rates;
+mod sampling;
 mod semconv;
 mod series_parquet;
 mod series_table;
@@ -47,11 +70,14 @@ mod signals;
 mod span_columns;
 mod span_csv;
 mod span_draft;
+mod span_fields;
 mod span_json;
 mod span_parquet;
+mod span_row;
 mod table;
 mod table_values;
 mod text;
+mod ties;
 mod zipkin_json;
 
 use std::fmt::Display;
@@ -68,7 +94,9 @@ use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
 
 pub use error::IngestError;
-pub use open::{Progress, read_bytes, read_paths};
+pub use guess::{Guess, Unrecognised};
+pub use metric_rules::{MetricKind, MetricRule, MetricSettings, NamePattern};
+pub use open::{Progress, finish, read_bytes, read_parts, read_paths};
 pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
 
 /// A wire format.
@@ -148,7 +176,7 @@ pub struct Telemetry {
     pub alerts: Vec<Alert>,
     /// What was changed in the system.
     pub changes: Vec<Change>,
-    /// Kinds of metrics that were recognised, for example `spanmetrics (OpenTelemetry Collector)`.
+    /// Kinds of metrics that were recognised and how many series are of each, for example `Istio (24 series)`, sorted.
     pub dialects: Vec<String>,
     /// What was odd or skipped.
     pub warnings: Vec<Warning>,
@@ -156,8 +184,12 @@ pub struct Telemetry {
     pub files: Vec<FileSummary>,
     /// Records skipped in all files; the reasons are among the warnings.
     pub skipped: u64,
-    /// Series as read, until all files are there and [`derive::finish`] makes `series` of them; empty afterwards.
+    /// Files that no format recognised.
+    pub unrecognised: Vec<Unrecognised>,
+    /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
+    /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
+    pub(crate) otlp_metrics: otlp_metrics::Streams,
 }
 
 /// Distinct warnings kept for one file; what goes beyond is counted together, so that a hostile file cannot fill the
@@ -177,7 +209,7 @@ impl Telemetry {
         if self.warnings.iter().filter(|w| w.source == source).count() < MAX_WARNINGS_PER_FILE {
             let place = place.to_string();
             self.warnings.push(Warning { source: source.into_owned(), place, message: message.to_owned(), affected });
-        } else if message != FURTHER_WARNINGS {
+        } else {
             // At the limit this one more warning takes the rest.
             match self.warnings.iter_mut().find(|w| w.message == FURTHER_WARNINGS && w.source == source) {
                 Some(further) => further.affected += affected,
@@ -217,13 +249,16 @@ impl Telemetry {
         self.logs.append(other.logs);
         self.series.extend(other.series);
         self.raw_series.extend(other.raw_series);
+        self.otlp_metrics.append(other.otlp_metrics);
         self.given_edges.extend(other.given_edges);
         self.alerts.extend(other.alerts);
         self.changes.extend(other.changes);
         self.dialects.extend(other.dialects);
+        dialects::join(&mut self.dialects);
         self.warnings.extend(other.warnings);
         self.files.extend(other.files);
         self.skipped += other.skipped;
+        self.unrecognised.extend(other.unrecognised);
     }
 }
 
@@ -236,14 +271,29 @@ pub struct ReadOptions {
     pub format: Option<Format>,
     /// Columns of span tables; `None` finds them by their usual names.
     pub span_columns: Option<SpanColumns>,
+    /// Attribute of spans that tells how they were sampled, for example `SampleRate`: from 1 on the rate, one span kept of
+    /// so many; below 1 the probability. Where a span has it, it goes before what `tracestate` says.
+    pub sampling_attribute: Option<String>,
     /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
     /// A file on the disk may besides unfold to 200 times its size only, or to 256 MiB where that is more.
     pub max_file_bytes: u64,
+    /// Whether a file that was named and is not recognised ends the reading, as it should where the result is to be
+    /// relied upon; otherwise it is one of [`Telemetry::unrecognised`], as one found in a folder is.
+    pub unrecognised_is_error: bool,
+    /// What metric names and labels mean beyond what is known, from the settings file.
+    pub metrics: MetricSettings,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, span_columns: None, max_file_bytes: 8 << 30 }
+        Self {
+            format: None,
+            span_columns: None,
+            sampling_attribute: None,
+            max_file_bytes: 8 << 30,
+            unrecognised_is_error: true,
+            metrics: MetricSettings::default(),
+        }
     }
 }
 

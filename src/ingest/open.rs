@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::error::LimitReached;
+use super::guess::{Unrecognised, guess};
 use super::{
     FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
-    Telemetry, derive, span_csv, table,
+    Telemetry, derive, span_csv, span_json, table,
 };
 
 /// How far reading has come, in bytes and files as they lie on the disk.
@@ -43,6 +44,21 @@ pub fn read_paths(
     options: &ReadOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Telemetry, IngestError> {
+    let mut all = read_parts(paths, options, progress)?;
+    finish(&mut all, options);
+    Ok(all)
+}
+
+/// Reads as [`read_paths`] does, but leaves metrics as they were read, so that several such parts can be joined and
+/// [`finish`] sees all of them: traces name the services whose pods metrics speak of.
+///
+/// # Errors
+/// As [`read_paths`].
+pub fn read_parts(
+    paths: &[PathBuf],
+    options: &ReadOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Telemetry, IngestError> {
     let mut early = Telemetry::default();
     let files = find_files(paths, &mut early)?;
     let meter = Meter::new(&files, progress);
@@ -52,8 +68,12 @@ pub fn read_paths(
     let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut all = early;
     all.append_all(read);
-    derive::finish(&mut all);
     Ok(all)
+}
+
+/// Makes series of the metrics that were read.
+pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
+    derive::finish(telemetry, &options.metrics);
 }
 
 /// Reads one file that lies in memory, as [`read_paths`] would read it from `name`.
@@ -67,7 +87,7 @@ pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Te
         Err(error @ IngestError::Unrecognised { .. }) => return Err(error),
         Err(error) => out.warnings.push(error.to_warning()),
     }
-    derive::finish(&mut out);
+    finish(&mut out, options);
     Ok(out)
 }
 
@@ -170,8 +190,12 @@ fn read_file(file: &Found, options: &ReadOptions, meter: &Meter<'_>) -> Result<T
     meter.file_done(on_disk.saturating_sub(counted.into_inner()));
     match result {
         Ok(()) => {}
-        Err(error @ (IngestError::Unrecognised { .. } | IngestError::MissingColumn { .. })) if file.named => {
-            return Err(error);
+        Err(error @ (IngestError::Unrecognised { .. } | IngestError::MissingColumn { .. })) => {
+            if file.named && options.unrecognised_is_error {
+                return Err(error);
+            }
+            out.warnings.push(error.to_warning());
+            out.unrecognised.extend(Unrecognised::of(error, file.named));
         }
         Err(error) => out.warnings.push(error.to_warning()),
     }
@@ -228,7 +252,12 @@ fn read_stream<'a>(
     if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
         out.warnings.push(error.to_warning());
     }
-    let (spans, series) = (out.spans.len() as u64, (out.series.len() + out.raw_series.len()) as u64);
+    let names_cut = out.spans.names_cut();
+    if names_cut > 0 {
+        out.warn(path, "", derive::NAMES_CUT, names_cut);
+    }
+    let (spans, series) =
+        (out.spans.len() as u64, (out.series.len() + out.raw_series.len() + out.otlp_metrics.len()) as u64);
     let (logs, changes) = (out.logs.len() as u64, out.changes.len() as u64);
     let is_silent = spans + series + logs + changes == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
     if is_silent && out.warnings.is_empty() {
@@ -257,16 +286,14 @@ fn choose(
         Some(format) => of_format(format),
         None if fits_mapping(columns) => of_format(Format::SpanParquet),
         None if fits_mapping(&header) => of_format(Format::SpanCsv),
+        None if span_json::fits_mapping(&head, options) => of_format(Format::SpanJson),
         None => FORMATS.iter().find(|reader| (reader.sniff)(&head)),
     };
     if chosen.is_none() && options.span_columns.is_some() && header.len() > 1 {
         // A table that the mapping was meant for: which column is not there helps more than a list of formats.
         SpanColumns::resolve(options.span_columns.as_ref(), path, &header)?;
     }
-    chosen.ok_or_else(|| {
-        let known: Vec<_> = FORMATS.iter().map(|reader| reader.format.name()).collect();
-        IngestError::Unrecognised { path: path.to_owned(), known: known.join(", ") }
-    })
+    chosen.ok_or_else(|| IngestError::Unrecognised { path: path.to_owned(), guess: guess(path, bytes) })
 }
 
 /// UTF-8's byte order mark, which some exporters write.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::signals::{self, Part, RawKind, RawSeries};
+use super::metric_table::{Part, split_part};
+use super::signals::{RawKind, RawSeries};
 use super::text::LineReader;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant};
 
@@ -82,7 +83,7 @@ struct Exposition {
     series: Vec<RawSeries>,
 }
 
-const NO_TIMESTAMP: &str = "a sample without timestamp cannot be placed in time; record with timestamps \
+pub(super) const NO_TIMESTAMP: &str = "a sample without timestamp cannot be placed in time; record with timestamps \
                             (`honor_timestamps`, `promtool tsdb dump-openmetrics`) or ask /api/v1/query_range";
 
 const NO_END: &str = "OpenMetrics ends in `# EOF`, which is not there: the file may be cut off";
@@ -143,7 +144,7 @@ impl Exposition {
 
     fn finish(mut self) -> Vec<RawSeries> {
         for series in &mut self.series {
-            let (base, part) = signals::split_part(&series.name);
+            let (base, part) = split_part(&series.name);
             let family = series.name.strip_suffix("_total").unwrap_or(base);
             let kind = self.kinds.get(&series.name).or_else(|| self.kinds.get(family));
             series.kind = match kind.copied().unwrap_or(RawKind::Unknown) {

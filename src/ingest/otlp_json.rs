@@ -17,13 +17,14 @@ use super::json_stream::{Decoder, Element, List, Node, Scalar, Source, Visit, ig
 use super::otlp_logs::ResourceLogs;
 use super::semconv::{self, ResourceFacts};
 use super::span_draft::{BAD_END, BAD_START, Defect, END_BEFORE_START, IdNames, SpanDraft, set_resource};
-use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
+use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values, otlp_json_metrics};
 
 /// OTLP by the name of one of its lists.
 pub(crate) fn sniff(head: &Head<'_>) -> bool {
     let text = head.bytes.trim_ascii_start();
     let has = |name: &str| memchr::memmem::find(text, name.as_bytes()).is_some();
-    let lists = ["\"resourceSpans\"", "\"resource_spans\"", "\"resourceLogs\"", "\"resourceMetrics\""];
+    let lists =
+        ["\"resourceSpans\"", "\"resource_spans\"", "\"resourceLogs\"", "\"resourceMetrics\"", "\"resource_metrics\""];
     match text.first() {
         // The empty message is `{}`.
         Some(b'{') if text.trim_ascii_end() == b"{}" => true,
@@ -37,11 +38,11 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
 
 /// Reads all messages of a file.
 pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
-    json_values::read(input, options, out, decode)
+    json_values::read_side_by_side(input, options, out, decode)
 }
 
 /// Decodes the messages that `source` holds, one after the other.
-fn decode(source: &Source<'_>, out: &mut Telemetry) {
+pub(super) fn decode(source: &Source<'_>, out: &mut Telemetry) {
     Decoder::new(out, source).read_values(|decoder, json| Visit(&mut MessageNode(decoder)).deserialize(json));
 }
 
@@ -66,14 +67,14 @@ impl<'de> Node<'de> for MessageNode<'_, '_, 'de> {
                 self.0.begin("resourceLogs", &key);
                 map.next_value_seed(Visit(&mut List(&mut ResourceLogs::new(self.0))))
             }
-            "resourceMetrics" | "resource_metrics" | "resourceProfiles" => {
+            "resourceMetrics" | "resource_metrics" => {
                 self.0.begin("resourceMetrics", &key);
+                otlp_json_metrics::read(map, self.0)
+            }
+            "resourceProfiles" => {
+                self.0.begin("resourceProfiles", &key);
                 let place = self.0.source.place(self.0.near, &key);
-                self.0.out.skip(
-                    self.0.source.path,
-                    place,
-                    "messages with metrics or profiles: only traces and logs are read from OTLP",
-                );
+                self.0.out.skip(self.0.source.path, place, "messages with profiles: they are not read");
                 ignore(map)
             }
             "status" => {
@@ -229,6 +230,7 @@ impl<'de> Node<'de> for SpanNode<'_, '_, 'de> {
                 self.draft.id = scalar(map)?;
             }
             "parentSpanId" | "parent_span_id" => self.draft.parent = scalar(map)?,
+            "traceState" | "trace_state" => self.draft.trace_state = scalar(map)?,
             "name" => self.draft.name = scalar(map)?,
             "kind" => {
                 self.decoder.begin("kind", &key);

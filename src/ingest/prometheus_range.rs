@@ -1,8 +1,8 @@
 //! The answer of Prometheus' `/api/v1/query_range`: a matrix of series, values as strings.
 //!
 //! Series are taken one by one while the text is parsed, so that a torn answer keeps those before the tear. A series
-//! without `__name__` is the result of an expression and takes its name from the file. Native histograms are counted
-//! and left out. Reference: Prometheus documentation, "HTTP API".
+//! without `__name__` is the result of an expression and takes its name from the file. Native histograms stand beside the
+//! values, under `histograms`. Reference: Prometheus documentation, "HTTP API", "Native histograms".
 
 use std::fmt;
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::native_histogram::{self, Described, NativeHistogram};
 use super::signals::{RawKind, RawSeries};
 use super::text::read_whole;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant};
@@ -74,7 +75,8 @@ struct Answer {
     series: Vec<RawSeries>,
     bad_samples: u64,
     bad_series: u64,
-    histograms: u64,
+    bad_histograms: u64,
+    crowded_histograms: u64,
 }
 
 impl Answer {
@@ -97,10 +99,11 @@ impl Answer {
             (self.bad_samples, "field `values`", "samples that are not a pair of time and value"),
             (self.bad_series, "field `data.result`", "elements that are not a series with `metric` and `values`"),
             (
-                self.histograms,
+                self.bad_histograms,
                 "field `histograms`",
-                "samples of native histograms are not read; query quantiles of them",
+                "samples that are not a pair of time and native histogram (`count`, `sum`, `buckets`)",
             ),
+            (self.crowded_histograms, "field `histograms`", native_histogram::TOO_MANY_BOUNDS),
         ] {
             if count > 0 {
                 out.skipped += count;
@@ -117,6 +120,28 @@ impl Answer {
         } else {
             let problem = "no list of series here; expected {\"status\":\"success\",\"data\":{\"result\":[…]}}";
             Err(IngestError::malformed(path, "field `data.result`", problem))
+        }
+    }
+}
+
+impl Answer {
+    /// Takes a series' native histograms. One with a name is a counter; the result of an expression is one no more.
+    fn histograms(
+        &mut self,
+        name: Option<&str>,
+        labels: &[(String, String)],
+        mut samples: Vec<(i64, NativeHistogram)>,
+    ) {
+        if samples.is_empty() {
+            return;
+        }
+        samples.sort_by_key(|sample| sample.0);
+        samples.dedup_by_key(|sample| sample.0);
+        let described = Described { source: &self.source, name: name.unwrap_or(&self.stem), labels };
+        match name.map(|_| native_histogram::as_counters(&described, &samples)) {
+            Some(Ok(series)) => self.series.extend(series),
+            Some(Err(_)) => self.crowded_histograms += samples.len() as u64,
+            None => self.series.extend(native_histogram::as_values(&described, &samples)),
         }
     }
 }
@@ -229,19 +254,104 @@ impl<'de> Visitor<'de> for Values {
     }
 }
 
-/// Number of elements.
-struct Length;
+/// One bucket of a native histogram, `[rule, "lower", "upper", "count"]`; the rule tells which bounds belong to it.
+struct Bucket;
 
-impl<'de> Visitor<'de> for Length {
-    type Value = u64;
+impl<'de> Visitor<'de> for Bucket {
+    type Value = Option<(f64, f64, f64)>;
     otherwise_default!(except seq);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut length = 0;
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            length += 1;
+        seq.next_element::<IgnoredAny>()?;
+        let mut numbers = [None; 3];
+        for number in &mut numbers {
+            *number = seq.next_element_seed(Any(Number))?.flatten();
         }
-        Ok(length)
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        let [Some(lower), Some(upper), Some(count)] = numbers else { return Ok(None) };
+        // Also false for what is no number.
+        Ok((lower <= upper && count >= 0.0).then_some((lower, upper, count)))
+    }
+}
+
+/// All buckets in order; nothing where one makes no sense.
+struct Buckets;
+
+impl<'de> Visitor<'de> for Buckets {
+    type Value = Option<Vec<(f64, f64, f64)>>;
+    otherwise_default!(except seq);
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut buckets = Some(Vec::new());
+        while let Some(bucket) = seq.next_element_seed(Any(Bucket))? {
+            buckets = buckets.zip(bucket).map(|(mut buckets, bucket)| {
+                buckets.push(bucket);
+                buckets
+            });
+        }
+        if let Some(buckets) = &mut buckets {
+            buckets.sort_by(|a, b| a.1.total_cmp(&b.1));
+        }
+        Ok(buckets)
+    }
+}
+
+/// The histogram of one sample.
+struct Histogram;
+
+impl<'de> Visitor<'de> for Histogram {
+    type Value = Option<NativeHistogram>;
+    otherwise_default!(except map);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        // A histogram without observations has no field `buckets`.
+        let (mut count, mut sum, mut buckets) = (None, None, Some(Vec::new()));
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "count" => count = map.next_value_seed(Any(Number))?,
+                "sum" => sum = map.next_value_seed(Any(Number))?,
+                "buckets" => buckets = map.next_value_seed(Any(Buckets))?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let all = count.zip(sum).zip(buckets);
+        Ok(all.map(|((count, sum), buckets)| NativeHistogram { count, sum, buckets }))
+    }
+}
+
+/// `[time, {histogram}]`.
+struct HistogramSample;
+
+impl<'de> Visitor<'de> for HistogramSample {
+    type Value = Option<(i64, NativeHistogram)>;
+    otherwise_default!(except seq);
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let time = seq.next_element_seed(Any(Number))?.flatten();
+        let histogram = seq.next_element_seed(Any(Histogram))?.flatten();
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(time.and_then(instant::float_ns).zip(histogram))
+    }
+}
+
+/// Native histograms of a series: those that are samples, and the number of others.
+struct Histograms;
+
+impl<'de> Visitor<'de> for Histograms {
+    type Value = (Vec<(i64, NativeHistogram)>, u64);
+    otherwise_default!(except seq);
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let (mut samples, mut bad) = (Vec::new(), 0);
+        while let Some(sample) = seq.next_element_seed(Any(HistogramSample))? {
+            match sample {
+                Some(sample) => samples.push(sample),
+                None => bad += 1,
+            }
+        }
+        Ok((samples, bad))
     }
 }
 
@@ -289,25 +399,27 @@ impl<'de> Visitor<'de> for Element<'_> {
     otherwise_default!(except map);
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut labels, mut values, mut histograms) = (None, None, 0);
+        let (mut labels, mut values, mut histograms) = (None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "metric" => labels = map.next_value_seed(Any(Labels))?,
                 "values" => values = Some(map.next_value_seed(Any(Values))?),
-                "histograms" => histograms = map.next_value_seed(Any(Length))?,
+                "histograms" => histograms = Some(map.next_value_seed(Any(Histograms))?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        self.0.histograms += histograms;
-        let (Some(mut labels), true) = (labels, values.is_some() || histograms > 0) else { return Ok(false) };
+        let (Some(mut labels), true) = (labels, values.is_some() || histograms.is_some()) else { return Ok(false) };
+        let name = labels.iter().position(|(label, _)| label == "__name__").map(|at| labels.remove(at).1);
+        let (histograms, bad) = histograms.unwrap_or_default();
+        self.0.bad_histograms += bad;
+        self.0.histograms(name.as_deref(), &labels, histograms);
         let (samples, bad) = values.unwrap_or_default();
         self.0.bad_samples += bad;
         if samples.is_empty() {
             return Ok(true);
         }
-        let name = labels.iter().position(|(label, _)| label == "__name__").map(|at| labels.remove(at).1);
         let kind = if name.is_some() { RawKind::Unknown } else { RawKind::Words };
         let name = name.unwrap_or_else(|| self.0.stem.clone());
         self.0.series.push(RawSeries { source: self.0.source.clone(), name, labels, kind, samples });

@@ -108,13 +108,22 @@ pub(crate) fn sum_at(times: &[i64], members: &[Vec<Interval>]) -> Vec<Option<f64
     sums
 }
 
-/// The `q`-quantile (0 to 1) of a classic histogram: `(upper bound, cumulative count)` ascending by bound.
+/// How values are thought to lie within a bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scale {
+    /// Evenly: classic histograms.
+    Linear,
+    /// Evenly on the logarithm, where the bucket's bounds are of one sign: native histograms since Prometheus 3.0.
+    Exponential,
+}
+
+/// The `q`-quantile (0 to 1) of a histogram: `(upper bound, cumulative count)` ascending by bound.
 ///
-/// Linear interpolation within the bucket that holds the rank `q * total`; the lowest bucket starts at 0 when its bound
+/// Interpolation within the bucket that holds the rank `q * total`; the lowest bucket starts at 0 when its bound
 /// is positive; a rank in the last bucket, which is open, gives the bound of the one before. Counts that fall are
 /// raised to the one before (rates of buckets scraped apart). As `bucketQuantile` in Prometheus' `promql/quantile.go`.
 /// `None` without a bucket of bound +Inf, with fewer than two buckets, or without observations.
-pub(crate) fn histogram_quantile(q: f64, buckets: &[(f64, f64)]) -> Option<f64> {
+pub(crate) fn histogram_quantile(q: f64, buckets: &[(f64, f64)], scale: Scale) -> Option<f64> {
     let last = buckets.len().checked_sub(1).filter(|&last| last >= 1)?;
     if buckets[last].0 != f64::INFINITY {
         return None;
@@ -142,7 +151,11 @@ pub(crate) fn histogram_quantile(q: f64, buckets: &[(f64, f64)]) -> Option<f64> 
     }
     let lower = buckets[found - 1].0;
     let below = cumulative[found - 1];
-    Some(lower + (upper - lower) * (rank - below) / (cumulative[found] - below))
+    let share = (rank - below) / (cumulative[found] - below);
+    Some(match scale {
+        Scale::Exponential if lower > 0.0 || upper < 0.0 => lower * (upper / lower).powf(share),
+        Scale::Exponential | Scale::Linear => lower + (upper - lower) * share,
+    })
 }
 
 #[cfg(test)]
@@ -170,6 +183,7 @@ mod tests {
     fn quantiles_are_those_of_prometheus() {
         // ClickHouse documents `quantilePrometheusHistogram`, its reimplementation of the PromQL function, with
         // (0, 6), (0.5, 11), (1, 14), (inf, 19) and the result 0.35 for the median.
+        let histogram_quantile = |q, buckets: &[(f64, f64)]| histogram_quantile(q, buckets, Scale::Linear);
         let documented = [(0.0, 6.0), (0.5, 11.0), (1.0, 14.0), (f64::INFINITY, 19.0)];
         assert!(close(histogram_quantile(0.5, &documented).unwrap(), 0.35));
         // A rank in the open bucket gives the highest finite bound; a rank in a lowest bucket of bound <= 0, its bound.

@@ -1,14 +1,14 @@
-//! What metric names and labels mean: the tables from which [`super::derive`] makes subjects, signals and units.
+//! Series as read, and what their labels mean: the tables from which [`super::naming`] finds whose a series is.
 //!
-//! Everything that is known about naming conventions stands in the tables of this file; names in plain words (columns
-//! of a CSV file) are read by [`super::plain_names`]. Dots in names and labels (UTF-8 names, `service.name`) count as
-//! underscores.
+//! What metric names mean stands in [`super::metric_table`], which labels tell failures in [`super::outcomes`]; names in
+//! plain words (columns of a CSV file) are read by [`super::plain_names`]. Dots in names and labels (UTF-8 names,
+//! `service.name`) count as underscores.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::series::{Signal, Subject, Unit};
+use crate::telemetry::series::Unit;
 
 /// What the source says about a series' samples.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
@@ -52,7 +52,7 @@ pub(crate) fn underscored(name: &str) -> Cow<'_, str> {
 
 /// How a label's value gives a service's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Naming {
+pub(crate) enum Naming {
     /// As it stands. `job` stays `namespace/name`, which is the identity of the OpenTelemetry conventions.
     Whole,
     /// A pod: the hashes of ReplicaSet and pod, or the ordinal of a StatefulSet, are cut.
@@ -77,6 +77,8 @@ const SERVICE_LABELS: &[(&str, Naming)] = &[
     ("exported_job", Naming::Whole),
     ("job", Naming::Whole),
     ("deployment", Naming::Whole),
+    ("statefulset", Naming::Whole),
+    ("daemonset", Naming::Whole),
     ("k8s_deployment_name", Naming::Whole),
     ("workload", Naming::Whole),
     ("container_label_com_docker_compose_service", Naming::Whole),
@@ -111,8 +113,8 @@ const INSTANCE_LABELS: &[&str] = &[
 /// Labels that name an operation.
 const OPERATION_LABELS: &[&str] = &["span_name", "operation", "http_route", "route", "endpoint", "handler", "uri"];
 
-/// Words in a label's value that name whoever measured, not who was measured: exporters, collectors and the generic
-/// job names of Prometheus' Kubernetes examples.
+/// Words in a label's value that name whoever measured, not who was measured: exporters, collectors, proxies and the
+/// generic job names of Prometheus' Kubernetes examples.
 const EXPORTERS: &[&str] = &[
     "kubelet",
     "cadvisor",
@@ -126,42 +128,40 @@ const EXPORTERS: &[&str] = &[
     "opentelemetry-collector",
     "metrics-generator",
     "pushgateway",
+    "linkerd-proxy",
+    "istio-proxy",
+    "istio-mesh",
+    "envoy-stats",
 ];
 
-/// The service that labels name, by [`SERVICE_LABELS`]; `None` if none does.
-pub(crate) fn service<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<ServiceId> {
-    for &(name, naming) in SERVICE_LABELS {
-        let Some(value) = label(name).map(str::trim).filter(|v| !v.is_empty()) else { continue };
+/// The first of [`SERVICE_LABELS`] that names a service: the label, its value, and how that gives the name.
+pub(crate) fn service_label<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<(&'static str, &'a str, Naming)> {
+    SERVICE_LABELS.iter().find_map(|&(name, naming)| {
+        let value = label(name).map(str::trim).filter(|value| !value.is_empty())?;
         // cAdvisor names the pod's pause container so; it does no work.
-        if value == "POD" || EXPORTERS.iter().any(|exporter| value.contains(exporter)) {
-            continue;
-        }
-        return Some(ServiceId::new(match naming {
-            Naming::Whole => value,
-            Naming::Pod => service_of_pod(value),
-            Naming::Address => value.rsplit_once(':').map_or(value, |(host, _)| host),
-        }));
-    }
-    None
+        let is_service = value != "POD" && !EXPORTERS.iter().any(|exporter| value.contains(exporter));
+        is_service.then_some((name, value, naming))
+    })
+}
+
+/// The service that labels name by themselves; `None` if none does.
+pub(crate) fn service<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<ServiceId> {
+    let (_, value, naming) = service_label(label)?;
+    Some(ServiceId::new(match naming {
+        Naming::Whole => value,
+        Naming::Pod => service_of_pod(value),
+        Naming::Address => value.rsplit_once(':').map_or(value, |(host, _)| host),
+    }))
 }
 
 /// The instance that labels name, by [`INSTANCE_LABELS`].
-fn instance<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+pub(crate) fn instance<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
     INSTANCE_LABELS.iter().find_map(|name| label(name).filter(|v| !v.is_empty()))
 }
 
 /// The operation that labels name, by [`OPERATION_LABELS`].
 pub(crate) fn operation<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
     OPERATION_LABELS.iter().find_map(|name| label(name).filter(|v| !v.is_empty()))
-}
-
-/// The instance of a service if labels name one, else the service; `None` if they name no service.
-pub(crate) fn instance_subject(series: &RawSeries) -> Option<Subject> {
-    let service = service(|name| series.label(name))?;
-    Some(match instance(|name| series.label(name)) {
-        Some(instance) => Subject::Instance { service, instance: instance.to_owned() },
-        None => Subject::Service(service),
-    })
 }
 
 /// The letters of hashes in Kubernetes' generated names: no vowels and nothing that looks like one
@@ -187,190 +187,6 @@ pub(crate) fn service_of_pod(pod: &str) -> &str {
         }
     }
     pod
-}
-
-/// What the series of one metric name become.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
-    /// The rate of a counter, summed over the labels that do not name the subject.
-    Rate,
-    /// A gauge, summed likewise.
-    Level,
-    /// Numerator of a ratio of two counters; the text is the denominator's name.
-    ShareOf(&'static str),
-    /// Denominator of such a ratio, of no use alone.
-    Whole,
-    /// Requests handled; failed ones are told by a label.
-    Calls,
-    /// Failed requests of an edge.
-    FailedCalls,
-    /// A histogram or summary of the time from request to answer; the name is without `_bucket`, `_sum`, `_count`.
-    Duration,
-    /// The same of something else: the signal is `Other`.
-    Distribution,
-}
-
-/// Whose series a row of the table makes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Scope {
-    /// One instance where labels name one.
-    Instance,
-    /// The service, and each of its operations where labels name them. Only what the handling side measured.
-    Service,
-    /// The edge between the labels `client` and `server`, as the caller measured it.
-    EdgeSeenByCaller,
-    /// The same edge as the callee measured it.
-    EdgeSeenByCallee,
-}
-
-/// A row of the table of known metrics.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Known {
-    /// Name, without the suffix of a histogram's parts.
-    pub(crate) name: &'static str,
-    pub(crate) role: Role,
-    pub(crate) scope: Scope,
-    pub(crate) signal: Signal,
-    /// Unit after `scale`.
-    pub(crate) unit: Unit,
-    /// Factor from the source's unit to the base unit.
-    pub(crate) scale: f64,
-}
-
-const fn row(name: &'static str, role: Role, scope: Scope, signal: Signal, unit: Unit, scale: f64) -> Known {
-    Known { name, role, scope, signal, unit, scale }
-}
-
-/// Metric names whose meaning is known. Sources: cAdvisor's and kube-state-metrics' metric lists, the client libraries'
-/// process collectors, Tempo's metrics generator, the OpenTelemetry Collector's spanmetrics and servicegraph connectors,
-/// the OpenTelemetry HTTP and RPC conventions, Micrometer, go-grpc-prometheus.
-#[rustfmt::skip]
-pub(crate) const KNOWN: &[Known] = &[
-    // Containers (cAdvisor).
-    row("container_cpu_usage_seconds_total", Role::Rate, Scope::Instance, Signal::Cpu, Unit::Cores, 1.0),
-    row("container_cpu_cfs_throttled_periods_total", Role::ShareOf("container_cpu_cfs_periods_total"), Scope::Instance, Signal::CpuThrottling, Unit::Ratio, 1.0),
-    row("container_cpu_cfs_periods_total", Role::Whole, Scope::Instance, Signal::CpuThrottling, Unit::Ratio, 1.0),
-    row("container_memory_working_set_bytes", Role::Level, Scope::Instance, Signal::Memory, Unit::Bytes, 1.0),
-    row("container_memory_rss", Role::Level, Scope::Instance, Signal::Memory, Unit::Bytes, 1.0),
-    row("container_fs_reads_bytes_total", Role::Rate, Scope::Instance, Signal::Disk, Unit::BytesPerSecond, 1.0),
-    row("container_fs_writes_bytes_total", Role::Rate, Scope::Instance, Signal::Disk, Unit::BytesPerSecond, 1.0),
-    row("container_network_receive_bytes_total", Role::Rate, Scope::Instance, Signal::NetworkReceive, Unit::BytesPerSecond, 1.0),
-    row("container_network_transmit_bytes_total", Role::Rate, Scope::Instance, Signal::NetworkTransmit, Unit::BytesPerSecond, 1.0),
-    row("container_sockets", Role::Level, Scope::Instance, Signal::Sockets, Unit::Count, 1.0),
-    row("kube_pod_container_status_restarts_total", Role::Rate, Scope::Instance, Signal::Restarts, Unit::PerSecond, 1.0),
-    // Processes (client libraries).
-    row("process_cpu_seconds_total", Role::Rate, Scope::Instance, Signal::Cpu, Unit::Cores, 1.0),
-    row("process_resident_memory_bytes", Role::Level, Scope::Instance, Signal::Memory, Unit::Bytes, 1.0),
-    row("jvm_memory_used_bytes", Role::Level, Scope::Instance, Signal::Memory, Unit::Bytes, 1.0),
-    // Machines, where a label says whose: idle and busy time together are no use, so only shares computed elsewhere.
-    row("instance:node_cpu_utilisation:rate5m", Role::Level, Scope::Instance, Signal::NodeCpu, Unit::Ratio, 1.0),
-    row("instance:node_memory_utilisation:ratio", Role::Level, Scope::Instance, Signal::NodeMemory, Unit::Ratio, 1.0),
-    // Span metrics: Tempo, the Collector since 0.109, the Collector before, the old processor.
-    row("traces_spanmetrics_calls_total", Role::Calls, Scope::Service, Signal::Requests, Unit::PerSecond, 1.0),
-    row("traces_spanmetrics_latency", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("traces_spanmetrics_duration_seconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("traces_spanmetrics_duration_milliseconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1e-3),
-    row("traces_span_metrics_calls_total", Role::Calls, Scope::Service, Signal::Requests, Unit::PerSecond, 1.0),
-    row("traces_span_metrics_calls", Role::Calls, Scope::Service, Signal::Requests, Unit::PerSecond, 1.0),
-    row("traces_span_metrics_duration_seconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("traces_span_metrics_duration_milliseconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1e-3),
-    row("traces_span_metrics_duration", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1e-3),
-    row("calls_total", Role::Calls, Scope::Service, Signal::Requests, Unit::PerSecond, 1.0),
-    row("duration_seconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("duration_milliseconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1e-3),
-    row("latency", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1e-3),
-    // Servers: OpenTelemetry (new and old convention), client libraries, Micrometer, gRPC.
-    row("http_server_request_duration_seconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("http_server_duration_milliseconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1e-3),
-    row("http_server_requests_seconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("http_request_duration_seconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("rpc_server_duration_milliseconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1e-3),
-    row("grpc_server_handling_seconds", Role::Duration, Scope::Service, Signal::Latency, Unit::Seconds, 1.0),
-    row("http_requests_total", Role::Calls, Scope::Service, Signal::Requests, Unit::PerSecond, 1.0),
-    row("http_server_requests_total", Role::Calls, Scope::Service, Signal::Requests, Unit::PerSecond, 1.0),
-    row("grpc_server_handled_total", Role::Calls, Scope::Service, Signal::Requests, Unit::PerSecond, 1.0),
-    // Service graph: Tempo and the Collector's connector.
-    row("traces_service_graph_request_total", Role::Calls, Scope::EdgeSeenByCaller, Signal::Requests, Unit::PerSecond, 1.0),
-    row("traces_service_graph_request_failed_total", Role::FailedCalls, Scope::EdgeSeenByCaller, Signal::ErrorRatio, Unit::Ratio, 1.0),
-    row("traces_service_graph_request_client_seconds", Role::Duration, Scope::EdgeSeenByCaller, Signal::Latency, Unit::Seconds, 1.0),
-    row("traces_service_graph_request_server_seconds", Role::Duration, Scope::EdgeSeenByCallee, Signal::Latency, Unit::Seconds, 1.0),
-    row("traces_service_graph_request_messaging_system_seconds", Role::Distribution, Scope::EdgeSeenByCallee, Signal::Other, Unit::Seconds, 1.0),
-];
-
-/// Part of a histogram or summary that a name's suffix marks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
-pub(crate) enum Part {
-    /// Cumulative count of observations up to the label `le`.
-    Bucket,
-    /// Sum of observations.
-    Sum,
-    /// Count of observations.
-    Count,
-    /// A whole metric.
-    None,
-}
-
-/// Splits a histogram part's suffix off.
-pub(crate) fn split_part(name: &str) -> (&str, Part) {
-    for (suffix, part) in [("_bucket", Part::Bucket), ("_sum", Part::Sum), ("_count", Part::Count)] {
-        if let Some(base) = name.strip_suffix(suffix) {
-            return (base, part);
-        }
-    }
-    (name, Part::None)
-}
-
-/// The row for a name: the part of a distribution, or a whole metric. `name` has no dots.
-pub(crate) fn known(name: &str) -> Option<(&'static Known, Part)> {
-    let (base, part) = split_part(name);
-    let found = |wanted: &str| KNOWN.iter().find(|k| k.name == wanted);
-    if part != Part::None
-        && let Some(row) = found(base).filter(|k| matches!(k.role, Role::Duration | Role::Distribution))
-    {
-        return Some((row, part));
-    }
-    found(name).map(|row| (row, Part::None))
-}
-
-/// Labels and values by which a span's or request's outcome is told.
-const FAILURE_LABELS: &[(&str, Failure)] = &[
-    ("status_code", Failure::OneOf(&["STATUS_CODE_ERROR", "ERROR", "Error"])),
-    ("otel_status_code", Failure::OneOf(&["STATUS_CODE_ERROR", "ERROR", "Error"])),
-    ("http_response_status_code", Failure::ServerStatus),
-    ("http_status_code", Failure::ServerStatus),
-    ("status", Failure::ServerStatus),
-    ("code", Failure::ServerStatus),
-    ("grpc_code", Failure::OneOf(GRPC_FAILURES)),
-    // gRPC's own exporters call it `code` too; the names never look like an HTTP status.
-    ("code", Failure::OneOf(GRPC_FAILURES)),
-    ("rpc_grpc_status_code", Failure::OneOf(&["2", "4", "12", "13", "14", "15"])),
-    ("outcome", Failure::OneOf(&["SERVER_ERROR"])),
-    ("classification", Failure::OneOf(&["failure"])),
-];
-
-/// gRPC codes that are the server's fault (OpenTelemetry RPC conventions, server side).
-const GRPC_FAILURES: &[&str] = &["Unknown", "DeadlineExceeded", "Unimplemented", "Internal", "Unavailable", "DataLoss"];
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Failure {
-    OneOf(&'static [&'static str]),
-    /// `500` to `599`, or a class written `5xx`. A client's mistake is not the server's failure.
-    ServerStatus,
-}
-
-/// Whether labels say that the requests counted here failed.
-pub(crate) fn failed(series: &RawSeries) -> bool {
-    FAILURE_LABELS.iter().any(|&(name, failure)| {
-        series.label(name).is_some_and(|value| match failure {
-            Failure::OneOf(values) => values.contains(&value),
-            Failure::ServerStatus => value.len() == 3 && value.starts_with('5'),
-        })
-    })
-}
-
-/// Whether labels tell outcomes at all: without, no failure is not the same as no failures.
-pub(crate) fn tells_outcome(series: &RawSeries) -> bool {
-    FAILURE_LABELS.iter().any(|(name, _)| series.label(name).is_some())
 }
 
 /// Whether a label takes part in naming service, instance or operation.
@@ -475,43 +291,6 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(service_of_pod(pod), expected, "{pod}");
-        }
-    }
-
-    #[test]
-    fn every_known_name_is_found_once_and_by_itself() {
-        for row in KNOWN {
-            assert_eq!(KNOWN.iter().filter(|k| k.name == row.name).count(), 1, "{}", row.name);
-            if matches!(row.role, Role::Duration | Role::Distribution) {
-                for (suffix, part) in [("_bucket", Part::Bucket), ("_sum", Part::Sum), ("_count", Part::Count)] {
-                    assert_eq!(known(&format!("{}{suffix}", row.name)), Some((row, part)), "{}", row.name);
-                }
-            }
-            assert_eq!(known(row.name), Some((row, Part::None)), "{}", row.name);
-            if let Role::ShareOf(whole) = row.role {
-                assert_eq!(known(whole).map(|k| k.0.role), Some(Role::Whole), "{}", row.name);
-            }
-        }
-        assert_eq!(known("nothing_of_the_kind"), None);
-    }
-
-    #[test]
-    fn each_failure_label_tells_failures_from_successes() {
-        for (label, bad, good) in [
-            ("status_code", "STATUS_CODE_ERROR", "STATUS_CODE_UNSET"),
-            ("otel_status_code", "ERROR", "OK"),
-            ("http_response_status_code", "503", "404"),
-            ("http_status_code", "500", "200"),
-            ("status", "5xx", "2xx"),
-            ("code", "502", "499"),
-            ("grpc_code", "Unavailable", "NotFound"),
-            ("code", "Internal", "OK"),
-            ("rpc_grpc_status_code", "14", "5"),
-            ("outcome", "SERVER_ERROR", "CLIENT_ERROR"),
-            ("classification", "failure", "success"),
-        ] {
-            assert!(failed(&labels(&[(label, bad)])), "{label}={bad}");
-            assert!(!failed(&labels(&[(label, good)])), "{label}={good}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::IngestError;
+use super::span_fields::{Field, is_flag, plain};
 
 /// Unit of a time or duration in a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
@@ -39,7 +40,7 @@ impl TimeUnit {
     }
 
     /// The unit that a column's name ends with: `start_time_unix_nano`, `duration_us`, `durationMs`.
-    fn from_suffix(column: &str) -> Option<Self> {
+    pub(crate) fn from_suffix(column: &str) -> Option<Self> {
         let lower = column.to_ascii_lowercase();
         let word = lower.rsplit(['_', '.', ' ', '-', '(']).next().unwrap_or(&lower).trim_end_matches(')');
         let ends = |suffixes: &[&str], camel: &str| {
@@ -130,6 +131,14 @@ pub struct SpanColumns {
     pub duration_unit: Option<TimeUnit>,
     /// The service at the other end of an outgoing call.
     pub peer: Option<String>,
+    /// Attributes of the span: a map, or an object of JSON.
+    pub attributes: Option<String>,
+    /// Attributes of the resource, as `attributes`.
+    pub resource_attributes: Option<String>,
+    /// W3C `tracestate`.
+    pub trace_state: Option<String>,
+    /// How the span was sampled: from 1 on the rate, one span kept of so many; below 1 the probability.
+    pub sampling: Option<String>,
 }
 
 /// Why a mapping of columns could not be understood.
@@ -157,8 +166,8 @@ pub enum SpanColumnsError {
     },
 }
 
-const FIELDS: &str =
-    "trace, span, parent, service, instance, version, operation, kind, status, start, end, duration, peer";
+const FIELDS: &str = "trace, span, parent, service, instance, version, operation, kind, status, start, end, duration, peer, attributes, \
+     resource, trace_state, weight";
 
 impl SpanColumns {
     /// The trace files of the Nezha dataset.
@@ -236,6 +245,10 @@ impl SpanColumns {
             "end" => &mut self.end,
             "duration" => &mut self.duration,
             "peer" => &mut self.peer,
+            "attributes" => &mut self.attributes,
+            "resource" => &mut self.resource_attributes,
+            "trace_state" => &mut self.trace_state,
+            "weight" | "sample_rate" => &mut self.sampling,
             _ => return Err(SpanColumnsError::UnknownField { field: field.to_owned() }),
         };
         *slot = Some(column.to_owned());
@@ -256,116 +269,65 @@ impl SpanColumns {
             field: field.to_owned(),
             seen: header.join(", "),
         };
-        let find = |field: &str, named: &Option<String>, usual: &[&str]| match named {
+        let find = |field: &str, of: Field| match of.named(wanted) {
             Some(name) => header
                 .iter()
                 .position(|column| column.trim().eq_ignore_ascii_case(name))
                 .map(Some)
                 .ok_or_else(|| missing(&format!("{field} named {name:?}"))),
-            None => Ok(usual.iter().find_map(|usual| header.iter().position(|column| plain(column) == *usual))),
+            None => Ok(of.usual().iter().find_map(|usual| header.iter().position(|column| plain(column) == *usual))),
         };
-        let trace = find("the trace id", &wanted.trace, TRACE)?.ok_or_else(|| missing("the trace id"))?;
-        let id = find("the span id", &wanted.id, ID)?.ok_or_else(|| missing("the span id"))?;
-        let service = find("the service", &wanted.service, SERVICE)?.ok_or_else(|| missing("the service"))?;
-        let start = find("the start", &wanted.start, START)?.ok_or_else(|| missing("the start"))?;
-        let end = find("the end", &wanted.end, END)?;
-        let duration = find("the duration", &wanted.duration, DURATION)?;
+        let trace = find("the trace id", Field::Trace)?.ok_or_else(|| missing("the trace id"))?;
+        let id = find("the span id", Field::Id)?.ok_or_else(|| missing("the span id"))?;
+        let service = find("the service", Field::Service)?;
+        let resource_attributes = find("the resource's attributes", Field::Resource)?;
+        if service.is_none() && resource_attributes.is_none() {
+            return Err(missing("the service"));
+        }
+        let start = find("the start", Field::Start)?.ok_or_else(|| missing("the start"))?;
+        let end = find("the end", Field::End)?;
+        let duration = find("the duration", Field::Duration)?;
         if end.is_none() && duration.is_none() {
             return Err(missing("the duration, nor one for the end"));
         }
-        let status = find("the status", &wanted.status, STATUS)?;
+        let status = find("the status", Field::Status)?;
         let suffix = |column: usize| header.get(column).and_then(|name| TimeUnit::from_suffix(name));
+        let link_traces = find("the links' traces", Field::LinkTraces)?;
+        let link_spans = find("the links' spans", Field::LinkSpans)?;
         Ok(Columns {
             trace,
             id,
-            parent: find("the parent id", &wanted.parent, PARENT)?,
+            parent: find("the parent id", Field::Parent)?,
             service,
             service_name: wanted.service_name,
-            instance: find("the instance", &wanted.instance, INSTANCE)?,
-            version: find("the version", &wanted.version, VERSION)?,
-            operation: find("the operation", &wanted.operation, OPERATION)?,
-            kind: find("the kind", &wanted.kind, KIND)?,
+            instance: find("the instance", Field::Instance)?,
+            version: find("the version", Field::Version)?,
+            operation: find("the operation", Field::Operation)?,
+            kind: find("the kind", Field::Kind)?,
             status,
-            status_is_flag: status
-                .and_then(|column| header.get(column))
-                .is_some_and(|name| FLAG_STATUS.contains(&plain(name).as_str())),
+            status_is_flag: status.and_then(|column| header.get(column)).is_some_and(|name| is_flag(name)),
             start,
             start_unit: wanted.start_unit.or_else(|| suffix(start)),
             end,
             end_unit: wanted.start_unit.or_else(|| end.and_then(suffix)),
             duration,
             duration_unit: wanted.duration_unit.or_else(|| duration.and_then(suffix)),
-            peer: find("the peer", &wanted.peer, PEER)?,
+            peer: find("the peer", Field::Peer)?,
+            attributes: find("the attributes", Field::Attributes)?,
+            resource_attributes,
+            links: link_traces.zip(link_spans),
+            trace_state: find("the tracestate", Field::TraceState)?,
+            sampling: find("the weight", Field::Sampling)?,
             duration_unit_unnamed: wanted.duration.is_some() && wanted.duration_unit.is_none(),
         })
     }
 
     /// Whether a header looks like that of a span table.
     pub(crate) fn recognises(header: &[String]) -> bool {
-        let has = |usual: &[&str]| header.iter().any(|column| usual.contains(&plain(column).as_str()));
-        is_nezha(header) || (has(TRACE) && has(ID) && has(START) && (has(DURATION) || has(END)))
+        let has = |field: Field| header.iter().any(|column| field.usual().contains(&plain(column).as_str()));
+        let told = has(Field::Trace) && has(Field::Id) && has(Field::Start);
+        is_nezha(header) || (told && (has(Field::Duration) || has(Field::End)))
     }
-}
-
-// The usual names, as `plain` makes them, the most telling first. Sources: the OpenTelemetry exporter for ClickHouse
-// (TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Timestamp, Duration, StatusCode), OTLP's own field
-// names, Jaeger's, and those of published datasets.
-const TRACE: &[&str] = &["traceid"];
-const ID: &[&str] = &["spanid"];
-const PARENT: &[&str] = &["parentspanid", "parentid", "parentspan", "parent"];
-const SERVICE: &[&str] = &["servicename", "service", "resourceservicename", "processservicename", "app"];
-const INSTANCE: &[&str] = &["serviceinstanceid", "instanceid", "instance", "podname", "pod", "resourcek8spodname"];
-const VERSION: &[&str] = &["serviceversion", "version"];
-const OPERATION: &[&str] = &["operationname", "spanname", "operation", "methodname", "name"];
-const KIND: &[&str] = &["spankind", "kind"];
-const STATUS: &[&str] = &["statuscode", "spanstatus", "status", "iserror", "error"];
-const FLAG_STATUS: &[&str] = &["iserror", "error"];
-const START: &[&str] = &[
-    "starttimeunixnano",
-    "startunixnano",
-    "starttimens",
-    "startns",
-    "starttimeus",
-    "starttimemicros",
-    "startus",
-    "starttimems",
-    "starttimemillis",
-    "startms",
-    "starttime",
-    "starttimestamp",
-    "start",
-    "timestamp",
-];
-const END: &[&str] = &[
-    "endtimeunixnano",
-    "endunixnano",
-    "endtimens",
-    "endns",
-    "endtimeus",
-    "endus",
-    "endtimems",
-    "endms",
-    "endtime",
-    "endtimestamp",
-    "end",
-];
-const DURATION: &[&str] = &[
-    "durationns",
-    "durationnano",
-    "durationnanos",
-    "durationus",
-    "durationmicros",
-    "durationms",
-    "durationmillis",
-    "durations",
-    "durationseconds",
-    "duration",
-];
-const PEER: &[&str] = &["peerservice", "servicepeername"];
-
-/// A name without case and separators.
-fn plain(column: &str) -> String {
-    column.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 fn is_nezha(header: &[String]) -> bool {
@@ -380,10 +342,10 @@ fn is_nezha(header: &[String]) -> bool {
         "Duration",
     ];
     NEZHA.iter().all(|name| header.iter().any(|column| column.trim() == *name))
-        && !header.iter().any(|column| SERVICE.contains(&plain(column).as_str()))
+        && !header.iter().any(|column| Field::Service.usual().contains(&plain(column).as_str()))
 }
 
-const GUESSED_UNIT: &str =
+pub(crate) const GUESSED_UNIT: &str =
     "the unit of the durations is not named and taken to be that of the start; name it, as in `duration=Took:ms`";
 
 /// Indices of the columns of one table, with the units as far as they are known before the values.
@@ -392,7 +354,7 @@ pub(crate) struct Columns {
     pub(crate) trace: usize,
     pub(crate) id: usize,
     pub(crate) parent: Option<usize>,
-    pub(crate) service: usize,
+    pub(crate) service: Option<usize>,
     pub(crate) service_name: ServiceName,
     pub(crate) instance: Option<usize>,
     pub(crate) version: Option<usize>,
@@ -410,6 +372,12 @@ pub(crate) struct Columns {
     /// Whether the user named the duration's column without a unit.
     pub(crate) duration_unit_unnamed: bool,
     pub(crate) peer: Option<usize>,
+    pub(crate) attributes: Option<usize>,
+    pub(crate) resource_attributes: Option<usize>,
+    /// Traces and spans of the links, two lists of one length.
+    pub(crate) links: Option<(usize, usize)>,
+    pub(crate) trace_state: Option<usize>,
+    pub(crate) sampling: Option<usize>,
 }
 
 impl Columns {
@@ -450,7 +418,7 @@ mod tests {
         let clickhouse =
             "Timestamp,TraceId,SpanId,ParentSpanId,TraceState,SpanName,SpanKind,ServiceName,Duration,StatusCode";
         let found = resolve(None, clickhouse).expect("found");
-        assert_eq!((found.trace, found.id, found.parent, found.service, found.start), (1, 2, Some(3), 7, 0));
+        assert_eq!((found.trace, found.id, found.parent, found.service, found.start), (1, 2, Some(3), Some(7), 0));
         assert_eq!((found.operation, found.kind, found.status), (Some(5), Some(6), Some(9)));
         assert_eq!((found.length(), found.duration_unit), (Some(8), None));
 
@@ -486,7 +454,7 @@ mod tests {
         let found =
             resolve(None, "TraceID,SpanID,ParentID,PodName,OperationName,StartTimeUnixNano,EndTimeUnixNano,Duration")
                 .expect("found");
-        assert_eq!((found.service, found.instance, found.service_name), (3, Some(3), ServiceName::FromPod));
+        assert_eq!((found.service, found.instance, found.service_name), (Some(3), Some(3), ServiceName::FromPod));
         assert_eq!(found.length(), None, "the end is finer than the microseconds");
         assert_eq!(ServiceName::FromPod.of("ts-order-service-5b67c48447-mv5hb"), "ts-order-service");
         assert_eq!(ServiceName::FromPod.of("redis-0"), "redis-0");
@@ -497,7 +465,7 @@ mod tests {
         let names = "T,S,P,Pod,Begin,Took,parent_id";
         let found = resolve(Some("trace=t,span=S,parent=P,service=Pod:pod,start=Begin:ms,duration=Took:us"), names)
             .expect("found");
-        assert_eq!((found.trace, found.id, found.parent, found.service, found.start), (0, 1, Some(2), 3, 4));
+        assert_eq!((found.trace, found.id, found.parent, found.service, found.start), (0, 1, Some(2), Some(3), 4));
         assert_eq!(found.start_unit, Some(TimeUnit::Milliseconds));
         assert_eq!((found.length(), found.duration_unit), (Some(5), Some(TimeUnit::Microseconds)));
 

@@ -6,12 +6,16 @@ use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 use rustc_hash::FxHashMap;
 
 use crate::telemetry::id::{SpanId, TraceId};
-use crate::telemetry::span::{PeerKind, ResourceKey, Span, SpanKind, SpanStatus};
+use crate::telemetry::span::{ResourceKey, SpanKind, SpanStatus};
 
+use super::attribute_text::{NO_ATTRIBUTES, read_text};
 use super::json_stream::Scalar;
-use super::semconv;
+use super::semconv::{self, ResourceFacts, SpanFacts};
 use super::span_columns::{Columns, SpanColumns, TimeUnit};
-use super::span_draft::{BAD_DURATION, BAD_END, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START};
+use super::span_draft::{
+    BAD_DURATION, BAD_END, BAD_LINK, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START,
+};
+use super::span_row::{Resources, SpanRow};
 use super::table_values::{instant_ns, length_ns, parent_id, span_id, trace_id};
 use super::{Head, IngestError, Input, ReadOptions, Telemetry};
 
@@ -67,7 +71,9 @@ pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Teleme
         columns: SpanColumns::resolve(options.span_columns.as_ref(), path, &header)?,
         header,
         resources: FxHashMap::default(),
+        with_attributes: Resources::default(),
         key: String::new(),
+        sampling_attribute: options.sampling_attribute.as_deref(),
     };
     if let Some((column, message)) = rows.columns.unit_guess() {
         out.warn(path, format_args!("field `{}`", rows.name(column)), message, 1);
@@ -84,18 +90,21 @@ pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Teleme
     Ok(())
 }
 
-struct Rows {
+struct Rows<'o> {
     columns: Columns,
     header: Vec<String>,
     /// Keys by service, instance and version, joined by a character that does not occur in names.
     resources: FxHashMap<String, ResourceKey>,
+    /// Keys of resources that have attributes.
+    with_attributes: Resources,
     key: String,
+    sampling_attribute: Option<&'o str>,
 }
 
 /// Column and problem.
 type RowDefect = (usize, &'static str);
 
-impl Rows {
+impl Rows<'_> {
     fn name(&self, column: usize) -> &str {
         self.header.get(column).map_or("", String::as_str)
     }
@@ -128,21 +137,74 @@ impl Rows {
             odd(columns.status, "spans of unknown status are taken as unset");
             SpanStatus::Unset
         });
-        let cells = [Some(columns.service), columns.instance, columns.version, columns.operation, columns.peer];
+        let cells = [columns.service, columns.instance, columns.version, columns.operation, columns.peer];
         let bad_text = |column: &usize| record.get(*column).is_some_and(|cell| std::str::from_utf8(cell).is_err());
         if let Some(column) = cells.into_iter().flatten().find(bad_text) {
             odd(Some(column), "text that is not UTF-8 was replaced by U+FFFD");
         }
-        let resource =
-            self.resource(&text(columns.service), &optional(columns.instance), &optional(columns.version), out);
-        let operation = out.spans.operation_key(&optional(columns.operation));
-        let peer = optional(columns.peer);
-        let peer = (!peer.trim().is_empty() && kind != SpanKind::Server)
-            .then(|| out.spans.peer_key(peer.trim(), PeerKind::Service));
-        let (trace, id) = (TraceId(trace), SpanId(id));
-        let parent = (parent != 0).then_some(SpanId(parent));
-        out.spans.push(Span { trace, id, parent, resource, operation, kind, status, peer, start_ns, duration_ns });
+        let mut facts = SpanFacts::default();
+        let attributes = optional(columns.attributes);
+        let sampling = self.sampling_attribute;
+        if !read_text(&attributes, &mut |name, value| facts.note_with(sampling, name, value)) {
+            odd(columns.attributes, NO_ATTRIBUTES);
+        }
+        let mut resource_facts = ResourceFacts::default();
+        let attributes = optional(columns.resource_attributes);
+        if !read_text(&attributes, &mut |name, value| resource_facts.note(name, value)) {
+            odd(columns.resource_attributes, NO_ATTRIBUTES);
+        }
+        let (service, instance, version) =
+            (optional(columns.service), optional(columns.instance), optional(columns.version));
+        let resource = if columns.resource_attributes.is_some() {
+            resource_facts.rename(columns.service_name.of(service.trim()));
+            resource_facts.place(&instance, &version);
+            self.with_attributes.key(resource_facts, &mut out.spans)
+        } else {
+            self.resource(&service, &instance, &version, out)
+        };
+        if columns.sampling.is_some() {
+            facts.note_sampling("", Scalar::Text(optional(columns.sampling)));
+        }
+        let (operation, peer, trace_state) =
+            (optional(columns.operation), optional(columns.peer), optional(columns.trace_state));
+        let (operation, peer, trace_state) = (&*operation, &*peer, &*trace_state);
+        let row = SpanRow {
+            trace,
+            id,
+            parent,
+            operation,
+            kind,
+            status,
+            peer,
+            start_ns,
+            duration_ns,
+            resource,
+            trace_state,
+            facts,
+        };
+        if let Some(message) = row.push(&mut out.spans) {
+            let name = self.name(columns.sampling.or(columns.trace_state).unwrap_or_default());
+            out.warn(path, format_args!("line {line}, field `{name}`"), message, 1);
+        }
+        self.push_links(record, line, out, path);
         Ok(())
+    }
+
+    /// Links whose traces and spans stand in two lists, as ClickHouse writes them: `['id','id']`.
+    fn push_links(&self, record: &ByteRecord, line: u64, out: &mut Telemetry, path: &std::path::Path) {
+        let Some((traces, spans)) = self.columns.links else { return };
+        let (trace_text, span_text) = (lossy(record, traces), lossy(record, spans));
+        let (traces, ids) = (list(&trace_text), list(&span_text));
+        let mut bad = traces.len().abs_diff(ids.len()) as u64;
+        for (trace, id) in traces.iter().zip(ids) {
+            match (trace_id(trace), span_id(id)) {
+                (Some(trace), Some(id)) => out.spans.push_link(TraceId(trace), SpanId(id)),
+                _ => bad += 1,
+            }
+        }
+        if bad > 0 {
+            out.warn(path, format_args!("line {line}, field `{}`", self.name(spans)), BAD_LINK, bad);
+        }
     }
 
     fn resource(&mut self, service: &str, instance: &str, version: &str, out: &mut Telemetry) -> ResourceKey {
@@ -159,6 +221,12 @@ impl Rows {
         self.resources.insert(self.key.clone(), key);
         key
     }
+}
+
+/// The members of a list of ids in brackets, quoted or not.
+fn list(text: &str) -> Vec<&str> {
+    let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
+    inner.split(',').map(|id| id.trim().trim_matches(['\'', '"'])).filter(|id| !id.is_empty()).collect()
 }
 
 fn lossy(record: &ByteRecord, column: usize) -> Cow<'_, str> {

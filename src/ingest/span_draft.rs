@@ -9,6 +9,7 @@ use crate::telemetry::span::{ResourceKey, Span, SpanKind, SpanStatus, SpanTable}
 use super::Telemetry;
 use super::ids;
 use super::json_stream::{Scalar, Source};
+use super::sampling::{self, Said};
 use super::semconv::SpanFacts;
 
 /// What is known of a span so far.
@@ -21,8 +22,19 @@ pub(crate) struct SpanDraft<'de> {
     pub(crate) kind: SpanKind,
     pub(crate) status: SpanStatus,
     pub(crate) facts: SpanFacts<'de>,
+    /// W3C `tracestate`, where the format has a field for it.
+    pub(crate) trace_state: Scalar<'de>,
     /// Trace and span that a link names.
     pub(crate) links: Vec<(Scalar<'de>, Scalar<'de>)>,
+}
+
+/// The ids of a span as numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ids {
+    pub(crate) trace: u128,
+    pub(crate) span: u64,
+    /// Zero for none.
+    pub(crate) parent: u64,
 }
 
 /// What a format calls the ids, for messages.
@@ -53,7 +65,7 @@ pub(crate) const BAD_END: &str =
     "spans skipped: the end must be a positive whole number of nanoseconds since the Unix epoch, before the year 2262";
 pub(crate) const END_BEFORE_START: &str = "spans skipped: they end before they start";
 pub(crate) const BAD_DURATION: &str = "spans skipped: the duration must be a number that is not negative";
-const BAD_LINK: &str = "span links left out: their ids cannot be read";
+pub(crate) const BAD_LINK: &str = "span links left out: their ids cannot be read";
 
 impl<'de> SpanDraft<'de> {
     /// Something borrowed from the source, for the span's place.
@@ -95,20 +107,10 @@ impl<'de> SpanDraft<'de> {
         let Some(parent) = parent else {
             return Err(Defect { field: names.parent, message: BAD_PARENT_ID });
         };
-        let peer = self.facts.peer(self.kind).map(|(name, kind)| out.spans.peer_key(&name, kind));
-        let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
-        out.spans.push(Span {
-            trace: TraceId(trace),
-            id: SpanId(id),
-            parent: (parent != 0).then_some(SpanId(parent)),
-            resource,
-            operation,
-            kind: self.kind,
-            status: self.facts.status(self.kind, self.status),
-            peer,
-            start_ns,
-            duration_ns,
-        });
+        let ids = Ids { trace, span: id, parent };
+        let near = self.trace_state.borrowed().or(self.borrowed());
+        let place = || source.place(near, "traceState");
+        self.push_with(out, (source.path, &place), ids, resource, (start_ns, duration_ns));
         for (linked_trace, linked_span) in &self.links {
             match (linked_trace.as_text().and_then(ids::trace_id), linked_span.as_text().and_then(ids::span_id)) {
                 (Some(trace), Some(span)) if span != 0 => out.spans.push_link(TraceId(trace), SpanId(span)),
@@ -116,6 +118,38 @@ impl<'de> SpanDraft<'de> {
             }
         }
         Ok(())
+    }
+
+    /// Adds the span to `out` with ids that were read already, without its links. `place` is for what is odd about its
+    /// sampling.
+    pub(crate) fn push_with(
+        &self,
+        out: &mut Telemetry,
+        (path, place): (&Path, &dyn Fn() -> String),
+        ids: Ids,
+        resource: ResourceKey,
+        (start_ns, duration_ns): (i64, u64),
+    ) {
+        let trace = TraceId(ids.trace);
+        let said = self.facts.sampling(self.trace_state.as_text().map_or(Said::Nothing, sampling::of_trace_state));
+        let weight = said.weight_at(trace, out, path, place);
+        let kind = self.facts.role(self.kind);
+        let peer = self.facts.peer(kind).map(|peer| out.spans.peer_key_of(peer));
+        let operation = out.spans.operation_key(self.name.as_text().unwrap_or_default());
+        let span = Span {
+            trace,
+            id: SpanId(ids.span),
+            parent: (ids.parent != 0).then_some(SpanId(ids.parent)),
+            resource,
+            operation,
+            kind,
+            status: self.facts.status(kind, self.status),
+            peer,
+            start_ns,
+            duration_ns,
+        };
+        out.spans.push_weighted(span, weight);
+        out.spans.mark(self.facts.marks(kind));
     }
 }
 

@@ -11,10 +11,16 @@ use crate::telemetry::id::{SpanId, TraceId};
 use crate::telemetry::span::{OperationKey, PeerKey, PeerKind, ResourceKey, Span, SpanKind, SpanStatus};
 use crate::telemetry::warning::Warning;
 
+use super::attribute_text::NO_ATTRIBUTES;
 use super::json_stream::Scalar;
-use super::semconv;
+use super::parquet_nested::{Attributes, TextLists};
+use super::sampling::{self, Said};
+use super::semconv::{self, ResourceFacts, SpanFacts};
 use super::span_columns::{Columns, SpanColumns, TimeUnit};
-use super::span_draft::{BAD_DURATION, BAD_END, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START};
+use super::span_draft::{
+    BAD_DURATION, BAD_END, BAD_LINK, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START,
+};
+use super::span_row::{Resources, peer};
 use super::table::{Batch, ParquetTable, is_parquet};
 use super::table_values::{instant_ns, length_ns, parent_id, span_id, trace_id, whole_instant_ns};
 use super::{Head, IngestError, Input, ReadOptions, Telemetry};
@@ -33,19 +39,25 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
         let name = table.column_names().get(column).map_or("", String::as_str);
         out.warn(path, format_args!("field `{name}`"), message, 1);
     }
-    let mut projection = Vec::from([columns.trace, columns.id, columns.service, columns.start]);
+    let mut projection = Vec::from([columns.trace, columns.id, columns.start]);
     let length = columns.length().or(columns.end);
     let optional = [columns.parent, columns.instance, columns.version, columns.operation, columns.kind, columns.status];
-    projection.extend(optional.into_iter().chain([length, columns.peer]).flatten());
+    let attributes = [columns.attributes, columns.resource_attributes];
+    let links = columns.links.map(|(traces, spans)| [traces, spans]);
+    projection.extend(optional.into_iter().chain([columns.service, length, columns.peer]).chain(attributes).flatten());
+    projection.extend(links.into_iter().flatten().chain(columns.trace_state).chain(columns.sampling));
+    let sampling_attribute = options.sampling_attribute.as_deref();
 
-    let batches = table.batches();
+    let has_attributes = attributes.iter().any(Option::is_some);
+    let batches = if has_attributes { table.small_batches() } else { table.batches() };
     let read: Vec<Telemetry> = batches
         .par_iter()
         .map(|&batch| {
             let mut part = Telemetry::default();
             let rows = match table.read(batch, &projection) {
                 Ok(frame) => {
-                    Rows { frame, columns: &columns, names: table.column_names(), path, batch }.push_all(&mut part)
+                    let names = table.column_names();
+                    Rows { frame, columns: &columns, names, path, batch, sampling_attribute }.push_all(&mut part)
                 }
                 Err(error) => Err(error),
             };
@@ -68,6 +80,7 @@ struct Rows<'t> {
     names: &'t [String],
     path: &'t Path,
     batch: Batch,
+    sampling_attribute: Option<&'t str>,
 }
 
 impl Rows<'_> {
@@ -93,7 +106,10 @@ impl Rows<'_> {
         let parents = self.optional(columns.parent)?.map(parent_ids);
         let starts = instants(self.column(columns.start)?, columns.start_unit);
         let lengths = self.lengths(&starts)?;
-        let resources = self.resources(out)?;
+        let attributes = self.attributes(columns.attributes)?;
+        let resource_attributes = self.attributes(columns.resource_attributes)?;
+        let resources = self.resources(resource_attributes.as_ref(), out)?;
+        let links = self.links(out)?;
         let unnamed = out.spans.operation_key("");
         let operations = self.optional(columns.operation)?.map(|column| {
             let (codes, texts) = encode(column);
@@ -104,6 +120,9 @@ impl Rows<'_> {
         let status = if columns.status_is_flag { semconv::failed } else { semconv::status };
         let statuses = self.words(columns.status, status, "spans of unknown status are taken as unset", out)?;
         let peers = self.peers(out)?;
+        let by_rate = self.sampling(columns.sampling, |text| sampling::of_value(&Scalar::Text(Cow::Borrowed(text))))?;
+        let by_trace_state = self.sampling(columns.trace_state, sampling::of_trace_state)?;
+        let said = |column: &Option<Vec<Said>>, row: usize| column.as_ref().map_or(Said::Nothing, |said| said[row]);
         out.spans.reserve(traces.len());
         // Columns of one frame have the same length, so that rows index them all.
         for row in 0..traces.len() {
@@ -123,7 +142,7 @@ impl Rows<'_> {
                     continue;
                 }
             };
-            out.spans.push(Span {
+            let span = Span {
                 trace: TraceId(trace),
                 id: SpanId(id),
                 parent: (parent != 0).then_some(SpanId(parent)),
@@ -134,9 +153,94 @@ impl Rows<'_> {
                 peer: peers.as_ref().and_then(|p| p[row]).filter(|_| kind != SpanKind::Server),
                 start_ns,
                 duration_ns,
-            });
+            };
+            let (rate, trace_state) = (said(&by_rate, row), said(&by_trace_state, row));
+            match &attributes {
+                Some(attributes) => self.push_with_attributes(row, span, (rate, trace_state), attributes, out),
+                None => self.push_weighted(row, span, rate.or_else(|| trace_state), out),
+            }
+            if let Some(links) = &links {
+                self.push_links(row, links, out);
+            }
         }
         Ok(())
+    }
+
+    /// Adds a span whose kind, status and peer its attributes may tell.
+    fn push_with_attributes(
+        &self,
+        row: usize,
+        span: Span,
+        (rate, trace_state): (Said, Said),
+        attributes: &Attributes,
+        out: &mut Telemetry,
+    ) {
+        let mut facts = SpanFacts::default();
+        let sampling = self.sampling_attribute;
+        if !attributes.read_row(row, &mut |name, value| facts.note_with(sampling, name, value)) {
+            self.warn(row, self.columns.attributes, NO_ATTRIBUTES, out);
+        }
+        let kind = match span.kind {
+            SpanKind::Unspecified => facts.kind().and_then(semconv::kind).unwrap_or_default(),
+            kind => kind,
+        };
+        let kind = facts.role(kind);
+        let named = span.peer.map(|peer| out.spans.peers()[peer.0 as usize].name.clone());
+        let peer = peer(&facts, kind, named.as_deref().unwrap_or_default()).map(|peer| out.spans.peer_key_of(peer));
+        let status = facts.status(kind, span.status);
+        let said = rate.or_else(|| facts.sampling(trace_state));
+        self.push_weighted(row, Span { kind, status, peer, ..span }, said, out);
+        out.spans.mark(facts.marks(kind));
+    }
+
+    fn push_weighted(&self, row: usize, span: Span, said: Said, out: &mut Telemetry) {
+        let (weight, odd) = said.weight(span.trace);
+        if let Some(message) = odd {
+            self.warn(row, self.columns.sampling.or(self.columns.trace_state), message, out);
+        }
+        out.spans.push_weighted(span, weight);
+    }
+
+    /// What a column says of how spans were sampled.
+    fn sampling(&self, index: Option<usize>, parse: fn(&str) -> Said) -> Result<Option<Vec<Said>>, IngestError> {
+        let Some(column) = self.optional(index)? else { return Ok(None) };
+        let (codes, texts) = encode(column);
+        let said: Vec<Said> = texts.iter().map(|text| parse(text)).collect();
+        Ok(said.iter().any(|said| *said != Said::Nothing).then(|| by_code(&codes, &said)))
+    }
+
+    fn attributes(&self, index: Option<usize>) -> Result<Option<Attributes>, IngestError> {
+        Ok(self.optional(index)?.map(Attributes::new))
+    }
+
+    fn warn(&self, row: usize, column: Option<usize>, message: &str, out: &mut Telemetry) {
+        let name = column.map_or("", |column| self.name(column));
+        out.warn(self.path, format_args!("row {}, field `{name}`", self.batch.first_row + row + 1), message, 1);
+    }
+
+    fn links(&self, out: &mut Telemetry) -> Result<Option<[TextLists; 2]>, IngestError> {
+        let Some((traces, spans)) = self.columns.links else { return Ok(None) };
+        let lists = TextLists::new(self.column(traces)?).zip(TextLists::new(self.column(spans)?));
+        if lists.is_none() {
+            let place = format!("row {}, field `{}`", self.batch.first_row + 1, self.name(traces));
+            out.warn(self.path, place, BAD_LINK, self.batch.rows as u64);
+        }
+        Ok(lists.map(|(traces, spans)| [traces, spans]))
+    }
+
+    fn push_links(&self, row: usize, [traces, spans]: &[TextLists; 2], out: &mut Telemetry) {
+        let mut bad = traces.of_row(row).count().abs_diff(spans.of_row(row).count()) as u64;
+        for (trace, id) in traces.of_row(row).zip(spans.of_row(row)) {
+            match (trace_id(trace), span_id(id)) {
+                (Some(trace), Some(id)) => out.spans.push_link(TraceId(trace), SpanId(id)),
+                _ => bad += 1,
+            }
+        }
+        if bad > 0 {
+            let column = self.columns.links.map_or(0, |(_, spans)| spans);
+            let place = format!("row {}, field `{}`", self.batch.first_row + row + 1, self.name(column));
+            out.warn(self.path, place, BAD_LINK, bad);
+        }
     }
 
     fn skip(&self, row: usize, (column, message): RowDefect, out: &mut Telemetry) {
@@ -144,15 +248,30 @@ impl Rows<'_> {
         out.skip(self.path, place, message);
     }
 
-    fn resources(&self, out: &mut Telemetry) -> Result<Vec<ResourceKey>, IngestError> {
+    fn resources(&self, attributes: Option<&Attributes>, out: &mut Telemetry) -> Result<Vec<ResourceKey>, IngestError> {
         let columns = self.columns;
-        let services = encode(self.column(columns.service)?);
+        let nameless = || (vec![0; self.frame.height()], vec![String::new()]);
+        let services = self.optional(columns.service)?.map_or_else(nameless, encode);
         let instances = self.optional(columns.instance)?.map(encode);
         let versions = self.optional(columns.version)?.map(encode);
         let code = |encoded: &Option<Encoded>, row: usize| encoded.as_ref().map_or(0, |(codes, _)| codes[row]);
         let text = |encoded: &Option<Encoded>, code: u32| {
             encoded.as_ref().map_or("", |(_, texts)| texts[code as usize].trim()).to_owned()
         };
+        if let Some(attributes) = attributes {
+            let mut known = Resources::default();
+            let key = |(row, &service): (usize, &u32)| {
+                let mut facts = ResourceFacts::default();
+                if !attributes.read_row(row, &mut |name, value| facts.note(name, value)) {
+                    self.warn(row, columns.resource_attributes, NO_ATTRIBUTES, out);
+                }
+                facts.rename(columns.service_name.of(services.1[service as usize].trim()));
+                let place = |encoded: &Option<Encoded>| text(encoded, code(encoded, row));
+                facts.place(&place(&instances), &place(&versions));
+                known.key(facts, &mut out.spans)
+            };
+            return Ok(services.0.iter().enumerate().map(key).collect());
+        }
         let mut keys: FxHashMap<[u32; 3], ResourceKey> = FxHashMap::default();
         let mut resources = Vec::with_capacity(services.0.len());
         for (row, &service) in services.0.iter().enumerate() {

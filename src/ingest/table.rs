@@ -41,6 +41,8 @@ fn names_of<R: MmapBytesReader>(reader: &mut ParquetReader<R>) -> PolarsResult<V
 
 /// Most rows of one batch. A span in text columns takes about 150 bytes, so that a batch stays below 80 MB.
 const BATCH_ROWS: usize = 512 * 1024;
+/// The same where each row carries its attributes, a kilobyte or so.
+const WIDE_BATCH_ROWS: usize = 64 * 1024;
 
 enum Source {
     OnDisk(File),
@@ -97,11 +99,20 @@ impl ParquetTable {
 
     /// The batches that make up the file, in order.
     pub(crate) fn batches(&self) -> Vec<Batch> {
+        self.batches_of(BATCH_ROWS)
+    }
+
+    /// The same for rows that carry much.
+    pub(crate) fn small_batches(&self) -> Vec<Batch> {
+        self.batches_of(WIDE_BATCH_ROWS)
+    }
+
+    fn batches_of(&self, most_rows: usize) -> Vec<Batch> {
         let mut batches = Vec::new();
         let mut first_row = 0;
         for (group, metadata) in self.metadata.row_groups.iter().enumerate() {
             // Equal batches keep all cores busy to the end. Few, since each unfolds the pages before its first row too.
-            let count = metadata.num_rows().div_ceil(BATCH_ROWS).max(1);
+            let count = metadata.num_rows().div_ceil(most_rows).max(1);
             let even_rows = metadata.num_rows().div_ceil(count);
             let mut first_in_group = 0;
             while first_in_group < metadata.num_rows() {

@@ -19,6 +19,7 @@ use crate::incident::Incident;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
+use crate::telemetry::topology::NodeKind;
 
 /// Most bits that one modality may add.
 const CAP: f64 = 8.0;
@@ -39,6 +40,9 @@ const FULL_Z: f64 = 4.0;
 const LEAST_FELT_Z: f64 = 1.0;
 /// What is left of the evidence that a service stopped calling others when one of its callees misbehaves.
 const EXPLAINED_AWAY: f64 = 0.25;
+/// Share of its probability that a dependency outside of the telemetry loses: as `explain::coverage` takes off where all
+/// calls are seen from their callers only.
+const OUTSIDE_DOUBT: f64 = 0.25;
 /// A further cause must explain at least this share of the symptom by itself, …
 const FURTHER_SHARE: f64 = 0.25;
 /// … and stand this many scales off its baseline.
@@ -65,7 +69,8 @@ impl Ranker for Hypocenter {
         let mut candidates: Vec<Candidate> =
             incident.services().iter().map(|service| signs.candidate(service, &accounts)).collect();
         order(&mut candidates);
-        let none_probability = assign_probabilities(&mut candidates);
+        let mut none_probability = assign_probabilities(&mut candidates);
+        none_probability += doubt_outsiders(incident, &mut candidates);
         let causes = move_causes_first(&mut candidates, &accounts);
         let verdict = verdict(&candidates[..causes], &accounts, findings);
         let causes = if verdict == Verdict::CauseFound { causes } else { 0 };
@@ -269,6 +274,22 @@ fn assign_probabilities(candidates: &mut [Candidate]) -> f64 {
     none / total
 }
 
+/// Takes a part of their probability from dependencies outside of the system that only their callers tell of: what a
+/// caller measures holds its own side too (connection pool, name resolution, the way there). Returns what was taken.
+fn doubt_outsiders(incident: &Incident, candidates: &mut [Candidate]) -> f64 {
+    let mut taken = 0.0;
+    for candidate in candidates {
+        let service = candidate.suspect.service();
+        let outside = incident.graph.kind(service) == Some(NodeKind::External)
+            && !incident.series.iter().any(|series| series.subject.service() == service);
+        if outside {
+            taken += candidate.probability * OUTSIDE_DOUBT;
+            candidate.probability *= 1.0 - OUTSIDE_DOUBT;
+        }
+    }
+    taken
+}
+
 /// The verdict on the leading candidates, which are causes if any is.
 fn verdict(leading: &[Candidate], accounts: &[Account], findings: &[Finding]) -> Verdict {
     let score = leading.first().map_or(0.0, |c| c.score);
@@ -408,6 +429,7 @@ mod tests {
             calls,
             observed: calls,
             weight_squares: calls,
+            error_weight_squares: 0,
             errors: 0,
             caller_errors: 0,
             origin_errors: 0,

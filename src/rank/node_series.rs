@@ -393,6 +393,7 @@ mod tests {
             calls: n,
             observed: n,
             weight_squares: n,
+            error_weight_squares: errors,
             errors,
             caller_errors: 0,
             origin_errors: 0,

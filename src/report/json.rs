@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::detect::{Change, Finding, Onset};
 use crate::explain::{
-    BeforeAfter, Cause, ChangeLine, Coverage, Diagnosis, EvidenceLine, ExemplarPair, LogLine, PathStep, numbers,
+    BeforeAfter, Cause, ChangeLine, Diagnosis, EvidenceLine, ExemplarPair, LogLine, PathStep, numbers,
 };
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::{Alert, Symptom};
@@ -18,12 +18,15 @@ use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 use crate::timespec::rfc3339;
 
+use super::bounded_json;
+use super::coverage_json::{CoverageJson, coverage};
+
 /// Rises when a field is removed or changes its meaning; new fields do not raise it.
 const SCHEMA_VERSION: &str = "1";
 
 pub(super) fn write(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
     let report = ReportJson::from(diagnosis);
-    serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
+    bounded_json::write(&report, out)?;
     writeln!(out)
 }
 
@@ -78,7 +81,7 @@ struct SystemChangeJson<'a> {
 }
 
 #[derive(Serialize)]
-struct WindowJson {
+pub(super) struct WindowJson {
     start: String,
     end: String,
     duration_seconds: f64,
@@ -181,7 +184,7 @@ struct FindingJson<'a> {
 }
 
 #[derive(Serialize, Default)]
-struct SubjectJson<'a> {
+pub(super) struct SubjectJson<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     service: &'a str,
@@ -233,25 +236,6 @@ struct TraceJson {
 }
 
 #[derive(Serialize)]
-struct CoverageJson<'a> {
-    spans: u64,
-    traces: u64,
-    orphans: u64,
-    rootless_traces: u64,
-    duplicates: u64,
-    cyclic: u64,
-    unpaired_clients: u64,
-    outside_parent: u64,
-    unresolved_links: u64,
-    series: u64,
-    series_with_gaps: u64,
-    silent_nodes: Vec<&'a str>,
-    requests_baseline: u64,
-    requests_incident: u64,
-    factor: Option<f64>,
-}
-
-#[derive(Serialize)]
 struct WarningJson<'a> {
     source: &'a str,
     place: &'a str,
@@ -260,7 +244,7 @@ struct WarningJson<'a> {
 }
 
 /// JSON has no infinities: what is not a finite number is null.
-fn finite(value: f64) -> Option<f64> {
+pub(super) fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
@@ -321,7 +305,7 @@ impl<'a> From<&'a Diagnosis> for ReportJson<'a> {
     }
 }
 
-fn window(window: &Window) -> WindowJson {
+pub(super) fn window(window: &Window) -> WindowJson {
     WindowJson { start: rfc3339(window.start_ns()), end: rfc3339(window.end_ns()), duration_seconds: window.seconds() }
 }
 
@@ -433,7 +417,7 @@ fn finding(finding: &Finding) -> FindingJson<'_> {
     }
 }
 
-fn subject(subject: &Subject) -> SubjectJson<'_> {
+pub(super) fn subject(subject: &Subject) -> SubjectJson<'_> {
     let service = subject.service().as_str();
     let rest = SubjectJson { service, ..SubjectJson::default() };
     match subject {
@@ -453,26 +437,6 @@ fn onset(onset: &Onset) -> OnsetJson {
 fn exemplar(pair: &ExemplarPair) -> ExemplarJson<'_> {
     let trace = |t: &(TraceId, u64)| TraceJson { trace_id: t.0.to_string(), duration_ns: t.1 };
     ExemplarJson { subject: &pair.subject, bad: pair.bad.as_ref().map(trace), normal: pair.normal.as_ref().map(trace) }
-}
-
-fn coverage(c: &Coverage) -> CoverageJson<'_> {
-    CoverageJson {
-        spans: c.spans.spans,
-        traces: c.spans.traces,
-        orphans: c.spans.orphans,
-        rootless_traces: c.spans.rootless_traces,
-        duplicates: c.spans.duplicates,
-        cyclic: c.spans.cyclic,
-        unpaired_clients: c.spans.unpaired_clients,
-        outside_parent: c.spans.outside_parent,
-        unresolved_links: c.spans.unresolved_links,
-        series: c.series,
-        series_with_gaps: c.series_with_gaps,
-        silent_nodes: c.silent_nodes.iter().map(|s| s.as_str()).collect(),
-        requests_baseline: c.calls_baseline,
-        requests_incident: c.calls_incident,
-        factor: finite(c.factor),
-    }
 }
 
 fn log(line: &LogLine) -> LogJson<'_> {
@@ -564,6 +528,9 @@ fn signal(signal: Signal) -> &'static str {
         Signal::Syscalls => "syscalls",
         Signal::NodeCpu => "node_cpu",
         Signal::NodeMemory => "node_memory",
+        Signal::Timeouts => "timeouts",
+        Signal::Retries => "retries",
+        Signal::Hedges => "hedges",
         Signal::Other => "other",
     }
 }

@@ -6,7 +6,7 @@ use crate::explain::{Cause, Diagnosis, PathStep, numbers};
 use crate::rank::{Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
 
-use super::escape;
+use super::{coverage, escape};
 
 use super::wording::{self, MOST_ROWS};
 
@@ -253,12 +253,12 @@ fn exemplars(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn coverage(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
-    let (seen, missing) = wording::coverage(&diagnosis.coverage);
+    let sentences = coverage::sentences(diagnosis);
     folded("What could be seen", out)?;
-    for line in seen.iter().chain(&missing) {
+    for line in sentences.seen.iter().chain(&sentences.missing) {
         writeln!(out, "- {}", sentence(line))?;
     }
-    writeln!(out, "- {}\n\n</details>\n", sentence(&wording::coverage_factor(&diagnosis.coverage)))
+    writeln!(out, "- {}\n\n</details>\n", sentence(&sentences.confidence))
 }
 
 fn warnings(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::explain::{AffectedEntry, Cause, ChangeLine, Coverage, Diagnosis, LogLine, OnsetRow, PathStep, numbers};
+use crate::explain::{AffectedEntry, Cause, ChangeLine, Diagnosis, LogLine, OnsetRow, PathStep, numbers};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::change::ChangeKind;
@@ -35,6 +35,9 @@ pub(super) fn signal(signal: Signal) -> &'static str {
         Signal::Syscalls => "system calls",
         Signal::NodeCpu => "CPU of the machine",
         Signal::NodeMemory => "memory of the machine",
+        Signal::Timeouts => "timeouts",
+        Signal::Retries => "retries",
+        Signal::Hedges => "hedged calls",
         Signal::Other => "metric",
     }
 }
@@ -184,59 +187,6 @@ pub(super) fn signed(bits: f64) -> String {
     format!("{rounded:+.1}")
 }
 
-/// What was seen, then what was missing; the second list is why the confidence is lower than it could be.
-pub(super) fn coverage(coverage: &Coverage) -> (Vec<String>, Vec<String>) {
-    let spans = &coverage.spans;
-    let mut seen = Vec::new();
-    if spans.spans > 0 {
-        seen.push(format!(
-            "{} spans in {} traces; {} requests in the baseline, {} in the incident",
-            numbers::count(spans.spans),
-            numbers::count(spans.traces),
-            numbers::count(coverage.calls_baseline),
-            numbers::count(coverage.calls_incident)
-        ));
-    } else {
-        seen.push("no spans".to_owned());
-    }
-    seen.push(match coverage.series {
-        0 => "no metric series".to_owned(),
-        n => format!("{} metric series", numbers::count(n)),
-    });
-    let mut missing = Vec::new();
-    for (count, one, many, what) in [
-        (spans.orphans, "span", "spans", "whose parent was not read"),
-        (spans.rootless_traces, "trace", "traces", "without a root span"),
-        (spans.duplicates, "span", "spans", "with the id of another span, skipped"),
-        (spans.cyclic, "span", "spans", "whose parents form a cycle, cut"),
-        (spans.unpaired_clients, "client span", "client spans", "without a server span or a named peer"),
-        (spans.outside_parent, "call", "calls", "outside the caller's span: clocks differ or work is asynchronous"),
-        (spans.unresolved_links, "span link", "span links", "whose other end was not read"),
-        (coverage.series_with_gaps, "metric series", "metric series", "with gaps"),
-    ] {
-        if count > 0 {
-            let noun = if count == 1 { one } else { many };
-            missing.push(format!("{} {noun} {what}", numbers::count(count)));
-        }
-    }
-    if !coverage.silent_nodes.is_empty() {
-        let names: Vec<&str> = coverage.silent_nodes.iter().take(MOST_ROWS).map(|s| s.as_str()).collect();
-        let more = coverage.silent_nodes.len().saturating_sub(MOST_ROWS);
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        missing.push(format!("no telemetry of their own, known only from callers: {}{rest}", names.join(", ")));
-    }
-    (seen, missing)
-}
-
-/// By how much incomplete telemetry lowered the confidence.
-pub(super) fn coverage_factor(coverage: &Coverage) -> String {
-    if coverage.factor >= 1.0 {
-        "nothing is missing that would lower the confidence".to_owned()
-    } else {
-        format!("confidence lowered to {} of what complete telemetry would give", numbers::percent(coverage.factor))
-    }
-}
-
 pub(super) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Unspecified => "no severity",
@@ -315,7 +265,8 @@ pub(super) fn change_service(line: &ChangeLine) -> String {
     line.change.service.as_ref().map_or_else(|| "(no service named)".to_owned(), ToString::to_string)
 }
 
-/// Warnings for people: the same message about several files is said once, with the first file and their number.
+/// Warnings for people, the most frequent first: the same message about several files is said once, with the first file
+/// and their number.
 pub(super) fn warnings(warnings: &[Warning]) -> Vec<String> {
     let mut groups: Vec<(&Warning, BTreeSet<&str>, u64)> = Vec::new();
     for warning in warnings {
@@ -332,6 +283,8 @@ pub(super) fn warnings(warnings: &[Warning]) -> Vec<String> {
         n if *affected <= n as u64 => format!("{n} files, first {first}"),
         n => format!("{n} files, first {first}; {} times in all", numbers::count(*affected)),
     };
+    // Stable: of equally frequent ones the first in the order of files stays first.
+    groups.sort_by_key(|(_, _, affected)| std::cmp::Reverse(*affected));
     groups.iter().map(sentence).collect()
 }
 

@@ -6,6 +6,7 @@
 pub mod changepoint;
 pub mod correlation;
 pub mod distribution;
+pub mod effective;
 pub mod fdr;
 pub mod mann_whitney;
 pub mod proportion;

@@ -1,10 +1,13 @@
 //! Call statistics: what remains of billions of spans, a row for each (time bin, entry, edge, operation).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::clock::ClockSkew;
 use super::id::{ServiceId, TraceId};
+use super::series::{Series, Subject};
 use super::sketch::Sketch;
 use super::time::Grid;
-use super::topology::{EdgeMode, NodeKind};
+use super::topology::{EdgeMode, GivenEdge, NodeKind};
 
 /// A node of the call statistics.
 #[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
@@ -62,6 +65,9 @@ pub struct CallRow {
     pub observed: u64,
     /// Sum of the squares of the weights: `calls² / weight_squares` is the sample size in effect (Kish 1965).
     pub weight_squares: u64,
+    /// The same sum over the calls that failed: tail sampling keeps more of them, so that a ratio of errors is surer than
+    /// `weight_squares` alone says.
+    pub error_weight_squares: u64,
     /// Calls that failed as either side judged it.
     pub errors: u64,
     /// Calls that failed as the caller judged it.
@@ -69,8 +75,10 @@ pub struct CallRow {
     /// Calls that failed at the callee although none of the callee's own calls failed: errors that begin here.
     pub origin_errors: u64,
     /// Calls that failed at the caller while the callee was seen and saw no failure: errors that begin on the edge.
+    /// Timeouts are not among them.
     pub edge_errors: u64,
-    /// Calls that failed at the caller because it stopped waiting: the callee went on, slow and not failed.
+    /// Calls that failed at the caller because it stopped waiting: the callee is slow and did not fail. Of a callee without
+    /// spans those that the caller calls timeouts. They are among `errors` and `caller_errors` only.
     pub timeouts: u64,
     /// Calls that repeat an earlier one of the same caller's work that had failed: the same callee and operation.
     pub retries: u64,
@@ -113,8 +121,14 @@ pub struct InstanceRow {
     pub version: String,
     /// Time bin.
     pub bin: i64,
-    /// Number of calls handled.
+    /// Number of calls handled; of sampled traffic the estimate of all, as in [`CallRow`].
     pub calls: u64,
+    /// Calls that were seen.
+    pub observed: u64,
+    /// Sum of the squares of the weights.
+    pub weight_squares: u64,
+    /// The same sum over the calls that failed.
+    pub error_weight_squares: u64,
     /// Calls that failed.
     pub errors: u64,
     /// Calls that failed although no callee failed.
@@ -148,8 +162,10 @@ pub struct SpanCoverage {
     pub unresolved_links: u64,
     /// Spans that stand for more than themselves, because the traffic was sampled.
     pub sampled: u64,
-    /// What all spans stand for: the sum of their weights.
+    /// What all spans stand for: the sum of their weights, each id of a trace once.
     pub represented: u64,
+    /// Traces whose spans say different things of how they were sampled.
+    pub unevenly_sampled: u64,
     /// Spans that were moved because their clock disagrees with their caller's.
     pub moved: u64,
 }
@@ -173,6 +189,9 @@ pub struct CallStats {
     pub coverage: SpanCoverage,
     /// Clocks that disagree and were corrected, sorted.
     pub clocks: Vec<ClockSkew>,
+    /// Other names of nodes (hosts, addresses, names of databases), each of one node only: (name, index into `nodes`),
+    /// sorted.
+    pub aliases: Vec<(ServiceId, u32)>,
 }
 
 impl CallStats {
@@ -187,6 +206,39 @@ impl CallStats {
             instances: Vec::new(),
             coverage: SpanCoverage::default(),
             clocks: Vec::new(),
+            aliases: Vec::new(),
+        }
+    }
+
+    /// Gives databases and externals that metrics name otherwise (a service graph names the host) the names that they have
+    /// here. A name is taken for an alias where the edge that states it is here too, from the same caller.
+    pub fn adopt(&self, edges: &mut [GivenEdge], series: &mut [Series]) {
+        let called: BTreeSet<(&ServiceId, u32)> =
+            self.rows.iter().filter_map(|row| Some((self.service(row.key.caller?), row.key.callee))).collect();
+        let alias = |name: &ServiceId| {
+            let at = self.aliases.binary_search_by(|(alias, _)| alias.cmp(name)).ok()?;
+            self.aliases.get(at).map(|(_, node)| *node)
+        };
+        let mut names: BTreeMap<ServiceId, ServiceId> = BTreeMap::new();
+        for edge in edges.iter().filter(|edge| matches!(edge.callee_kind, NodeKind::Database | NodeKind::External)) {
+            if let Some(node) = alias(&edge.callee).filter(|node| called.contains(&(&edge.caller, *node))) {
+                names.insert(edge.callee.clone(), self.service(node).clone());
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        let rename = |name: &mut ServiceId| {
+            if let Some(known) = names.get(name) {
+                *name = known.clone();
+            }
+        };
+        edges.iter_mut().for_each(|edge| rename(&mut edge.callee));
+        for series in series {
+            match &mut series.subject {
+                Subject::Service(service) | Subject::Edge { callee: service, .. } => rename(service),
+                Subject::Instance { .. } | Subject::Version { .. } | Subject::Operation { .. } => {}
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Identifiers of services, traces and spans.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,11 +11,11 @@ use std::sync::Arc;
 pub struct ServiceId(Arc<str>);
 
 impl ServiceId {
-    /// Names a service; surrounding white space is cut, and an empty name becomes `unknown_service`,
-    /// the fallback of the OpenTelemetry resource conventions.
+    /// Names a service; surrounding white space is cut, an empty name becomes `unknown_service`, the fallback of the
+    /// OpenTelemetry resource conventions, and a long one is [`bounded`].
     pub fn new(name: &str) -> Self {
-        let name = name.trim();
-        Self(Arc::from(if name.is_empty() { "unknown_service" } else { name }))
+        let name = bounded(name.trim());
+        Self(Arc::from(if name.is_empty() { "unknown_service" } else { &name }))
     }
 
     /// The name as text.
@@ -41,11 +42,50 @@ impl From<&str> for ServiceId {
     }
 }
 
+/// Bytes that a name from telemetry may have. People name things in less; what is longer is a mistake or an attack, and
+/// would fill memory and reports.
+pub const MAX_NAME_BYTES: usize = 1024;
+
+/// Stands before the hash that ends a name which was cut.
+const CUT: &str = "…#";
+
+/// The name; or, where it is longer than [`MAX_NAME_BYTES`], its beginning and a hash of the whole, so that two long names
+/// stay apart.
+pub fn bounded(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_NAME_BYTES {
+        return Cow::Borrowed(name);
+    }
+    let hash = format!("{CUT}{:016x}", fnv1a(name.as_bytes()));
+    let kept = name.floor_char_boundary(MAX_NAME_BYTES - hash.len());
+    Cow::Owned(format!("{}{hash}", &name[..kept]))
+}
+
+/// Whether [`bounded`] has cut the name.
+pub fn was_cut(name: &str) -> bool {
+    name.len() > MAX_NAME_BYTES - CUT.len() - 20 && name.rfind(CUT).is_some_and(|at| name.len() - at == CUT.len() + 16)
+}
+
+/// The 64-bit FNV-1a hash (Fowler, Noll, Vo): the same on every machine and in every release.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A trace's 128-bit identifier; shown as 32 hexadecimal digits, as Jaeger and Tempo show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TraceId(pub u128);
 
 impl TraceId {
+    /// A mix of all bits, the same on every machine (multiply and fold, as in wyhash by Wang Yi).
+    #[inline]
+    pub fn mixed(self) -> u64 {
+        let low = (self.0 as u64) ^ 0x9e37_79b9_7f4a_7c15;
+        let high = ((self.0 >> 64) as u64) ^ 0xd1b5_4a32_d192_ed03;
+        let product = u128::from(low) * u128::from(high | 1);
+        let folded = (product as u64) ^ ((product >> 64) as u64) ^ low.rotate_left(32) ^ high;
+        let mixed = u128::from(folded) * 0xa076_1d64_78bd_642f_u128;
+        (mixed as u64) ^ ((mixed >> 64) as u64)
+    }
+
     /// Reads 1 to 32 hexadecimal digits in either case; dashes, as in a UUID, are skipped.
     /// `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
@@ -89,5 +129,26 @@ impl SpanId {
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        assert_eq!(bounded("cart"), "cart");
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8); // the authors' test vector
+        for letter in ["x", "ä", "語"] {
+            let (one, other) = (letter.repeat(5_000_000), letter.repeat(5_000_001));
+            let (one, other) = (bounded(&one), bounded(&other));
+            assert_ne!(one, other);
+            assert!(one.len() <= MAX_NAME_BYTES && was_cut(&one), "{} bytes", one.len());
+            assert_eq!(bounded(&one), one, "cut once");
+        }
+        let exact = "x".repeat(MAX_NAME_BYTES);
+        assert_eq!(bounded(&exact), exact);
+        assert!(!was_cut(&exact) && !was_cut("cart…#"));
     }
 }

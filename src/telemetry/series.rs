@@ -101,6 +101,12 @@ pub enum Signal {
     NodeCpu,
     /// Memory use of the machine underneath.
     NodeMemory,
+    /// Calls that the caller stopped waiting for, over all calls, 0 to 1.
+    Timeouts,
+    /// Calls that repeat one that failed, over all calls, 0 to 1.
+    Retries,
+    /// Calls that repeat one that was still running, over all calls, 0 to 1.
+    Hedges,
     /// Anything else; the series' name tells.
     Other,
 }
@@ -169,5 +175,10 @@ impl Series {
         let from = self.samples.partition_point(|s| s.0 < window.start_ns());
         let to = self.samples.partition_point(|s| s.0 < window.end_ns());
         self.samples[from..to].iter().map(|s| s.1).collect()
+    }
+    /// Whether a sample lies in the window.
+    pub fn has_sample_in(&self, window: &super::time::Window) -> bool {
+        let from = self.samples.partition_point(|s| s.0 < window.start_ns());
+        self.samples.get(from).is_some_and(|s| s.0 < window.end_ns())
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::id::{SpanId, TraceId};
+use super::id::{SpanId, TraceId, bounded, was_cut};
 
 /// The role of a span in a call, as OpenTelemetry names it; `Unspecified` where the source does not say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
@@ -70,6 +70,41 @@ pub struct Peer {
     pub name: String,
     /// What it is.
     pub kind: PeerKind,
+    /// Where it is, as far as the span tells: callers name one thing differently, and `aggregate` joins the names.
+    pub place: Place,
+}
+
+/// An address in the network as a span tells it. Empty text and port 0 mean that it does not.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
+pub struct Place {
+    /// Name of the host, in lower case; or its address, where only that is known.
+    pub host: String,
+    /// Numeric address of the host.
+    pub address: String,
+    /// Port, where it may tell apart what runs on the host.
+    pub port: u16,
+}
+
+/// What else a span tells of its call; bits, joined by `|`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Marks(pub u8);
+
+impl Marks {
+    /// The call failed because it took longer than its caller would wait.
+    pub const TIMED_OUT: Self = Self(1);
+    /// The request was sent before: this is another attempt.
+    pub const RESENT: Self = Self(2);
+
+    /// Whether all bits of `other` are set.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// Index into [`SpanTable::resources`].
@@ -143,8 +178,11 @@ pub struct SpanTable {
     pub status: Vec<SpanStatus>,
     /// Span links, in row order.
     pub links: Vec<SpanLink>,
-    /// How many spans of the real traffic each stands for, at least 1; empty when every span stands for itself only.
+    /// How many spans of the real traffic each stands for; 0 where the source does not say, which counts as what the
+    /// rest of the trace says, or else as 1. Empty when no source says anything: then every span stands for itself only.
     pub weight: Vec<u32>,
+    /// What else the spans tell of their calls; rows beyond its end have no marks.
+    pub marks: Vec<Marks>,
     resources: Interner<Resource>,
     operations: Interner<String>,
     peers: Interner<Peer>,
@@ -169,24 +207,33 @@ impl SpanTable {
         self.trace.is_empty()
     }
 
-    /// The key of a resource, the same for equal resources.
+    /// The key of a resource, the same for equal resources. Long names are [`bounded`], here and below.
     pub fn resource_key(&mut self, service: &str, instance: &str, version: &str) -> ResourceKey {
-        let resource =
-            Resource { service: service.to_owned(), instance: instance.to_owned(), version: version.to_owned() };
+        let owned = |name| bounded(name).into_owned();
+        let resource = Resource { service: owned(service), instance: owned(instance), version: owned(version) };
         ResourceKey(self.resources.key(resource))
     }
 
     /// The key of an operation name, the same for equal names.
     pub fn operation_key(&mut self, operation: &str) -> OperationKey {
-        if let Some(&key) = self.operations.keys.get(operation) {
+        let operation = bounded(operation);
+        if let Some(&key) = self.operations.keys.get(&*operation) {
             return OperationKey(key);
         }
-        OperationKey(self.operations.key(operation.to_owned()))
+        OperationKey(self.operations.key(operation.into_owned()))
     }
 
     /// The key of a peer, the same for equal peers.
     pub fn peer_key(&mut self, name: &str, kind: PeerKind) -> PeerKey {
-        PeerKey(self.peers.key(Peer { name: name.to_owned(), kind }))
+        self.peer_key_of(Peer { name: name.to_owned(), kind, place: Place::default() })
+    }
+
+    /// The key of a peer of which more is known than its name, the same for equal peers.
+    pub fn peer_key_of(&mut self, peer: Peer) -> PeerKey {
+        let owned = |name: &str| bounded(name).into_owned();
+        let Place { host, address, port } = &peer.place;
+        let place = Place { host: owned(host), address: owned(address), port: *port };
+        PeerKey(self.peers.key(Peer { name: owned(&peer.name), kind: peer.kind, place }))
     }
 
     /// All resources, by key.
@@ -204,6 +251,13 @@ impl SpanTable {
         &self.peers.values
     }
 
+    /// How many names were longer than a name may be and are kept in part only.
+    pub fn names_cut(&self) -> u64 {
+        let resources = self.resources().iter().flat_map(|r| [&r.service, &r.instance, &r.version]);
+        let names = resources.chain(self.operations()).chain(self.peers().iter().map(|peer| &peer.name));
+        names.filter(|name| was_cut(name)).count() as u64
+    }
+
     /// Makes room for so many more spans.
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.trace.reserve(additional);
@@ -216,16 +270,19 @@ impl SpanTable {
         self.peer.reserve(additional);
         self.kind.reserve(additional);
         self.status.reserve(additional);
+        if !self.weight.is_empty() {
+            self.weight.reserve(additional);
+        }
     }
 
     /// Gives the memory back on all cores: for hundreds of megabytes that takes as long as copying them.
     pub(crate) fn free(self) {
-        let Self { trace, id, parent, start_ns, duration_ns, resource, operation, peer, .. } = self;
+        let Self { trace, id, parent, start_ns, duration_ns, resource, operation, peer, weight, .. } = self;
         rayon::scope(|scope| {
             scope.spawn(|_| drop(trace));
             scope.spawn(|_| drop((id, parent)));
             scope.spawn(|_| drop((start_ns, duration_ns)));
-            scope.spawn(|_| drop((resource, operation, peer)));
+            scope.spawn(|_| drop((resource, operation, peer, weight)));
         });
     }
 
@@ -241,12 +298,49 @@ impl SpanTable {
         self.peer.push(span.peer.map_or(NO_PEER, |p| p.0));
         self.kind.push(span.kind);
         self.status.push(span.status);
+        if !self.weight.is_empty() {
+            self.weight.push(0);
+        }
+    }
+
+    /// Adds one span of sampled traffic, as [`SpanTable::push`] and [`SpanTable::set_weight`] do.
+    pub fn push_weighted(&mut self, span: Span, weight: u32) {
+        self.push(span);
+        self.set_weight(self.len() - 1, weight);
+    }
+
+    /// Says how many spans of the real traffic row `row` stands for; 0 for not known.
+    ///
+    /// # Panics
+    /// When `row` is not below [`SpanTable::len`] and `weight` is not 0.
+    pub fn set_weight(&mut self, row: usize, weight: u32) {
+        if self.weight.is_empty() {
+            // Most sources do not say, and then the column costs nothing.
+            if weight == 0 {
+                return;
+            }
+            self.weight.resize(self.len(), 0);
+        }
+        self.weight[row] = weight;
     }
 
     /// Adds a link from the span that was pushed last.
     pub fn push_link(&mut self, trace: TraceId, id: SpanId) {
         let row = u32::try_from(self.len().saturating_sub(1)).unwrap_or(u32::MAX);
         self.links.push(SpanLink { row, trace, id });
+    }
+
+    /// Marks the span that was pushed last.
+    pub fn mark(&mut self, marks: Marks) {
+        if marks != Marks::default() && !self.is_empty() {
+            self.marks.resize(self.len() - 1, Marks::default());
+            self.marks.push(marks);
+        }
+    }
+
+    /// The marks of a row.
+    pub fn marks_of(&self, row: usize) -> Marks {
+        self.marks.get(row).copied().unwrap_or_default()
     }
 
     /// Row `row` as a span.
@@ -282,6 +376,10 @@ impl SpanTable {
         }
         let mut keys: Vec<[Vec<u32>; 3]> = Vec::with_capacity(others.len());
         let mut first_row = self.len();
+        let weighted = !self.weight.is_empty() || others.iter().any(|other| !other.weight.is_empty());
+        if weighted {
+            self.weight.resize(first_row, 0);
+        }
         for other in &mut others {
             let resources = std::mem::take(&mut other.resources.values);
             let operations = std::mem::take(&mut other.operations.values);
@@ -293,10 +391,15 @@ impl SpanTable {
             ]);
             let before = u32::try_from(first_row).unwrap_or(u32::MAX);
             self.links.extend(other.links.iter().map(|l| SpanLink { row: l.row.saturating_add(before), ..*l }));
+            if !other.marks.is_empty() {
+                self.marks.resize(first_row, Marks::default());
+                self.marks.append(&mut other.marks);
+            }
             first_row += other.len();
         }
         let (tables, keys) = (&others, &keys);
-        let Self { trace, id, parent, start_ns, duration_ns, resource, operation, peer, kind, status, .. } = self;
+        let Self { trace, id, parent, start_ns, duration_ns, resource, operation, peer, kind, status, weight, .. } =
+            self;
         rayon::scope(|scope| {
             scope.spawn(|_| extend(trace, tables, |t| &t.trace));
             scope.spawn(|_| extend(id, tables, |t| &t.id));
@@ -308,6 +411,9 @@ impl SpanTable {
             scope.spawn(|_| extend_keys(peer, tables, |t| &t.peer, keys.iter().map(|k| &k[2])));
             scope.spawn(|_| extend(kind, tables, |t| &t.kind));
             scope.spawn(|_| extend(status, tables, |t| &t.status));
+            if weighted {
+                scope.spawn(|_| extend_weights(weight, tables));
+            }
         });
         // Giving hundreds of megabytes back costs as much as copying them.
         others.into_par_iter().for_each(drop);
@@ -317,6 +423,18 @@ impl SpanTable {
 fn extend<T: Copy>(column: &mut Vec<T>, tables: &[SpanTable], of: fn(&SpanTable) -> &Vec<T>) {
     column.reserve_exact(tables.iter().map(SpanTable::len).sum());
     tables.iter().for_each(|table| column.extend_from_slice(of(table)));
+}
+
+/// As [`extend`], for the column of weights, which a table may do without.
+fn extend_weights(column: &mut Vec<u32>, tables: &[SpanTable]) {
+    column.reserve_exact(tables.iter().map(SpanTable::len).sum());
+    for table in tables {
+        if table.weight.is_empty() {
+            column.resize(column.len() + table.len(), 0);
+        } else {
+            column.extend_from_slice(&table.weight);
+        }
+    }
 }
 
 /// As [`extend`], for a column of keys and their translation; [`NO_PEER`] stays what it is.

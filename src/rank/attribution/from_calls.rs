@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::timeouts;
 use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
@@ -12,20 +13,30 @@ use crate::telemetry::calls::{CallRow, CallStats};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
-/// Entering requests that an entry must have in both windows to be compared.
+/// Entering requests that must have been seen of an entry in both windows to compare them.
 const MIN_REQUESTS: f64 = 5.0;
 /// Below this share of comparable requests, operations are pooled: names that hold identifiers never come again.
 const LEAST_COMPARABLE: f64 = 0.5;
 
 /// Costs of one suspect: by entry operation in total for both windows, and by bin of the baseline for the noise.
 #[derive(Default)]
-struct Costs {
+pub(super) struct Costs {
     baseline: BTreeMap<u32, f64>,
     incident: BTreeMap<u32, f64>,
     bins: BTreeMap<i64, f64>,
 }
 
 impl Costs {
+    /// Adds a share of other costs.
+    pub(super) fn add_share(&mut self, other: &Self, share: f64) {
+        let add = |to: &mut BTreeMap<u32, f64>, from: &BTreeMap<u32, f64>| {
+            from.iter().for_each(|(entry, cost)| *to.entry(*entry).or_default() += share * cost);
+        };
+        add(&mut self.baseline, &other.baseline);
+        add(&mut self.incident, &other.incident);
+        other.bins.iter().for_each(|(bin, cost)| *self.bins.entry(*bin).or_default() += share * cost);
+    }
+
     fn add(&mut self, phase: Phase, entry: u32, bin: i64, cost: f64) {
         match phase {
             Phase::Baseline => {
@@ -38,7 +49,7 @@ impl Costs {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Baseline,
     Incident,
 }
@@ -59,10 +70,10 @@ pub(super) fn account(incident: &Incident, findings: &[Finding], symptom: Sympto
 }
 
 /// Which requests count, and who may be blamed.
-struct Scope<'a> {
+pub(super) struct Scope<'a> {
     entry: Option<&'a ServiceId>,
     /// The entries whose requests count; all when the entry is no root.
-    entries: BTreeSet<u32>,
+    pub(super) entries: BTreeSet<u32>,
     /// The entry as a node, where it is measured among other calls instead of at the root.
     inner: Option<(u32, BTreeSet<&'a ServiceId>)>,
 }
@@ -88,7 +99,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn may_blame(&self, service: &ServiceId) -> bool {
+    pub(super) fn may_blame(&self, service: &ServiceId) -> bool {
         self.inner.as_ref().is_none_or(|(_, reach)| reach.contains(service))
     }
 }
@@ -110,11 +121,16 @@ impl Pooling {
 struct Ledger {
     pooling: Pooling,
     requests: Costs,
+    /// Requests that were seen, and the squares of their weights.
+    observed: Costs,
+    squares: Costs,
     /// Calls at the place where the symptom is felt.
     felt_calls: Costs,
     whole: Costs,
     /// What begins at a callee, and on the edge from a caller to it.
     parts: BTreeMap<(u32, Option<u32>), Costs>,
+    /// Of failures those that are timeouts, by callee and caller: they begin wherever the time goes.
+    timeouts: BTreeMap<(u32, u32), Costs>,
 }
 
 impl Ledger {
@@ -122,9 +138,12 @@ impl Ledger {
         let mut ledger = Self {
             pooling,
             requests: Costs::default(),
+            observed: Costs::default(),
+            squares: Costs::default(),
             felt_calls: Costs::default(),
             whole: Costs::default(),
             parts: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
         };
         for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
             let Some(phase) = phase(incident, row) else { continue };
@@ -132,6 +151,8 @@ impl Ledger {
             let bin = row.key.bin;
             if row.key.caller.is_none() {
                 ledger.requests.add(phase, entry, bin, row.calls as f64);
+                ledger.observed.add(phase, entry, bin, row.observed as f64);
+                ledger.squares.add(phase, entry, bin, row.weight_squares as f64);
             }
             if scope.is_felt_in(row) {
                 ledger.felt_calls.add(phase, entry, bin, row.calls as f64);
@@ -140,9 +161,13 @@ impl Ledger {
             if scope.may_blame(incident.calls.service(row.key.callee)) {
                 let (own, edge) = part_costs(row, symptom);
                 ledger.parts.entry((row.key.callee, None)).or_default().add(phase, entry, bin, own);
-                if row.key.caller.is_some() {
-                    let part = ledger.parts.entry((row.key.callee, row.key.caller)).or_default();
+                if let Some(caller) = row.key.caller {
+                    let part = ledger.parts.entry((row.key.callee, Some(caller))).or_default();
                     part.add(phase, entry, bin, edge);
+                    if symptom == Symptom::Errors && row.timeouts > 0 {
+                        let part = ledger.timeouts.entry((row.key.callee, caller)).or_default();
+                        part.add(phase, entry, bin, row.timeouts as f64);
+                    }
                 }
             }
         }
@@ -152,7 +177,7 @@ impl Ledger {
     /// Share of the incident's requests whose entry operation can be compared with the baseline, 0 to 1.
     fn comparable_share(&self) -> f64 {
         let all: f64 = self.requests.incident.values().sum();
-        if all > 0.0 { Mix::comparable(&self.requests).values().sum::<f64>() / all } else { 0.0 }
+        if all > 0.0 { Mix::comparable(&self.requests, &self.observed).values().sum::<f64>() / all } else { 0.0 }
     }
 
     fn account(
@@ -162,21 +187,25 @@ impl Ledger {
         scope: &Scope<'_>,
         symptom: Symptom,
     ) -> Option<Account> {
-        let Self { pooling, requests, felt_calls, whole, parts } = self;
-        let mix = Mix::new(&requests)?;
+        let Self { pooling, requests, observed, squares, felt_calls, whole, mut parts, timeouts } = self;
+        if !timeouts.is_empty() {
+            timeouts::share_out(incident, scope, &timeouts, &mut parts);
+        }
+        let mix = Mix::new(&requests, &observed)?;
+        let coarser = coarser(&requests, &squares);
         let costs = || whole.baseline.values().chain(whole.incident.values());
         if costs().sum::<f64>() <= 0.0 {
             return None; // errors where no span carries a status: let series speak
         }
         let baseline = mix.mean(&whole.baseline, &requests.baseline);
         let during = mix.mean(&whole.incident, &requests.incident);
-        let z = (during - baseline) / spread(&per_request(&whole, &requests), super::floor(symptom));
+        let z = (during - baseline) / (spread(&per_request(&whole, &requests), super::floor(symptom)) * coarser);
         let mut contributions: Vec<(Contribution, f64)> = parts
             .into_iter()
             .map(|((callee, caller), costs)| {
                 let baseline = mix.mean(&costs.baseline, &requests.baseline);
                 let during = mix.mean(&costs.incident, &requests.incident);
-                let scale = spread(&per_request(&costs, &requests), part_floor(symptom));
+                let scale = spread(&per_request(&costs, &requests), part_floor(symptom)) * coarser;
                 let suspect = suspect(&incident.calls, callee, caller);
                 (Contribution { suspect, baseline, incident: during, z: (during - baseline) / scale }, scale)
             })
@@ -224,7 +253,7 @@ fn busiest_entry(calls: &CallStats, requests: &Costs) -> Option<ServiceId> {
 }
 
 /// A bin belongs to a window when it lies fully inside.
-fn phase(incident: &Incident, row: &CallRow) -> Option<Phase> {
+pub(super) fn phase(incident: &Incident, row: &CallRow) -> Option<Phase> {
     let grid = &incident.calls.grid;
     let start_ns = grid.bin_start_ns(row.key.bin);
     let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
@@ -245,7 +274,7 @@ fn whole_cost(row: &CallRow, symptom: Symptom) -> f64 {
 }
 
 /// What begins in the callee, and what begins on the edge to it.
-fn part_costs(row: &CallRow, symptom: Symptom) -> (f64, f64) {
+pub(super) fn part_costs(row: &CallRow, symptom: Symptom) -> (f64, f64) {
     match symptom {
         Symptom::Latency => {
             (row.critical_ns as f64 / NANOS_PER_SECOND as f64, row.critical_gap_ns as f64 / NANOS_PER_SECOND as f64)
@@ -287,19 +316,18 @@ struct Mix(BTreeMap<u32, f64>);
 
 impl Mix {
     /// Requests in the incident of the entry operations that have enough of them in both windows.
-    fn comparable(requests: &Costs) -> BTreeMap<u32, f64> {
+    fn comparable(requests: &Costs, observed: &Costs) -> BTreeMap<u32, f64> {
+        let enough = |seen: &BTreeMap<u32, f64>, entry| seen.get(entry).is_some_and(|seen| *seen >= MIN_REQUESTS);
         requests
             .incident
             .iter()
-            .filter(|(entry, n)| {
-                **n >= MIN_REQUESTS && requests.baseline.get(entry).is_some_and(|before| *before >= MIN_REQUESTS)
-            })
+            .filter(|(entry, _)| enough(&observed.incident, entry) && enough(&observed.baseline, entry))
             .map(|(entry, n)| (*entry, *n))
             .collect()
     }
 
-    fn new(requests: &Costs) -> Option<Self> {
-        let comparable = Self::comparable(requests);
+    fn new(requests: &Costs, observed: &Costs) -> Option<Self> {
+        let comparable = Self::comparable(requests, observed);
         let total: f64 = comparable.values().sum();
         (total > 0.0).then(|| Self(comparable.into_iter().map(|(entry, n)| (entry, n / total)).collect()))
     }
@@ -314,6 +342,21 @@ impl Mix {
             })
             .sum()
     }
+}
+
+/// How much wider than from bin to bin of the baseline the incident's mean may scatter because it was sampled: by the root
+/// of how many times more requests a bin of the baseline is worth than the whole incident. 1 for traffic that was not
+/// sampled, and for nearly all that was.
+fn coarser(requests: &Costs, squares: &Costs) -> f64 {
+    let sum = |costs: &BTreeMap<u32, f64>| costs.values().sum::<f64>();
+    let (calls, weights) = (sum(&requests.incident), sum(&squares.incident));
+    if weights <= calls || calls <= 0.0 {
+        return 1.0;
+    }
+    let effective = |calls: f64, weights: f64| calls * calls / weights.max(calls).max(1.0);
+    let bins = requests.bins.len().max(1) as f64;
+    let per_bin = effective(sum(&requests.baseline), sum(&squares.baseline)) / bins;
+    (per_bin / effective(calls, weights)).max(1.0).sqrt()
 }
 
 /// Cost per request in each bin of the baseline that has requests.

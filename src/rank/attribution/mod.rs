@@ -8,6 +8,7 @@
 
 mod from_calls;
 mod from_series;
+mod timeouts;
 mod volume;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,74 @@
+//! Where timeouts begin: a caller that stops waiting fails because of whoever takes the time, which may be far below.
+//!
+//! The failures of an edge `u -> v` that are timeouts are shared out among `v`, all that it calls and the edges between
+//! them, in proportion to how much longer each of these took per request than before:
+//!
+//! ```text
+//! share_w = max(0, own time of w during - before) / sum of the same over all w that v reaches
+//! ```
+//!
+//! Where nothing below takes longer (somebody lowered a limit), they begin on the edge itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::from_calls::{Costs, Phase, Scope, part_costs, phase};
+use crate::incident::Incident;
+use crate::telemetry::alert::Symptom;
+use crate::telemetry::id::ServiceId;
+
+/// A callee, with its caller for what begins on the edge.
+type Part = (u32, Option<u32>);
+
+/// Adds the timeouts of every edge (callee, caller) to the parts where they begin.
+pub(super) fn share_out(
+    incident: &Incident,
+    scope: &Scope<'_>,
+    timeouts: &BTreeMap<(u32, u32), Costs>,
+    parts: &mut BTreeMap<Part, Costs>,
+) {
+    let later = later(incident, scope);
+    for (&(callee, caller), costs) in timeouts {
+        let below: BTreeSet<&ServiceId> =
+            incident.graph.reachable_from(incident.calls.service(callee)).into_keys().collect();
+        let is_below = |node: u32| below.contains(incident.calls.service(node));
+        let takes_part = |part: &Part| match *part {
+            (node, None) => is_below(node),
+            (node, Some(above)) => (node, above) == (callee, caller) || (is_below(node) && is_below(above)),
+        };
+        let taking: Vec<(Part, f64)> = later.iter().filter(|(p, _)| takes_part(p)).map(|(p, s)| (*p, *s)).collect();
+        let total: f64 = taking.iter().map(|(_, seconds)| seconds).sum();
+        if total > 0.0 {
+            for (part, seconds) in taking {
+                parts.entry(part).or_default().add_share(costs, seconds / total);
+            }
+        } else {
+            parts.entry((callee, Some(caller))).or_default().add_share(costs, 1.0);
+        }
+    }
+}
+
+/// By how much longer each part takes per request than before, seconds; only those that do.
+fn later(incident: &Incident, scope: &Scope<'_>) -> BTreeMap<Part, f64> {
+    let mut requests = [0.0; 2];
+    let mut seconds: BTreeMap<Part, [f64; 2]> = BTreeMap::new();
+    for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
+        let at = match phase(incident, row) {
+            Some(Phase::Baseline) => 0,
+            Some(Phase::Incident) => 1,
+            None => continue,
+        };
+        if row.key.caller.is_none() {
+            requests[at] += row.calls as f64;
+        }
+        if scope.may_blame(incident.calls.service(row.key.callee)) {
+            let (own, edge) = part_costs(row, Symptom::Latency);
+            seconds.entry((row.key.callee, None)).or_default()[at] += own;
+            if row.key.caller.is_some() {
+                seconds.entry((row.key.callee, row.key.caller)).or_default()[at] += edge;
+            }
+        }
+    }
+    let [before, during] = requests.map(|n: f64| n.max(1.0));
+    let later = seconds.into_iter().map(|(part, [b, d])| (part, d / during - b / before));
+    later.filter(|(_, seconds)| *seconds > 0.0).collect()
+}
