@@ -70,8 +70,8 @@ fn lines_of_the_file_exporter_survive_their_neighbours() {
     assert_eq!(
         warnings(&telemetry),
         [
-            "otlp_lines.jsonl, line 2, field `resourceMetrics`: messages with metrics or profiles: only traces and \
-             logs are read from OTLP",
+            "otlp_lines.jsonl, line 2, field `resourceMetrics`: messages with metrics, logs or profiles: only traces \
+             are read from OTLP (2 times)",
             "otlp_lines.jsonl, line 6, column 326, near field `traceId`: the JSON is cut off (EOF while parsing a \
              string); what stood before is kept",
         ]
