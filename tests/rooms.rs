@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["telemetry", "timespec", "detect", "rank", "explain"]),
     ("case", &["telemetry", "timespec", "ingest"]),
     ("settings", &["telemetry", "ingest"]),
+    ("doctor", &["telemetry", "timespec", "graph", "aggregate", "ingest", "explain", "report"]),
     (
         "eval",
         &[
@@ -60,6 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "report",
             "case",
             "settings",
+            "doctor",
             "eval",
         ],
     ),

@@ -1,13 +1,17 @@
 //! JSON files: one value a line, read line by line, or values that stretch over lines, read as a whole.
 
+use std::ops::Range;
+use std::path::Path;
+
 use serde::de::IgnoredAny;
 
 use super::json_stream::Source;
+use super::pieces::{self, PIECE_BYTES};
 use super::span_draft::text_of;
 use super::text::LineReader;
 use super::{IngestError, Input, ReadOptions, Telemetry};
 
-/// Hands every line, or the whole file where values stretch over lines, to `decode`.
+/// Hands every line, or the whole file where values stretch over lines, to `decode`, one after the other.
 ///
 /// The first line tells: if it is a whole value, or broken otherwise than by being cut off, every line is one for
 /// itself, and a broken line costs only itself. If it is only the beginning of a value, and the second line is not a
@@ -18,65 +22,136 @@ pub(crate) fn read(
     out: &mut Telemetry,
     mut decode: impl FnMut(&Source<'_>, &mut Telemetry),
 ) -> Result<(), IngestError> {
-    let path = input.path;
-    let sampling_attribute = options.sampling_attribute.as_deref();
+    let file = File { path: input.path, sampling_attribute: options.sampling_attribute.as_deref() };
+    let Some(mut lines) = beginning(file, input, options, out, &mut decode)? else { return Ok(()) };
+    while let Some(line) = lines.next_line()? {
+        file.decode_line(line.number, line.bytes, out, &mut decode);
+    }
+    Ok(())
+}
+
+/// As [`read`], with the lines decoded on all cores: for formats whose lines do not depend on each other.
+pub(crate) fn read_side_by_side(
+    input: Input<'_>,
+    options: &ReadOptions,
+    out: &mut Telemetry,
+    decode: impl Fn(&Source<'_>, &mut Telemetry) + Sync,
+) -> Result<(), IngestError> {
+    let file = File { path: input.path, sampling_attribute: options.sampling_attribute.as_deref() };
+    let Some(mut lines) = beginning(file, input, options, out, &mut |source, out| decode(source, out))? else {
+        return Ok(());
+    };
+    let mut result = Ok(());
+    let next = || Lines::next(&mut lines, &mut result);
+    pieces::decode(file.path, out, next, |piece, out| {
+        for (number, range) in &piece.lines {
+            let line = piece.bytes.get(range.clone()).unwrap_or_default();
+            file.decode_line(*number, line, out, &mut |source, out| decode(source, out));
+        }
+    });
+    result
+}
+
+/// Lines that follow each other, with their numbers.
+struct Lines {
+    bytes: Vec<u8>,
+    lines: Vec<(u64, Range<usize>)>,
+}
+
+impl Lines {
+    /// The next ones; `None` at the end of the file, or at a failure to read on, which goes into `result`.
+    fn next(reader: &mut LineReader<'_>, result: &mut Result<(), IngestError>) -> Option<Self> {
+        let mut piece = Self { bytes: Vec::new(), lines: Vec::new() };
+        while result.is_ok() && piece.bytes.len() < PIECE_BYTES {
+            match reader.next_line() {
+                Ok(Some(line)) => {
+                    let start = piece.bytes.len();
+                    piece.bytes.extend_from_slice(line.bytes);
+                    piece.lines.push((line.number, start..piece.bytes.len()));
+                }
+                Ok(None) => break,
+                Err(error) => *result = Err(error),
+            }
+        }
+        (!piece.lines.is_empty()).then_some(piece)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct File<'f> {
+    path: &'f Path,
+    sampling_attribute: Option<&'f str>,
+}
+
+impl File<'_> {
+    fn decode_line(
+        &self,
+        number: u64,
+        bytes: &[u8],
+        out: &mut Telemetry,
+        decode: &mut impl FnMut(&Source<'_>, &mut Telemetry),
+    ) {
+        if !bytes.trim_ascii().is_empty() {
+            let Self { path, sampling_attribute } = *self;
+            let text = text_of(out, path, number, bytes);
+            decode(&Source { path, text: &text, line: Some(number), sampling_attribute }, out);
+        }
+    }
+}
+
+/// Decodes the first line, or all of the file where values stretch over lines; the lines that are left.
+fn beginning<'i>(
+    file: File<'_>,
+    input: Input<'i>,
+    options: &ReadOptions,
+    out: &mut Telemetry,
+    decode: &mut impl FnMut(&Source<'_>, &mut Telemetry),
+) -> Result<Option<LineReader<'i>>, IngestError> {
+    let File { path, sampling_attribute } = file;
     let mut lines = LineReader::new(input, options);
     let mut start = Vec::new();
     let first;
     // The first line that is not blank.
     loop {
-        let Some(line) = lines.next_line()? else { return Ok(()) };
+        let Some(line) = lines.next_line()? else { return Ok(None) };
         if !line.bytes.trim_ascii().is_empty() {
             start.extend_from_slice(line.bytes);
             first = line.number;
             break;
         }
     }
-    let mut decode_line = |number: u64, bytes: &[u8]| {
-        if !bytes.trim_ascii().is_empty() {
-            let text = text_of(out, path, number, bytes);
-            decode(&Source { path, text: &text, line: Some(number), sampling_attribute }, out);
-        }
+    if !is_beginning(&start) {
+        file.decode_line(first, &start, out, decode);
+        return Ok(Some(lines));
+    }
+    // A failure to read on must not keep us from what there is.
+    let (second, error) = match lines.next_line() {
+        Ok(line) => (line.map(|l| (l.number, l.bytes.to_vec())), None),
+        Err(error) => (None, Some(error)),
     };
-    if is_beginning(&start) {
-        // A failure to read on must not keep us from what there is.
-        let (second, error) = match lines.next_line() {
-            Ok(line) => (line.map(|l| (l.number, l.bytes.to_vec())), None),
-            Err(error) => (None, Some(error)),
-        };
-        match second {
-            Some((number, second)) if is_value(&second) => {
-                decode_line(first, &start);
-                decode_line(number, &second);
-            }
-            second => {
-                // Blank lines before the first keep the line numbers of messages right.
-                let mut whole = vec![b'\n'; usize::try_from(first - 1).unwrap_or(0)];
-                whole.append(&mut start);
-                if let Some((_, second)) = second {
-                    whole.push(b'\n');
-                    whole.extend_from_slice(&second);
-                    whole.push(b'\n');
-                }
-                let (rest, later) = if error.is_some() { (Vec::new(), None) } else { lines.rest() };
-                whole.extend_from_slice(&rest);
-                drop(rest);
-                let text = text_of(out, path, 1, &whole);
-                decode(&Source { path, text: &text, line: None, sampling_attribute }, out);
-                return error.or(later).map_or(Ok(()), Err);
-            }
+    match second {
+        Some((number, second)) if is_value(&second) => {
+            file.decode_line(first, &start, out, decode);
+            file.decode_line(number, &second, out, decode);
+            error.map_or(Ok(Some(lines)), Err)
         }
-        if let Some(error) = error {
-            return Err(error);
+        second => {
+            // Blank lines before the first keep the line numbers of messages right.
+            let mut whole = vec![b'\n'; usize::try_from(first - 1).unwrap_or(0)];
+            whole.append(&mut start);
+            if let Some((_, second)) = second {
+                whole.push(b'\n');
+                whole.extend_from_slice(&second);
+                whole.push(b'\n');
+            }
+            let (rest, later) = if error.is_some() { (Vec::new(), None) } else { lines.rest() };
+            whole.extend_from_slice(&rest);
+            drop(rest);
+            let text = text_of(out, path, 1, &whole);
+            decode(&Source { path, text: &text, line: None, sampling_attribute }, out);
+            error.or(later).map_or(Ok(None), Err)
         }
-    } else {
-        decode_line(first, &start);
     }
-    drop(start);
-    while let Some(line) = lines.next_line()? {
-        decode_line(line.number, line.bytes);
-    }
-    Ok(())
 }
 
 /// Whether the text is a value that goes on in the next line.

@@ -49,6 +49,16 @@ impl<'a> LogDraft<'a> {
         self.severity = by_number.or_else(|| severity_word(text)).unwrap_or_default();
     }
 
+    /// As [`LogDraft::set_severity`], once all fields are there: what the body's own level said stays where these say
+    /// nothing.
+    pub(crate) fn judge(&mut self, number: i64, text: &str) {
+        let given = self.severity;
+        self.set_severity(number, text);
+        if self.severity == Severity::Unspecified {
+            self.severity = given;
+        }
+    }
+
     /// Takes a body that may have parts: its message where it has one, else all of it.
     pub(crate) fn set_body(&mut self, body: BodyValue<'a>) {
         self.body = match body {

@@ -38,7 +38,7 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
 
 /// Reads all messages of a file.
 pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
-    json_values::read(input, options, out, decode)
+    json_values::read_side_by_side(input, options, out, decode)
 }
 
 /// Decodes the messages that `source` holds, one after the other.

@@ -178,11 +178,7 @@ impl<'de> Element<'de> for RecordNode<'_, '_, 'de> {
         let named = self.level.text.as_text().or(self.level.number.as_text()).unwrap_or_default();
         // An enum by its name: `SEVERITY_NUMBER_ERROR`.
         let named = named.strip_prefix("SEVERITY_NUMBER_").unwrap_or(named);
-        let given = self.draft.severity;
-        self.draft.set_severity(number, named);
-        if self.draft.severity == crate::telemetry::logs::Severity::Unspecified {
-            self.draft.severity = given;
-        }
+        self.draft.judge(number, named);
         let Decoder { out, source, near, .. } = &mut *self.decoder;
         // The service is set when all records of the resource are there.
         if let Err(problem) = self.draft.push(&mut out.logs, LogServiceKey(0)) {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::Telemetry;
+use super::native_histogram;
 use super::otlp_histograms::{self, Buckets, Distribution};
 use super::otlp_metric_names::{label_name, prometheus_name, with_direction};
 use super::semconv;
@@ -325,13 +326,11 @@ fn sort(stream: &mut Stream) -> u64 {
 
 /// The raw series of one stream.
 fn series_of(stream: &Stream, out: &mut Vec<RawSeries>) {
-    let mut push = |suffix: &str, label: Option<(&str, String)>, kind: RawKind, samples: Vec<(i64, f64)>| {
+    let mut push = |suffix: &str, more: &[(&str, &str)], kind: RawKind, samples: Vec<(i64, f64)>| {
         let mut labels = stream.labels.clone();
-        if let Some((name, value)) = label {
-            labels.retain(|(known, _)| known != name);
-            labels.push((name.to_owned(), value));
-            labels.sort();
-        }
+        labels.retain(|(known, _)| more.iter().all(|(name, _)| name != known));
+        labels.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        labels.sort();
         let (source, name) = (stream.source.clone(), format!("{}{suffix}", stream.name));
         out.push(RawSeries { source, name, labels, kind, samples });
     };
@@ -341,17 +340,17 @@ fn series_of(stream: &Stream, out: &mut Vec<RawSeries>) {
     };
     if stream.shape.kind == Kind::Gauge || !stream.shape.is_counter {
         let samples = stream.points.iter().map(|point| (point.time_ns, point.value)).collect();
-        return push("", None, RawKind::Gauge, samples);
+        return push("", &[], RawKind::Gauge, samples);
     }
     if stream.shape.kind == Kind::Sum {
-        return push("", None, RawKind::Counter, counter(&|_, point| point.value));
+        return push("", &[], RawKind::Counter, counter(&|_, point| point.value));
     }
-    push("_count", None, RawKind::Counter, counter(&|_, point| point.value));
+    push("_count", &[], RawKind::Counter, counter(&|_, point| point.value));
     let sums: Option<Vec<f64>> = stream.distributions.iter().map(|d| d.sum).collect();
     if let Some(sums) = sums {
         push(
             "_sum",
-            None,
+            &[],
             RawKind::Counter,
             counter(&|at, point| if point.value.is_nan() { f64::NAN } else { sums[at] }),
         );
@@ -359,14 +358,19 @@ fn series_of(stream: &Stream, out: &mut Vec<RawSeries>) {
     if stream.shape.kind == Kind::Summary {
         for (quantile, values) in otlp_histograms::quantiles(&stream.distributions) {
             let samples = values.into_iter().map(|(at, value)| (stream.points[at].time_ns, value)).collect();
-            push("", Some(("quantile", quantile.to_string())), RawKind::Gauge, samples);
+            push("", &[("quantile", &quantile.to_string())], RawKind::Gauge, samples);
         }
         return;
     }
+    // Where the quantile lies within a bucket is estimated along the scale on which the buckets are equally wide.
+    let mark = (native_histogram::MARK, native_histogram::EXPONENTIAL);
+    let is_exponential = stream.shape.kind == Kind::ExponentialHistogram;
     for (bound, values) in otlp_histograms::cumulative_buckets(&stream.distributions) {
         let le = if bound == f64::INFINITY { "+Inf".to_owned() } else { bound.to_string() };
         let points = values.into_iter().map(|(at, value)| Point { value, ..stream.points[at] });
-        push("_bucket", Some(("le", le)), RawKind::Counter, counter_samples(points, stream.shape.is_delta));
+        let labels = [("le", le.as_str()), mark];
+        let labels = labels.get(..1 + usize::from(is_exponential)).unwrap_or(&labels);
+        push("_bucket", labels, RawKind::Counter, counter_samples(points, stream.shape.is_delta));
     }
 }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::otlp_protobuf_logs::read_logs;
 use super::otlp_protobuf_spans::read_spans;
 use super::pieces::{self, PIECE_BYTES};
 use super::protobuf::{BEYOND_END, Broken, Fields, Value};
@@ -373,7 +374,7 @@ struct Frames<'a> {
 
 impl Frames<'_> {
     fn next(&mut self) -> Option<Messages> {
-        let mut messages = Messages { bytes: Vec::new(), messages: Vec::new(), is_cut: false };
+        let mut messages = Messages { bytes: Vec::with_capacity(PIECE_BYTES), messages: Vec::new(), is_cut: false };
         while !self.has_ended && messages.bytes.len() < PIECE_BYTES {
             self.has_ended = match self.add(&mut messages) {
                 Ok(more) => !more,
@@ -395,6 +396,8 @@ impl Frames<'_> {
             return Err(IngestError::io(self.path, format_args!("byte {before}"), source));
         }
         let start = messages.bytes.len();
+        // A length may be wrong: memory beyond a piece is taken only as bytes come.
+        messages.bytes.reserve(usize::try_from(length).unwrap_or(PIECE_BYTES).min(PIECE_BYTES));
         let result = self.stream.by_ref().take(length).read_to_end(&mut messages.bytes);
         let range = start..messages.bytes.len();
         let n_read = (range.end - range.start) as u64;
@@ -549,12 +552,7 @@ fn read_entry(kind: Kind, entry: &[u8], is_cut: bool, place: Place<'_>, source: 
     match kind {
         Kind::Traces => read_spans(entry, is_cut, place, out),
         Kind::Metrics => otlp_protobuf_metrics::read(entry, is_cut, place, source, out),
-        Kind::Logs => {
-            let mut records = 0;
-            each_leaf(entry, is_cut, place, out, |_, _| records += 1);
-            out.skipped += records;
-            out.warn(place.path, place.of(entry), "log records in OTLP protobuf are not read yet", records);
-        }
+        Kind::Logs => read_logs(entry, is_cut, place, out),
     }
 }
 

@@ -166,7 +166,7 @@ fn odd(span: &[u8], field: &str, message: &str, place: Place<'_>, out: &mut Tele
     out.warn(place.path, format_args!("{}, field `{field}`", place.of(span)), message, 1);
 }
 
-fn trace_id(bytes: &[u8]) -> Option<u128> {
+pub(super) fn trace_id(bytes: &[u8]) -> Option<u128> {
     bytes.try_into().ok().map(u128::from_be_bytes).filter(|id| *id != 0)
 }
 
