@@ -312,6 +312,13 @@ fn the_settings_file_adds_labels_rules_and_names() {
     )
     .expect("valid");
     let options = ReadOptions { metrics: settings.metrics, ..ReadOptions::default() };
+    let version = |version: &str, at: u32| {
+        format!("target_info{{job=\"checkout-v2\",service_version=\"{version}\"}} 1 1661255{at}\n")
+    };
+    let versions = [version("1", 100), version("1", 160), version("2", 220), version("2", 280)].concat();
+    let told = read_bytes(Path::new("v.om"), versions.as_bytes(), &options).expect("known").changes;
+    let of: Vec<_> = told.iter().map(|c| (c.service.as_ref().map(|s| s.as_str()), c.version.as_str())).collect();
+    assert_eq!(of, [(Some("checkout"), "2")]);
     let labels = "job=\"kitchen\",team_service=\"checkout-v2\"";
     let exposition = format!(
         "shop_pay_ms_sum{{{labels},step=\"charge\"}} 0 1661255960\nshop_pay_ms_sum{{{labels},step=\"charge\"}} 500 1661255970\n\

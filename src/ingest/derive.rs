@@ -111,7 +111,6 @@ impl Place {
 pub(crate) fn finish(telemetry: &mut Telemetry, settings: &MetricSettings) {
     otlp_metrics::finish(telemetry);
     let raw = merge(std::mem::take(&mut telemetry.raw_series), telemetry);
-    telemetry.changes.extend(changes_from_metrics::changes(&raw));
     let (ties, istio) = tie(&raw);
     let mut placing = Placing {
         settings,
@@ -122,6 +121,11 @@ pub(crate) fn finish(telemetry: &mut Telemetry, settings: &MetricSettings) {
         machines: Machines::default(),
         recognised: BTreeMap::new(),
     };
+    // A change must be told of the same name as the signals that it may have moved.
+    telemetry.changes.extend(changes_from_metrics::changes(&raw).into_iter().map(|mut change| {
+        change.service = change.service.map(|service| placing.naming.named(service.as_str()));
+        change
+    }));
     for series in &raw {
         placing.place(series, telemetry);
     }
