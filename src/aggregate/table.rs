@@ -35,24 +35,7 @@ pub(super) fn call_stats(
     let node = |&old: &u32| CallNode { id: names.nodes[old as usize].clone(), kind: kinds[old as usize] };
     let table_nodes = nodes.old_of.iter().map(node).collect();
     let table_operations = operations.old_of.iter().map(|&old| names.operations[old as usize].clone()).collect();
-    let instances = total.instances.iter().map(|(&(instance, bin), (sums, observed))| {
-        let name = &names.instances[instance as usize];
-        InstanceRow {
-            service: nodes.new_of[name.node as usize],
-            instance: name.instance.clone(),
-            version: name.version.clone(),
-            bin,
-            calls: sums.calls,
-            observed: observed.calls,
-            weight_squares: observed.weight_squares,
-            error_weight_squares: observed.error_weight_squares,
-            errors: sums.errors,
-            origin_errors: sums.origin_errors,
-            duration_ns: sums.duration_ns,
-            self_ns: sums.self_ns,
-        }
-    });
-    let instances = instances.collect();
+    let instances = instance_rows(&total, names, &nodes);
 
     let rows = total.rows.into_iter().map(|row| {
         let key = renumbered(&row.key, &nodes, &operations, &entries);
@@ -103,6 +86,28 @@ pub(super) fn call_stats(
         clocks,
         aliases,
     }
+}
+
+/// The calls by process, with the names of processes.
+fn instance_rows(total: &Total, names: &Names, nodes: &Renumbering) -> Vec<InstanceRow> {
+    let rows = total.instances.iter().map(|(&(instance, bin), (sums, observed))| {
+        let name = &names.instances[instance as usize];
+        InstanceRow {
+            service: nodes.new_of[name.node as usize],
+            instance: name.instance.clone(),
+            version: name.version.clone(),
+            bin,
+            calls: sums.calls,
+            observed: observed.calls,
+            weight_squares: observed.weight_squares,
+            error_weight_squares: observed.error_weight_squares,
+            errors: sums.errors,
+            origin_errors: sums.origin_errors,
+            duration_ns: sums.duration_ns,
+            self_ns: sums.self_ns,
+        }
+    });
+    rows.collect()
 }
 
 /// The ranks in use, and for each rank its position among them.

@@ -62,8 +62,11 @@ pub(super) fn findings(incident: &Incident, settings: &Settings) -> Vec<Finding>
     findings
 }
 
+/// One of a row's counts.
+type Count = fn(&CallRow) -> u64;
+
 /// How often calls were tried, in vain or again.
-const ATTEMPTS: [(Signal, &str, fn(&CallRow) -> u64); 3] = [
+const ATTEMPTS: [(Signal, &str, Count); 3] = [
     (Signal::Timeouts, "timeouts", |row| row.timeouts),
     (Signal::Retries, "retries", |row| row.retries),
     (Signal::Hedges, "hedged calls", |row| row.hedges),
