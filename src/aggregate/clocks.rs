@@ -312,7 +312,8 @@ mod tests {
         assert_eq!(ahead(&[edge(0, 1, 10, 5 * SECOND)], 2), [0, 5 * SECOND]);
         assert_eq!(ahead(&[Edge { calls: [0, 10], ..edge(0, 1, 0, 5 * SECOND) }], 2), [-5 * SECOND, 0]);
         // A gateway that is wrong towards everybody, not quite equally.
-        let wrong = [edge(0, 1, 10, 5 * SECOND), edge(0, 2, 10, 5 * SECOND + 200_000), edge(0, 3, 9, 5 * SECOND - 300)];
+        let wrong =
+            [edge(0, 1, 10, 5 * SECOND), edge(0, 2, 10, 5 * SECOND + 200_000), edge(0, 3, 10, 5 * SECOND - 300)];
         assert_eq!(ahead(&wrong, 4), [-5 * SECOND, 0, 0, 0]);
     }
 
