@@ -26,15 +26,15 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
-//! | [`telemetry`] | the vocabulary: ids, time, spans, series, call statistics, alerts, warnings |
+//! | [`telemetry`] | the vocabulary: ids, time, spans, series, logs, changes, call statistics, alerts, warnings |
 //! | [`stats`] | slices in, numbers out: robust scale, tests, false-discovery control, correlation, onset |
 //! | [`graph`] | who calls whom; petgraph is private to it |
 //! | [`ingest`] | one file per format: bytes in, telemetry and warnings out |
-//! | [`aggregate`] | spans become small: counts, errors, distributions per (time bin, entry, edge, operation) |
+//! | [`aggregate`] | spans become small: counts, errors, distributions per (time bin, entry, edge, operation); logs too, by template |
 //! | [`incident`], [`assemble`] | the checked incident, and how telemetry and windows become one |
 //! | [`detect`] | which signal left its baseline |
 //! | [`rank`] | one file per method behind one `Ranker` trait; our own is `hypocenter` |
-//! | [`explain`] | path, evidence, victims, blast radius, exemplars, coverage, next steps |
+//! | [`explain`] | path, evidence, victims, blast radius, exemplars, logs, changes, coverage, next steps |
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
 //! | [`settings`] | the settings file: rules for metrics, labels and names of services |

@@ -194,8 +194,9 @@ fn other_formats_are_not_taken_for_logs_or_changes() {
     for folder in ["traces", "metrics"] {
         for entry in fs::read_dir(fixture("..").join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            if let Ok(telemetry) = read_paths(&[path.clone()], &ReadOptions::default(), &|_| {}) {
-                assert!(telemetry.logs.is_empty() && telemetry.changes.is_empty(), "{}", path.display());
+            if let Ok(telemetry) = read_paths(std::slice::from_ref(&path), &ReadOptions::default(), &|_| {}) {
+                let ours = [Format::LogJson, Format::LogCsv, Format::ChangesJson, Format::ChangesCsv];
+                assert!(telemetry.files.iter().all(|file| !ours.contains(&file.format)), "{}", path.display());
             }
         }
     }
@@ -318,8 +319,8 @@ fn the_report_shows_the_new_error_and_the_deploy() {
 
     let text = written(&diagnosis, TEXT);
     for part in [
-        "New or more frequent in the logs\n  pay  error    new: 300 records (1/s)\n      charge of order <*> failed: ledger is read-only\n      trace 00000000000000000000000000000259\n",
-        "What was changed\n▶ 2026-03-02T09:56:00Z  pay  deploy of 2.3.1: rollout by ci\n      at the cause; changed 4 min before the incident began\n",
+        "New or more frequent in the logs\n  pay · error · new: 300 records (1/s)\n      charge of order <*> failed: ledger is read-only\n      trace 00000000000000000000000000000259\n",
+        "What was changed\n▶ 2026-03-02T09:56:00Z  pay: deploy of 2.3.1: rollout by ci\n      at the cause; changed 4 min before the incident began\n",
     ] {
         assert!(text.contains(part), "{part}\nis not in\n{text}");
     }
@@ -377,9 +378,7 @@ fn the_logs_of_real_recordings_are_read_whole() {
     for warning in telemetry.warnings.iter().take(5) {
         eprintln!("{warning}");
     }
-    if let Ok(to) = std::env::var("HYPOCENTER_MESSAGES") {
-        fs::write(to, logs.messages().join("\n")).unwrap();
-    }
     assert!(telemetry.files.iter().all(|file| file.format == Format::LogCsv));
-    assert_eq!(telemetry.skipped, 0);
+    // Python's csv module counts 191 776 rows in these 96 files, one of them with ten cells instead of eight.
+    assert_eq!((telemetry.files.len(), logs.len(), telemetry.skipped), (96, 191_775, 1));
 }

@@ -263,6 +263,25 @@ fn resources_of_pods_and_machines_are_tied_to_services() {
 }
 
 #[test]
+fn containers_of_docker_are_told_by_their_names() {
+    let of = |more: &str, value: u32, at: u32| {
+        format!(
+            "container_memory_working_set_bytes{{instance=\"host-1:8080\",job=\"docker\",{more}}} {value} 166125596{at}\n"
+        )
+    };
+    let telemetry = text(
+        &[
+            of("id=\"/\"", 900, 0),
+            of("id=\"/docker/1\",name=\"cart\"", 10, 0),
+            of("id=\"/docker/2\",name=\"shop-stock-1\",container_label_com_docker_compose_service=\"stock\"", 20, 0),
+        ]
+        .concat(),
+    );
+    let subjects: Vec<&str> = telemetry.series.iter().map(|s| s.subject.service().as_str()).collect();
+    assert_eq!(subjects, ["cart", "stock"]);
+}
+
+#[test]
 fn the_names_that_traces_use_win() {
     // The workload is `checkout`, the label says `checkoutservice`, and so do the traces.
     let folder = tempfile::tempdir().expect("a folder");

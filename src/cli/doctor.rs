@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::case::{CASE_FILE, Case};
 use crate::doctor::{self, FileFacts, Verdict};
 use crate::ingest::{Format, ReadOptions, Telemetry, read_paths};
+use crate::settings::Settings;
 use crate::telemetry::time::Window;
 
 use super::command_line::CommandLine;
@@ -62,6 +63,12 @@ pub(super) struct Args {
     /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
     #[arg(long, value_name = "COLUMNS")]
     span_columns: Option<String>,
+    /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
+    #[arg(long, value_name = "NAME")]
+    sampling_attribute: Option<String>,
+    /// Settings file: rules for metrics, labels and names of services; a flag wins over it (README, "Settings")
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t = Form::Text, value_name = "FORM")]
     output: Form,
@@ -77,10 +84,15 @@ enum Form {
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let case = case(&args.paths)?;
+    let settings = args.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
+    let settings = settings.unwrap_or_default();
+    let of_case = case.as_ref().and_then(|c| c.sampling_attribute.clone());
     let span_columns = args.span_columns.as_deref().or(case.as_ref().and_then(|c| c.span_columns.as_deref()));
     let options = ReadOptions {
         format: args.format,
         span_columns: columns(span_columns)?,
+        sampling_attribute: args.sampling_attribute.clone().or(of_case).or(settings.sampling_attribute),
+        metrics: settings.metrics,
         unrecognised_is_error: false,
         ..ReadOptions::default()
     };
@@ -135,8 +147,11 @@ fn command(args: &Args, case: Option<&Case>, telemetry: &Telemetry) -> Option<St
         Some(_) => line.paths("--case", &args.paths),
         None => named_inputs(args, telemetry, line),
     };
-    let line =
-        line.flag_if("--format", args.format.map(Format::name)).flag_if("--span-columns", args.span_columns.as_deref());
+    let line = line
+        .flag_if("--format", args.format.map(Format::name))
+        .flag_if("--span-columns", args.span_columns.as_deref())
+        .flag_if("--sampling-attribute", args.sampling_attribute.as_deref())
+        .paths("--config", args.config.as_slice());
     if case.is_some() && args.incident.is_none() {
         return Some(line.to_string());
     }
@@ -148,9 +163,10 @@ fn command(args: &Args, case: Option<&Case>, telemetry: &Telemetry) -> Option<St
     Some(line.windows(&incident, &baselines).to_string())
 }
 
-/// The paths that gave something, as traces where they hold spans, else as metrics, or as the alert.
+/// The paths that gave something, by what they hold; a folder of spans and metrics is named once, as traces.
 fn named_inputs(args: &Args, telemetry: &Telemetry, line: CommandLine) -> CommandLine {
-    let (mut traces, mut metrics, mut alert) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut traces, mut metrics, mut logs, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut alert = Vec::new();
     for path in &args.paths {
         let pattern = glob::Pattern::new(&path.to_string_lossy()).ok();
         let is_below = |file: &Path| {
@@ -167,9 +183,17 @@ fn named_inputs(args: &Args, telemetry: &Telemetry, line: CommandLine) -> Comman
             traces.push(path);
         } else if files.iter().all(|f| f.format == Format::Alertmanager) && alert.is_empty() {
             alert.push(path);
+        } else if files.iter().all(|f| f.series == 0 && f.logs > 0) {
+            logs.push(path);
+        } else if files.iter().all(|f| f.series == 0 && f.changes > 0) {
+            changes.push(path);
         } else {
             metrics.push(path);
         }
     }
-    line.paths("--traces", &traces).paths("--metrics", &metrics).paths("--alert", &alert)
+    line.paths("--traces", &traces)
+        .paths("--metrics", &metrics)
+        .paths("--logs", &logs)
+        .paths("--changes", &changes)
+        .paths("--alert", &alert)
 }

@@ -215,6 +215,12 @@ fn brief_path(text: &str) -> String {
 fn advice_without_advice(message: &str) -> &'static str {
     if message.contains("is empty") || message.starts_with("nothing was found in it") {
         "see why whoever wrote it had nothing to write: a query that found nothing, a file just rotated"
+    } else if message.contains("count as gaps") {
+        "nothing, where there was nothing to measure; else look at the exporter"
+    } else if message.contains("read as UTC") {
+        "write times with their zone (RFC 3339), or make sure that they are in UTC"
+    } else if message.contains("not used") {
+        "nothing, unless you miss them"
     } else if message.contains("cannot be read further") {
         "the file is cut or damaged: fetch or unfold it again; what stands before that place was used"
     } else {

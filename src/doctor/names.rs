@@ -84,8 +84,8 @@ fn in_metrics(facts: &Facts<'_>) -> Vec<Finding> {
             weight: pairs.len() as f64 / facts.traced.len() as f64,
             what: format!("services are named differently: {}{more}", told.join(", ")),
             advice: format!(
-                "give both one name: rename in Prometheus (`metric_relabel_configs`, replace `{}` by `{}`), or set \
-                 OTEL_SERVICE_NAME to what the metrics say",
+                "give both one name, in a settings file (--config): `[metrics.services]` with `\"{}\" = \"{}\"`; or at the \
+                 source, with OTEL_SERVICE_NAME or `metric_relabel_configs`",
                 brief(first.as_str()),
                 brief(near.as_str())
             ),

@@ -71,10 +71,10 @@ impl<'a> Propagation<'a> {
                 found.pairs.entry((of_row(client), of_row(server))).or_default().linked += 1;
             }
         }
-        for row in 0..spans.len() {
+        for (row, is_half) in is_half.into_iter().enumerate() {
             let service = of_row(row);
             found.spans[service as usize] += 1;
-            if is_half[row] {
+            if is_half {
                 continue;
             }
             if spans.parent[row] == 0 {

@@ -99,7 +99,8 @@ fn holds(file: &FileFacts) -> String {
         parts.extend(file.span_range.as_ref().map(interval));
     }
     if file.series > 0 {
-        let signals: Vec<&str> = file.signals.iter().map(|s| signal(*s)).collect();
+        let mut signals: Vec<&str> = file.signals.iter().map(|s| signal(*s)).collect();
+        signals.dedup();
         let signals = if signals.is_empty() { String::new() } else { format!(" of {}", signals.join(", ")) };
         parts.push(format!("{} metric series{signals}", count(file.series)));
         if !file.dialects.is_empty() {
@@ -107,9 +108,12 @@ fn holds(file: &FileFacts) -> String {
         }
         parts.extend(file.sample_range.as_ref().map(interval));
     }
+    if file.logs > 0 {
+        parts.push(counted(file.logs, "log record", "log records"));
+        parts.extend(file.log_range.as_ref().map(interval));
+    }
     for (number, one, many) in [
         (file.edges, "edge of a call graph", "edges of a call graph"),
-        (file.logs, "log record", "log records"),
         (file.changes, "change", "changes"),
         (file.alerts, "alert", "alerts"),
         (file.skipped, "record skipped", "records skipped"),

@@ -144,13 +144,9 @@ fn overlap((kind, one): (&str, &Window), (other_kind, other): (&str, &Window)) -
 
 /// What to say where one range is the other moved by a time zone.
 fn zone(one: &Window, other: &Window) -> Option<String> {
-    let shift_ns = zone_shift(one, other)?;
-    let hours = shift_ns as f64 / (60 * MINUTE_NS) as f64;
-    let direction = if hours > 0.0 { "later" } else { "earlier" };
+    let hours = zone_shift(one, other)?.abs() as f64 / (60 * MINUTE_NS) as f64;
     Some(format!(
-        "the second is the first's time {} h {direction}, which is what local time written without its zone gives: write \
-         times in UTC or with their offset",
-        hours.abs()
+        "the times differ by {hours} h, as local time written without its zone would: write times in UTC or with their offset"
     ))
 }
 
@@ -181,8 +177,9 @@ fn in_windows(facts: &Facts<'_>, windows: &Windows, all: &Window) -> Vec<Finding
         let series = telemetry.series.iter().filter(|s| s.has_sample_in(window)).count();
         let what = format!("the {name} window {}", window_text(window));
         let advice = || {
-            zone(all, window)
-                .unwrap_or_else(|| format!("choose windows inside the telemetry, which covers {}", interval(all)))
+            // A short window lies at a round distance by chance, too: the first piece of advice stands in any case.
+            let zone = zone(all, window).map(|zone| format!("; perhaps {zone}")).unwrap_or_default();
+            format!("choose windows inside the telemetry, which covers {}{zone}", interval(all))
         };
         if spans == 0 && series == 0 {
             findings.push(Finding {

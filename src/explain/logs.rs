@@ -1,7 +1,8 @@
 //! What the logs of the causes and the candidates say in the incident and did not say before. Supporting evidence: it is
 //! shown, and does not move the ranking.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{Cause, LogLine};
 use crate::incident::Incident;
@@ -21,7 +22,7 @@ const MAX_OF_SERVICE: usize = 3;
 /// Candidates beside the causes whose logs are looked at.
 const MAX_CANDIDATES: usize = 3;
 /// Bins, or blocks of bins, from which a dispersion can be told (as in detection).
-const MIN_CELLS: usize = 4;
+const MIN_CELLS: i64 = 4;
 
 /// Templates that are new in the incident or much more frequent, error templates first, service by service.
 pub(super) fn lines(incident: &Incident, causes: &[Cause], alternatives: &[Candidate]) -> Vec<LogLine> {
@@ -86,31 +87,43 @@ fn services(incident: &Incident, causes: &[Cause], alternatives: &[Candidate]) -
     services
 }
 
-/// The bins of either side of the comparison.
+/// The bins of either side of the comparison, as half-open ranges: a window may have millions.
 struct Windows {
-    incident: BTreeSet<i64>,
-    /// Of each baseline window.
-    baselines: Vec<BTreeSet<i64>>,
+    incident: Range<i64>,
+    /// Sorted, none overlapping another.
+    baselines: Vec<Range<i64>>,
 }
 
 impl Windows {
     fn of(incident: &Incident) -> Self {
-        let bins = |window: &Window| -> BTreeSet<i64> {
-            let grid = incident.logs.grid;
-            (grid.bin(window.start_ns())..=grid.bin(window.end_ns()))
-                .filter(|bin| window.contains(grid.bin_start_ns(*bin)))
-                .collect()
+        let grid = incident.logs.grid;
+        let first_from = |at_ns: i64| {
+            let bin = grid.bin(at_ns);
+            if grid.bin_start_ns(bin) < at_ns { bin.saturating_add(1) } else { bin }
         };
-        Self { incident: bins(&incident.window), baselines: incident.baselines.iter().map(bins).collect() }
+        let bins = |window: &Window| first_from(window.start_ns())..first_from(window.end_ns());
+        let mut baselines: Vec<Range<i64>> = Vec::new();
+        // Sorted by their beginnings already.
+        for range in incident.baselines.iter().map(bins) {
+            match baselines.last_mut() {
+                Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+                _ => baselines.push(range),
+            }
+        }
+        Self { incident: bins(&incident.window), baselines }
     }
 
     fn in_baseline(&self, bin: i64) -> bool {
         self.baselines.iter().any(|bins| bins.contains(&bin))
     }
 
-    fn baseline_bins(&self) -> usize {
-        self.baselines.iter().map(BTreeSet::len).sum()
+    fn baseline_bins(&self) -> i64 {
+        self.baselines.iter().map(length).sum()
     }
+}
+
+fn length(bins: &Range<i64>) -> i64 {
+    bins.end.saturating_sub(bins.start).max(0)
 }
 
 /// Records of one template and severity.
@@ -146,7 +159,7 @@ fn compared(incident: &Incident, service: &ServiceId, windows: &Windows) -> Vec<
         return Vec::new();
     }
     let step = logs.grid.step_ns() as f64 / NANOS_PER_SECOND as f64;
-    let seconds = (windows.incident.len() as f64 * step, windows.baseline_bins() as f64 * step);
+    let seconds = (length(&windows.incident) as f64 * step, windows.baseline_bins() as f64 * step);
     let requests = requests(incident, service);
     let line = |((template, severity), known): ((u32, Severity), Counts)| {
         let dispersion = dispersion(&known, windows);
@@ -198,23 +211,47 @@ fn requests(incident: &Incident, service: &ServiceId) -> Option<(f64, f64)> {
 /// Pearson's chi-squared over its degrees of freedom, as for calls in detection: by bins of the baseline, by blocks of it
 /// as long as the incident, and by bins of the incident (a message that is new has no baseline); the largest counts.
 fn dispersion(counts: &Counts, windows: &Windows) -> f64 {
-    let of = |bin: &i64| counts.by_bin.get(bin).copied().unwrap_or_default() as f64;
-    let by_bin: Vec<f64> = windows.baselines.iter().flatten().map(of).collect();
-    let block = windows.incident.len().max(1);
-    let blocks = windows.baselines.iter().flat_map(|bins| {
-        let bins: Vec<f64> = bins.iter().map(of).collect();
-        bins.chunks_exact(block).map(|block| block.iter().sum()).collect::<Vec<f64>>()
-    });
-    let during: Vec<f64> = windows.incident.iter().map(of).collect();
-    [by_bin, blocks.collect(), during].iter().map(|cells| variance_over_mean(cells)).fold(1.0, f64::max)
+    let block = length(&windows.incident).max(1);
+    let during = Cells::of(counts, std::slice::from_ref(&windows.incident), 1);
+    let by_bin = Cells::of(counts, &windows.baselines, 1);
+    let by_block = Cells::of(counts, &windows.baselines, block);
+    [during, by_bin, by_block].iter().map(Cells::variance_over_mean).fold(1.0, f64::max)
 }
 
-fn variance_over_mean(cells: &[f64]) -> f64 {
-    let mean = cells.iter().sum::<f64>() / cells.len().max(1) as f64;
-    if cells.len() < MIN_CELLS || mean <= 0.0 {
-        return 1.0;
+/// Counts in cells of some bins each; empty cells are counted, not kept.
+struct Cells {
+    filled: Vec<f64>,
+    cells: i64,
+}
+
+impl Cells {
+    /// Whole cells of `width` bins of the ranges.
+    fn of(counts: &Counts, ranges: &[Range<i64>], width: i64) -> Self {
+        let mut filled: Vec<f64> = Vec::new();
+        for range in ranges {
+            let end = range.start + length(range) / width * width;
+            let mut cell = None;
+            for (bin, records) in counts.by_bin.range(range.start..end.max(range.start)) {
+                let place = (bin - range.start) / width;
+                match filled.last_mut() {
+                    Some(last) if cell == Some(place) => *last += *records as f64,
+                    _ => filled.push(*records as f64),
+                }
+                cell = Some(place);
+            }
+        }
+        Self { filled, cells: ranges.iter().map(|range| length(range) / width).sum() }
     }
-    cells.iter().map(|cell| (cell - mean).powi(2)).sum::<f64>() / mean / (cells.len() - 1) as f64
+
+    fn variance_over_mean(&self) -> f64 {
+        let mean = self.filled.iter().sum::<f64>() / self.cells.max(1) as f64;
+        if self.cells < MIN_CELLS || mean <= 0.0 {
+            return 1.0;
+        }
+        let empty = (self.cells as f64 - self.filled.len() as f64) * mean.powi(2);
+        let filled: f64 = self.filled.iter().map(|cell| (cell - mean).powi(2)).sum();
+        (filled + empty) / mean / (self.cells - 1) as f64
+    }
 }
 
 #[cfg(test)]
@@ -301,6 +338,22 @@ mod tests {
         assert_eq!(shown(&incident(burst)), []);
         let slight = |bin: i64| vec![(0, Severity::Error, if bin >= 120 { 150 } else { 100 })];
         assert_eq!(shown(&incident(slight)), []);
+    }
+
+    #[test]
+    fn dispersion_is_the_variance_over_the_mean_of_all_cells() {
+        let by_bin = BTreeMap::from([(0, 4), (3, 2), (5, 6), (9, 100)]);
+        let counts = Counts { by_bin, ..Counts::default() };
+        let dispersion = |ranges: &[Range<i64>], width| Cells::of(&counts, ranges, width).variance_over_mean();
+        let close = |actual: f64, expected: f64| assert!((actual - expected).abs() < 1e-9, "{actual}");
+        // numpy.var([4, 0, 0, 2, 0, 6, 0, 0], ddof=1) / 1.5
+        close(dispersion(std::slice::from_ref(&(0..8)), 1), 3.619_047_619_047_619);
+        // numpy.var([4, 2, 6, 0], ddof=1) / 3
+        close(dispersion(std::slice::from_ref(&(0..8)), 2), 2.222_222_222_222_222_3);
+        // The ninth bin makes no whole cell, and three cells are too few.
+        close(dispersion(std::slice::from_ref(&(0..9)), 2), 2.222_222_222_222_222_3);
+        close(dispersion(std::slice::from_ref(&(0..9)), 3), 1.0);
+        close(dispersion(&[0..4, 4..8], 2), 2.222_222_222_222_222_3);
     }
 
     #[test]

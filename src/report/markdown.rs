@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use crate::explain::{Cause, Diagnosis, PathStep, numbers};
 use crate::rank::{Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
-use crate::timespec::rfc3339;
 
 use super::{coverage, escape};
 
@@ -160,7 +159,7 @@ fn changes(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "### What was changed\n\n| When | Service | What | |\n| --- | --- | --- | --- |")?;
     for line in diagnosis.changes.iter().take(MOST_ROWS) {
-        let when = rfc3339(line.change.at_ns);
+        let when = wording::change_at(line);
         let service = name(&wording::change_service(line));
         let service = if line.at_cause { format!("**{service}** (the cause)") } else { service };
         let what = escape::markdown(&wording::change_what(line), wording::TEMPLATE);

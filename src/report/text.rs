@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use crate::explain::{Cause, Diagnosis, ExemplarPair, PathStep, numbers};
 use crate::rank::{Candidate, Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
-use crate::timespec::rfc3339;
 
 use super::page::{ALARM, CALM, DOUBT, Page, TITLE};
 use super::{coverage, escape};
@@ -160,11 +159,9 @@ fn logs(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
         return Ok(());
     }
     page.title("New or more frequent in the logs")?;
-    let names: Vec<String> = diagnosis.logs.iter().map(|line| name(line.service.as_str())).collect();
-    let width = column(&names);
-    for (line, service) in diagnosis.logs.iter().zip(&names).take(MOST_ROWS) {
-        let severity = wording::severity(line.severity);
-        page.wrapped(&format!("  {service:width$}  {severity:7}  "), &wording::log_rate(line))?;
+    for line in diagnosis.logs.iter().take(MOST_ROWS) {
+        let (service, severity) = (name(line.service.as_str()), wording::severity(line.severity));
+        page.wrapped("  ", &format!("{service} · {severity} · {}", wording::log_rate(line)))?;
         page.wrapped("      ", &escape::terminal(&line.template, wording::TEMPLATE))?;
         if let Some(trace) = line.trace {
             writeln!(page.out, "      trace {trace}")?;
@@ -179,13 +176,12 @@ fn changes(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
         return Ok(());
     }
     page.title("What was changed")?;
-    let names: Vec<String> = diagnosis.changes.iter().map(|line| name(&wording::change_service(line))).collect();
-    let width = column(&names);
-    for (line, service) in diagnosis.changes.iter().zip(&names).take(MOST_ROWS) {
+    for line in diagnosis.changes.iter().take(MOST_ROWS) {
         let mark = if line.at_cause { "▶" } else { " " };
         let what = escape::terminal(&wording::change_what(line), wording::TEMPLATE);
-        let when = rfc3339(line.change.at_ns);
-        page.wrapped(&format!("{mark} {when}  {service:width$}  "), &what)?;
+        let when = wording::change_at(line);
+        let service = name(&wording::change_service(line));
+        page.wrapped(&format!("{mark} {when}  "), &format!("{service}: {what}"))?;
         let place = if line.at_cause { "at the cause; " } else { "" };
         page.wrapped("      ", &format!("{place}{}", wording::change_time(line)))?;
     }

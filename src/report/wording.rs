@@ -255,6 +255,11 @@ pub(super) fn change_what(line: &ChangeLine) -> String {
     what
 }
 
+/// When it was, in whole seconds.
+pub(super) fn change_at(line: &ChangeLine) -> String {
+    rfc3339(whole_seconds(line.change.at_ns))
+}
+
 /// Whose change it was.
 pub(super) fn change_service(line: &ChangeLine) -> String {
     line.change.service.as_ref().map_or_else(|| "(no service named)".to_owned(), ToString::to_string)

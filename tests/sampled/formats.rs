@@ -176,7 +176,7 @@ fn parquet() {
         ParquetWriter::new(&mut bytes).finish(&mut DataFrame::new(3, columns).unwrap()).unwrap();
         std::fs::write(&path, bytes.into_inner()).unwrap();
     };
-    let read = |columns: &str| read_paths(&[path.clone()], &options(columns), &|_| {}).unwrap();
+    let read = |columns: &str| read_paths(std::slice::from_ref(&path), &options(columns), &|_| {}).unwrap();
     write(vec![
         column("TraceState", [HALF, SIXTEENTH, ""]),
         column("SpanAttributes", ["{}", r#"{"SampleRate":"20"}"#, "{}"]),
