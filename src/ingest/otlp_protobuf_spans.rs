@@ -68,7 +68,14 @@ pub(super) fn read_attribute<'b, F: Facts<'b>>(
     let mut fields = Fields::of(attribute);
     while let Some(field) = fields.next()? {
         match field {
-            (1, Value::Bytes(bytes)) => key = bytes,
+            (1, Value::Bytes(bytes)) => {
+                key = bytes;
+                // Most attributes mean nothing here, and their values need not be looked at.
+                let is_idle = |key: &str| !F::wants(key) && place.sampling_attribute != Some(key);
+                if std::str::from_utf8(key).is_ok_and(is_idle) {
+                    return Ok(());
+                }
+            }
             (2, Value::Bytes(bytes)) => value = Some(bytes),
             // Keys by index belong to profiles.
             _ => {}
@@ -83,9 +90,7 @@ pub(super) fn read_attribute<'b, F: Facts<'b>>(
     if place.sampling_attribute == Some(&*key) {
         facts.note_sampling(&key, any_value(value, place, out)?);
     }
-    if F::wants(&key) {
-        facts.note(&key, any_value(value, place, out)?);
-    }
+    facts.note(&key, any_value(value, place, out)?);
     Ok(())
 }
 

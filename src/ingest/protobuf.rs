@@ -82,7 +82,9 @@ impl<'b> Fields<'b> {
     }
 
     /// As [`Fields::next`], but a value whose length goes beyond the end is given as [`Value::Cut`], as the last one.
-    #[inline]
+    ///
+    /// Inlined, because its result would go through memory, where a fifth of all time went.
+    #[inline(always)]
     pub(crate) fn next_or_cut(&mut self) -> Result<Option<(u32, Value<'b>)>, Broken<'b>> {
         if self.rest.is_empty() {
             return Ok(None);
