@@ -146,3 +146,21 @@ fn log_warnings(incident: &Incident, services: &BTreeSet<ServiceId>) -> Vec<Warn
     };
     logs.services.iter().zip(&by_service).filter_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_means_the_one_service_that_it_can_mean() {
+        let services: BTreeSet<ServiceId> =
+            ["cart", "shop/pay", "a/mail", "b/mail"].into_iter().map(ServiceId::new).collect();
+        let known = |name: &str| known_as(&services, &ServiceId::new(name)).map(ServiceId::as_str);
+        assert_eq!(known("cart"), Some("cart"));
+        assert_eq!(known("pay"), Some("shop/pay"));
+        assert_eq!(known("shop/cart"), Some("cart"));
+        assert_eq!(known("other/pay"), None);
+        assert_eq!(known("mail"), None);
+        assert_eq!(known("web"), None);
+    }
+}

@@ -26,17 +26,19 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
-//! | [`telemetry`] | the vocabulary: ids, time, spans, series, call statistics, alerts, warnings |
+//! | [`telemetry`] | the vocabulary: ids, time, spans, series, logs, changes, call statistics, alerts, warnings |
 //! | [`stats`] | slices in, numbers out: robust scale, tests, false-discovery control, correlation, onset |
 //! | [`graph`] | who calls whom; petgraph is private to it |
 //! | [`ingest`] | one file per format: bytes in, telemetry and warnings out |
-//! | [`aggregate`] | spans become small: counts, errors, distributions per (time bin, entry, edge, operation) |
+//! | [`aggregate`] | spans become small: counts, errors, distributions per (time bin, entry, edge, operation); logs too, by template |
 //! | [`incident`], [`assemble`] | the checked incident, and how telemetry and windows become one |
 //! | [`detect`] | which signal left its baseline |
 //! | [`rank`] | one file per method behind one `Ranker` trait; our own is `hypocenter` |
-//! | [`explain`] | path, evidence, victims, blast radius, exemplars, coverage, next steps |
+//! | [`explain`] | path, evidence, victims, blast radius, exemplars, logs, changes, coverage, next steps |
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
+//! | [`settings`] | the settings file: rules for metrics, labels and names of services |
+//! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
@@ -63,6 +65,7 @@ pub mod assemble;
 pub mod case;
 pub mod cli;
 pub mod detect;
+pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod graph;
@@ -70,6 +73,7 @@ pub mod incident;
 pub mod ingest;
 pub mod rank;
 pub mod report;
+pub mod settings;
 pub mod stats;
 pub mod telemetry;
 pub mod timespec;

@@ -670,7 +670,7 @@ fn several_servers_under_one_shared_id_share_the_spans_below_by_service_and_time
         &[
             "* -> web get: 1x100 self 0 critical 0+0",
             "cart -> redis find: 1x10 self 10 critical 10+0",
-            "web -> cart get: 2x70 self 60 critical 60+30 gap 30 errors 1 caller 0 origin 1 edge 0",
+            "web -> cart get: 2x70 self 60 critical 60+30 gap 30 errors 1 caller 0 origin 1 edge 0 retries 1",
         ],
     );
 }

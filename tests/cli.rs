@@ -330,6 +330,7 @@ fn help_has_examples_and_exit_codes() {
         ("analyze", vec!["Compares", "Examples:", "Exit codes:", "now-15m", "--fail-on", "-o markdown \\\n"]),
         ("graph", vec!["With --incident", "Examples:", "dot -Tsvg", "Exit codes:"]),
         ("eval", vec!["AC@k is", "Examples:", "Exit codes:"]),
+        ("doctor", vec!["Why is my map empty?", "Exit codes:", "schema_version"]),
         ("drill", vec!["Examples:"]),
         ("schema", vec!["Examples:"]),
         ("completions", vec!["Examples:", "fish"]),
@@ -558,4 +559,83 @@ fn a_file_made_to_fill_the_memory_is_cut_short() {
     file.finish().unwrap();
     let message = fails(&["analyze", "--traces", &path.to_string_lossy(), "--incident", INCIDENT], 1);
     assert!(message.contains("holds more than") && message.contains("uncompressed; split it"), "{message}");
+}
+
+#[test]
+fn doctor_says_what_there_is_and_proposes_a_command_that_runs() {
+    let answer = succeeds(&["doctor", SHOP]);
+    assert!(answer.starts_with("READY FOR ANALYSIS\n"), "{answer}");
+    assert!(
+        answer.contains("otlp-json · 9854 spans in 772 traces") && answer.contains("openmetrics · 38 metric series")
+    );
+    let json = parsed(&["doctor", INVENTORY, SHOP_TRACES, "-o", "json"]);
+    assert_eq!((&json["schema_version"], &json["verdict"]), (&"1".into(), &"usable_with_gaps".into()));
+    assert_eq!(json["files"][1]["services"][0], "billing");
+    let ids: Vec<&str> = json["findings"].as_array().unwrap().iter().map(|f| f["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&"no_metrics"), "{ids:?}");
+
+    let answer = succeeds(&["doctor", SHOP_TRACES, SHOP_METRICS, SHOP_ALERT]);
+    let line = answer.lines().find(|line| line.trim().starts_with("hypocenter analyze")).unwrap();
+    let words: Vec<&str> = line.trim().split(' ').skip(1).collect();
+    assert!(words.contains(&"--alert") && words.contains(&"--metrics"), "{line}");
+    assert!(succeeds(&words).contains("CAUSE FOUND  payments"));
+    // Of windows that hold nothing, that is what stops.
+    let output = hypocenter(&["doctor", SHOP, "--incident", "2026-03-02T18:10:00Z/5m", "--baseline", BASELINE]);
+    let answer = stdout(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(answer.starts_with("NOT USABLE\n") && answer.contains("holds no telemetry"), "{answer}");
+    assert!(!answer.contains("hypocenter analyze"), "{answer}");
+}
+
+#[test]
+fn doctor_tells_of_junk_what_each_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let all: [(&str, &[u8], &str); 8] = [
+        ("archive.json", b"PK\x03\x04\x14\0", "a ZIP archive"),
+        ("binary.pb", b"\x01\0\x02\xfe", "binary data of an unknown kind"),
+        ("empty.json", b"", "the file is empty"),
+        ("error.json", br#"{"error":"unauthorized"}"#, "an error that some server answered"),
+        ("odd.csv", b"Tr,Sp,Where,Began,Took\n1,2,a,3,4\n", "(Tr, Sp, Where, Began, Took)"),
+        ("page.html", b"<!DOCTYPE html><title>Sign in</title>", "web page"),
+        ("scrape.prom", b"# TYPE up gauge\nup{service=\"a\"} 1\n", "a sample without timestamp"),
+        ("suite.xml", b"<?xml version=\"1.0\"?><a/>", "XML"),
+    ];
+    for (name, bytes, _) in all {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let output = hypocenter(&["doctor", &folder.path().to_string_lossy()]);
+    let answer = stdout(&output).replace("\n         ", " ");
+    assert_eq!(output.status.code(), Some(1), "{answer}");
+    assert!(answer.starts_with("NOT USABLE\n"), "{answer}");
+    for (name, _, expected) in all {
+        assert!(answer.contains(name) && answer.contains(expected), "{name}, {expected}: {answer}");
+    }
+    let nothing = folder.path().join("nothing");
+    fs::create_dir(&nothing).unwrap();
+    let output = hypocenter(&["doctor", &nothing.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("there is no file"), "{}", stdout(&output));
+    assert!(fails(&["doctor", "absent.json"], 1).contains("absent.json"));
+    fails(&["doctor"], 2);
+}
+
+#[test]
+fn a_settings_file_renames_services_and_a_misspelt_key_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let graph = written(
+        "graph.prom",
+        "traces_service_graph_request_total{client=\"web-v2\",server=\"cart\"} 0 1661255960\n\
+         traces_service_graph_request_total{client=\"web-v2\",server=\"cart\"} 9 1661255970\n",
+    );
+    let settings = written("s.toml", "[metrics.services]\n\"web-v*\" = \"web\"\n");
+    let drawn = succeeds(&["graph", "--metrics", &graph, "--config", &settings, "-o", "mermaid"]);
+    assert!(drawn.contains("web") && !drawn.contains("web-v2"), "{drawn}");
+    let misspelt = written("m.toml", "[metrics.servces]\n\"web-v*\" = \"web\"\n");
+    let told = fails(&["graph", "--metrics", &graph, "--config", &misspelt], 1);
+    assert!(told.contains("unknown key `metrics.servces`; did you mean `services`?"), "{told}");
 }

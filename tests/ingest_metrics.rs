@@ -89,7 +89,8 @@ fn the_result_of_an_expression_is_named_by_its_file() {
         ]
     );
     assert!(warnings(&telemetry).contains(
-        &"p99_latency_seconds.json, field `histograms`: samples of native histograms are not read; query quantiles of them"
+        &"p99_latency_seconds.json, field `histograms`: native histograms in a file that is named after one quantile are \
+          not read; name the file after what is measured"
             .to_owned()
     ));
 }
@@ -630,10 +631,16 @@ const FIXTURES: &[&str] = &[
     "graph.csv",
     "alertmanager.json",
     "grafana.json",
+    "../dialects/istio.prom",
+    "../dialects/kubernetes.prom",
+    "../dialects/semconv_http.om",
+    "../dialects/envoy.json",
+    "../dialects/prometheus.pb",
 ];
 
 const FORMATS: &[Format] = &[
     Format::PrometheusRange,
+    Format::PrometheusProtobuf,
     Format::OpenMetrics,
     Format::SeriesCsv,
     Format::SeriesParquet,

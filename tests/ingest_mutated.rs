@@ -138,6 +138,12 @@ fn check(telemetry: &Telemetry) -> Result<(), TestCaseError> {
         prop_assert!(span.peer.is_none_or(|peer| (peer.0 as usize) < spans.peers().len()));
     }
     prop_assert!(spans.links.iter().all(|link| (link.row as usize) < spans.len()));
+    let logs = &telemetry.logs;
+    let columns = [logs.at_ns.len(), logs.service.len(), logs.message.len(), logs.severity.len(), logs.trace.len()];
+    prop_assert!(columns.iter().all(|length| *length == logs.len()));
+    prop_assert!(logs.service.iter().all(|key| (*key as usize) < logs.services().len()));
+    prop_assert!(logs.message.iter().all(|key| (*key as usize) < logs.messages().len()));
+    prop_assert!(logs.at_ns.iter().all(|at_ns| *at_ns > 0) && telemetry.changes.iter().all(|change| change.at_ns > 0));
     prop_assert!(telemetry.skipped == 0 || !telemetry.warnings.is_empty(), "skipped without a word");
     Ok(())
 }

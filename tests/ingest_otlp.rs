@@ -79,11 +79,48 @@ fn metrics_are_the_same_in_json_and_in_protobuf_of_every_framing() {
 }
 
 #[test]
+fn logs_are_the_same_in_json_and_in_protobuf_of_every_framing() {
+    let json = read("logs/otlp_sdk.jsonl");
+    assert_eq!((json.files[0].format, json.logs.len()), (Format::OtlpJson, 6));
+    for name in ["logs/otlp_bare.pb", "logs/otlp_lengths.pb", "logs/otlp_varints.pb"] {
+        let protobuf = read(name);
+        assert_eq!(protobuf.files[0].format, Format::OtlpProtobuf, "{name}");
+        assert_eq!(format!("{:#?}", protobuf.logs), format!("{:#?}", json.logs), "{name}");
+        let told = |telemetry: &Telemetry| {
+            telemetry.warnings.iter().map(|w| (w.message.clone(), w.affected)).collect::<Vec<_>>()
+        };
+        assert_eq!((told(&protobuf), protobuf.skipped), (told(&json), 3), "{name}");
+    }
+    // Traces and logs in one file.
+    let mixed = read("traces/otlp_lengths.pb");
+    assert_eq!((mixed.spans.len(), mixed.logs.len()), (8, 4));
+    assert_eq!(mixed.logs.messages(), json.logs.messages().get(..4).expect("more than four"));
+}
+
+#[test]
+fn bodies_nested_without_end_are_cut_with_a_warning() {
+    let mut body = field(1, b"deep");
+    for _ in 0..1000 {
+        body = field(5, &field(1, &body));
+    }
+    let record = [fixed64(1, START), field(5, &body)].concat();
+    let resource = field(1, &field(1, &[field(1, b"service.name"), field(2, &field(1, b"cart"))].concat()));
+    let entry = [resource, field(2, &field(2, &record))].concat();
+    let telemetry = from_bytes(&field(1, &entry));
+    assert_eq!(telemetry.logs.len(), 0);
+    assert!(
+        warnings(&telemetry)
+            .iter()
+            .any(|w| w.ends_with("values nested too deep in the body of a log record are left out"))
+    );
+}
+
+#[test]
 fn metrics_have_the_values_that_follow_from_their_points() {
     let telemetry = read("metrics/otlp_lengths.pb");
     // Per ten seconds 100 requests, ten of them failed, 20 s in all; 50 up to 0.1 s, 40 up to 0.5 s, 10 above.
     // Of the remote calls per ten seconds 20, 160 ms in all, between 4 and 16 ms, which is one bucket at the coarsest
-    // scale: p50 is 4 + 12 / 2. The start of the first cumulative points is not used: it may lie far back.
+    // scale, along which they are spread: p50 is 4 · (16/4)^0.5, p90 is 2^3.8, p99 is 2^3.98. The start of the first cumulative points is not used: it may lie far back.
     let expected = "\
 shop/cart Requests http_server_request_duration_seconds_count Mean PerSecond 20=10 30=10
 shop/cart Requests rpc_server_duration_milliseconds_count Mean PerSecond 20=2 30=2
@@ -93,9 +130,9 @@ shop/cart Latency http_server_request_duration_seconds p50 Seconds 20=0.1 30=0.1
 shop/cart Latency http_server_request_duration_seconds p90 Seconds 20=0.5 30=0.5
 shop/cart Latency http_server_request_duration_seconds p99 Seconds 20=0.5 30=0.5
 shop/cart Latency rpc_server_duration_milliseconds Mean Seconds 20=0.008 30=0.008
-shop/cart Latency rpc_server_duration_milliseconds p50 Seconds 20=0.01 30=0.01
-shop/cart Latency rpc_server_duration_milliseconds p90 Seconds 20=0.0148 30=0.0148
-shop/cart Latency rpc_server_duration_milliseconds p99 Seconds 20=0.01588 30=0.01588
+shop/cart Latency rpc_server_duration_milliseconds p50 Seconds 20=0.008 30=0.008
+shop/cart Latency rpc_server_duration_milliseconds p90 Seconds 20=0.013928809 30=0.013928809
+shop/cart Latency rpc_server_duration_milliseconds p99 Seconds 20=0.015779723 30=0.015779723
 ";
     let of_cart: String = shown(&telemetry)
         .iter()
@@ -356,6 +393,44 @@ fn a_wrong_length_between_messages_ends_the_file_with_its_byte() {
     let mut file = frame(&good);
     file.extend(b"\xff\xff\xff\xff\x0a\x00");
     assert_eq!(from_bytes(&file).spans.len(), 1);
+}
+
+#[test]
+fn large_files_are_read_alike_on_one_core_and_on_many() {
+    let n = 30_000_u64;
+    let frame = |id: u64| {
+        let message = message(&[span(&[1; 16], &id.to_be_bytes(), &[], START + id, START + id + 5)]);
+        [&(message.len() as u32).to_be_bytes()[..], &message].concat()
+    };
+    let line = |id: u64| {
+        let name = "n".repeat((id % 100) as usize);
+        format!(
+            "{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":[{{\"key\":\"service.name\",\"value\":{{\"stringValue\":\"s{}\"}}}}]}},\
+             \"scopeSpans\":[{{\"spans\":[{{\"traceId\":\"{:032x}\",\"spanId\":\"{id:016x}\",\"name\":\"{name}\",\
+             \"startTimeUnixNano\":\"1700000000000000000\",\"endTimeUnixNano\":\"1700000000000000001\"}}]}}]}}]}}\n",
+            id % 7,
+            id / 20 + 1
+        )
+    };
+    // About ten megabytes in lines, and a broken one far behind the first piece.
+    let mut lines: String = (1..=n).map(line).collect();
+    lines.push_str("{\"resourceSpans\":[{]\n");
+    lines.extend((n + 1..=n + 10).map(line));
+    let mut frames: Vec<u8> = (1..=n + 10).flat_map(frame).collect();
+    frames.extend(b"\0\0\0\x05\x0a\x7f");
+    for (name, bytes) in [("lines", lines.into_bytes()), ("frames", frames)] {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| from_bytes(&bytes))
+        };
+        let (one, many) = (on(1), on(5));
+        let expected: Vec<u64> = (1..=n + 10).collect();
+        assert!(one.spans.id == expected, "{name}");
+        assert!(format!("{one:?}") == format!("{many:?}"), "{name}");
+        assert_eq!((one.skipped, one.warnings.len()), (1, 1), "{name}: {:?}", one.warnings);
+        let place = &one.warnings[0].place;
+        assert!(place.starts_with("line 30001, ") || *place == format!("byte {}", bytes.len()), "{place}");
+    }
 }
 
 proptest! {

@@ -6,16 +6,18 @@ use std::process::{Command, Stdio};
 
 use hypocenter::detect::{Change, Finding, Onset};
 use hypocenter::explain::{
-    AffectedEntry, BeforeAfter, Cause, Coverage, Deduction, Diagnosis, EvidenceLine, ExemplarPair, KeptShares,
-    KnownFrom, Listed, OneWindow, OnsetRow, PathStep, SeriesGap, SeriesName, Shortfall, Silent, UnweightedSample,
-    Victim,
+    AffectedEntry, BeforeAfter, Cause, ChangeLine, Coverage, Deduction, Diagnosis, EvidenceLine, ExemplarPair,
+    KeptShares, KnownFrom, Listed, LogLine, OneWindow, OnsetRow, PathStep, SeriesGap, SeriesName, Shortfall, Silent,
+    UnweightedSample, Victim,
 };
 use hypocenter::rank::{Candidate, Evidence, Modality, Suspect, SymptomChange, Verdict};
 use hypocenter::report::{DEFAULT_WIDTH, Format, JSON_SCHEMA, write};
 use hypocenter::telemetry::alert::{Alert, Symptom};
 use hypocenter::telemetry::calls::SpanCoverage;
+use hypocenter::telemetry::change::{Change as SystemChange, ChangeKind};
 use hypocenter::telemetry::clock::ClockSkew;
 use hypocenter::telemetry::id::{ServiceId, TraceId};
+use hypocenter::telemetry::logs::Severity;
 use hypocenter::telemetry::series::{Signal, Subject, Unit};
 use hypocenter::telemetry::time::{NANOS_PER_SECOND, Window};
 use hypocenter::telemetry::topology::{EdgeMode, NodeKind};
@@ -179,6 +181,43 @@ fn found() -> Diagnosis {
             message: "negative duration, read as 0".into(),
             affected: 3,
         }],
+        logs: vec![
+            log_line("charge of order <*> failed: connection pool timed out after <*>ms", Severity::Error, 0, 118),
+            log_line("retry <*> of <*>", Severity::Warn, 12, 240),
+        ],
+        changes: vec![
+            change_line(-4, Some("payments"), ChangeKind::Deploy, "2.3.1", "rollout by ci"),
+            change_line(1, None, ChangeKind::Scale, "", "node pool from 5 to 4 nodes"),
+        ],
+    }
+}
+
+fn log_line(template: &str, severity: Severity, before: u64, during: u64) -> LogLine {
+    LogLine {
+        service: "payments".into(),
+        template: template.into(),
+        severity,
+        baseline: before as f64 / 600.0,
+        incident: during as f64 / 300.0,
+        baseline_records: before,
+        incident_records: during,
+        q_value: 1e-9,
+        trace: (before == 0).then_some(TraceId(0x77)),
+    }
+}
+
+fn change_line(minutes: i64, service: Option<&str>, kind: ChangeKind, version: &str, description: &str) -> ChangeLine {
+    ChangeLine {
+        change: SystemChange {
+            at_ns: at(10 + minutes),
+            service: service.map(ServiceId::from),
+            kind,
+            version: version.into(),
+            description: description.into(),
+            source: "deploys.json".into(),
+        },
+        at_cause: service.is_some(),
+        after_start_ns: at(minutes) - TEN,
     }
 }
 
@@ -284,6 +323,8 @@ fn no_anomaly() -> Diagnosis {
         exemplars: vec![],
         next_steps: vec!["check that the windows are right".into()],
         warnings: vec![],
+        logs: vec![],
+        changes: vec![],
         coverage: Coverage { factor: 1.0, deductions: vec![], silent: Listed::default(), ..coverage() },
         ..found()
     }
@@ -323,6 +364,15 @@ fn hostile() -> Diagnosis {
     let mut d = two_causes();
     d.name = format!("{EVIL}{}", "n".repeat(5_000));
     d.verdict_reason = EVIL.repeat(100);
+    for line in &mut d.logs {
+        line.template = EVIL.repeat(1_000);
+        line.service = EVIL.into();
+    }
+    for line in &mut d.changes {
+        line.change.service = Some(EVIL.into());
+        line.change.version = EVIL.into();
+        line.change.description = EVIL.repeat(1_000);
+    }
     for cause in &mut d.causes {
         cause.candidate.suspect = service(EVIL);
         for step in &mut cause.path {

@@ -22,6 +22,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("analysis", &["telemetry", "graph", "incident", "detect", "rank", "explain"]),
     ("report", &["telemetry", "timespec", "detect", "rank", "explain"]),
     ("case", &["telemetry", "timespec", "ingest"]),
+    ("settings", &["telemetry", "ingest"]),
+    ("doctor", &["telemetry", "timespec", "graph", "aggregate", "ingest", "explain", "report"]),
     (
         "eval",
         &[
@@ -58,6 +60,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "analysis",
             "report",
             "case",
+            "settings",
+            "doctor",
             "eval",
         ],
     ),

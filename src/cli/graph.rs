@@ -364,3 +364,61 @@ fn kind(kind: NodeKind) -> &'static str {
         NodeKind::External => "external",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::id::{SpanId, TraceId};
+    use crate::telemetry::span::{Span, SpanKind, SpanStatus, SpanTable};
+    use crate::telemetry::time::Grid;
+
+    const SECOND: i64 = NANOS_PER_SECOND;
+
+    /// One request with so many attempts at its callee, of which all but the last fail.
+    fn request(spans: &mut SpanTable, number: u64, start_ns: i64, attempts: i64) {
+        let mut push = |id, parent: u64, service, kind, failed, start_ns, duration_ns| {
+            let span = Span {
+                trace: TraceId(u128::from(number)),
+                id: SpanId(id),
+                parent: (parent != 0).then_some(SpanId(parent)),
+                resource: spans.resource_key(service, "", ""),
+                operation: spans.operation_key("get"),
+                kind,
+                status: if failed { SpanStatus::Error } else { SpanStatus::Unset },
+                peer: None,
+                start_ns,
+                duration_ns,
+            };
+            spans.push(span);
+        };
+        push(1, 0, "web", SpanKind::Server, false, start_ns, 900_000_000);
+        for at in 0..attempts {
+            let (id, start_ns, failed) = (10 + 2 * at as u64, start_ns + at * 100_000_000, at + 1 < attempts);
+            push(id, 1, "web", SpanKind::Client, failed, start_ns, 50_000_000);
+            push(id + 1, id, "cart", SpanKind::Server, failed, start_ns + 1_000_000, 40_000_000);
+        }
+    }
+
+    #[test]
+    fn retries_are_seen_in_every_form() {
+        let mut spans = SpanTable::new();
+        request(&mut spans, 1, SECOND, 1);
+        request(&mut spans, 2, 11 * SECOND, 4);
+        let (calls, _) = aggregate(&spans, &Grid::new(SECOND));
+        let (graph, _) = ServiceGraph::build(&calls, &[]);
+        let window = |from: i64| Window::new(from * SECOND, (from + 10) * SECOND).unwrap();
+        let (incident, baselines) = (window(10), [window(0)]);
+        let json = GraphJson::new(&graph, &calls, &[], Some((&incident, &baselines)));
+        let text = serde_json::to_string(&json).unwrap();
+        assert!(text.contains(r#""calls":5,"timeouts":0,"retries":3,"hedges":0"#), "{text}");
+        assert!(
+            text.contains(r#""error_ratio":0.75,"timeout_ratio":0.0,"retry_ratio":0.75,"hedge_ratio":0.0"#),
+            "{text}"
+        );
+        let dot = graph.to_dot_with(|edge| json.label(edge));
+        assert!(dot.contains("retries 0 % → 75 % (from nothing)"), "{dot}");
+        // Without windows there is no change to show, but the retries are there.
+        let json = GraphJson::new(&graph, &calls, &[], None);
+        assert_eq!(json.label(&graph.edges()[0]), "retries 60 %");
+    }
+}

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::case::Case;
-use crate::ingest::{Format, ReadOptions, SpanColumns, Telemetry, read_paths};
+use crate::ingest::{self, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
+use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{TimespecError, parse_window};
 
@@ -17,7 +18,7 @@ use super::progress::Progress;
 #[derive(clap::Args)]
 pub(super) struct Inputs {
     /// Case folder: telemetry with a case.toml that names windows and entry
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["traces", "metrics"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["traces", "metrics", "logs", "changes"])]
     pub(super) case: Option<PathBuf>,
     /// Traces: files, folders or globs; .gz and .zst are unfolded
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -25,6 +26,12 @@ pub(super) struct Inputs {
     /// Metrics: files, folders or globs; .gz and .zst are unfolded
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) metrics: Vec<PathBuf>,
+    /// Logs: files, folders or globs; .gz and .zst are unfolded
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) logs: Vec<PathBuf>,
+    /// Lists of changes (deploys, settings, flags) in JSON or CSV: files, folders or globs
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) changes: Vec<PathBuf>,
     /// Read files as this format instead of looking at their content
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     pub(super) format: Option<Format>,
@@ -34,6 +41,9 @@ pub(super) struct Inputs {
     /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
     #[arg(long, value_name = "NAME")]
     pub(super) sampling_attribute: Option<String>,
+    /// Settings file: rules for metrics, labels and names of services; a flag wins over it (README, "Settings")
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// The windows to compare.
@@ -52,7 +62,7 @@ pub(super) const TIMES_HELP: &str = "\
 Times are RFC 3339 (2026-03-02T10:00:00Z), Unix seconds (1772445600) or relative (now, now-1h30m);
 durations are as in Prometheus (90s, 15m, 1h30m).";
 
-fn window(text: &str) -> Result<Window, TimespecError> {
+pub(super) fn window(text: &str) -> Result<Window, TimespecError> {
     // One present for all flags: `now-1h` must mean the same instant in each of them.
     static NOW: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
     // In whole seconds, which a reader can repeat.
@@ -60,15 +70,29 @@ fn window(text: &str) -> Result<Window, TimespecError> {
     parse_window(text, *NOW.get_or_init(now_ns))
 }
 
-fn format_named(name: &str) -> Result<Format, String> {
+pub(super) fn format_named(name: &str) -> Result<Format, String> {
     Format::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Format::all().map(Format::name).collect();
         format!("known formats are {}", known.join(", "))
     })
 }
 
-/// Whether files of a format are given to `--traces`; the others are given to `--metrics`.
-fn is_traces(format: Format) -> bool {
+/// The flag to which files of a format are given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Traces,
+    Metrics,
+    Logs,
+    Changes,
+}
+
+/// Whether files of the format may be given to the flag: OTLP has spans, metrics and logs in one file.
+fn fits(format: Format, flag: Flag) -> bool {
+    let has_all = matches!(format, Format::OtlpJson | Format::OtlpProtobuf);
+    flag_of(format) == flag || (has_all && flag != Flag::Changes)
+}
+
+fn flag_of(format: Format) -> Flag {
     match format {
         Format::OtlpJson
         | Format::OtlpProtobuf
@@ -76,19 +100,17 @@ fn is_traces(format: Format) -> bool {
         | Format::ZipkinJson
         | Format::SpanCsv
         | Format::SpanParquet
-        | Format::SpanJson => true,
+        | Format::SpanJson => Flag::Traces,
+        Format::LogJson | Format::LogCsv => Flag::Logs,
+        Format::ChangesJson | Format::ChangesCsv => Flag::Changes,
         Format::PrometheusRange
         | Format::PrometheusProtobuf
-        | Format::LogJson
-        | Format::LogCsv
-        | Format::ChangesJson
-        | Format::ChangesCsv
         | Format::OpenMetrics
         | Format::SeriesCsv
         | Format::SeriesParquet
         | Format::PetShopMetrics
         | Format::CallGraphCsv
-        | Format::Alertmanager => false,
+        | Format::Alertmanager => Flag::Metrics,
     }
 }
 
@@ -100,24 +122,37 @@ impl Inputs {
 
     /// Reads everything that was named. An alert is a file with the body of a webhook.
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
+        let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
+        let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
             let sampling = self.sampling_attribute.as_deref().or(case.sampling_attribute.as_deref());
-            telemetry.append(read(&case.files, self.format, columns, sampling)?);
+            telemetry.append(read(&case.files, self.format, columns, sampling, &options)?);
         }
         let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
-        for (paths, traces) in [(&self.traces, true), (&self.metrics, false)] {
+        let given = [
+            (&self.traces, Flag::Traces),
+            (&self.metrics, Flag::Metrics),
+            (&self.logs, Flag::Logs),
+            (&self.changes, Flag::Changes),
+        ];
+        for (paths, flag) in given {
             if !paths.is_empty() {
-                telemetry.append(read(paths, self.format.filter(|f| is_traces(*f) == traces), columns, sampling)?);
+                let format = self.format.filter(|format| fits(*format, flag));
+                telemetry.append(read(paths, format, columns, sampling, &options)?);
             }
         }
+        // Logs and changes say more about an incident, but show none by themselves.
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None, &options)?);
         }
+        // Once for all parts: traces name the services whose pods metrics speak of.
+        ingest::finish(&mut telemetry, &options);
         Ok(telemetry)
     }
 
@@ -127,9 +162,12 @@ impl Inputs {
         line.paths("--case", &case)
             .paths("--traces", &self.traces)
             .paths("--metrics", &self.metrics)
+            .paths("--logs", &self.logs)
+            .paths("--changes", &self.changes)
             .flag_if("--format", self.format.map(Format::name))
             .flag_if("--span-columns", self.span_columns.as_deref())
             .flag_if("--sampling-attribute", self.sampling_attribute.as_deref())
+            .paths("--config", self.config.as_slice())
     }
 }
 
@@ -138,15 +176,16 @@ fn read(
     format: Option<Format>,
     span_columns: Option<&str>,
     sampling_attribute: Option<&str>,
+    options: &ReadOptions,
 ) -> anyhow::Result<Telemetry> {
-    let sampling_attribute = sampling_attribute.map(str::to_owned);
+    let sampling_attribute = sampling_attribute.map(str::to_owned).or_else(|| options.sampling_attribute.clone());
     let span_columns = columns(span_columns)?;
-    let options = ReadOptions { format, span_columns, sampling_attribute, ..ReadOptions::default() };
+    let options = ReadOptions { format, span_columns, sampling_attribute, ..options.clone() };
     let progress = Progress::start("reading");
-    read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
+    read_parts(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }
 
-fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
+pub(super) fn columns(text: Option<&str>) -> anyhow::Result<Option<SpanColumns>> {
     text.map(SpanColumns::parse).transpose().map_err(|error| {
         let flag = anyhow::Error::new(Usage(error.to_string()));
         flag.context("--span-columns cannot be understood")

@@ -7,6 +7,7 @@
 mod analyze;
 mod command_line;
 mod completions;
+mod doctor;
 mod drill;
 mod errors;
 pub mod eval;
@@ -51,6 +52,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Analyze(analyze::Args),
+    Doctor(doctor::Args),
     Drill(drill::Args),
     Eval(eval::EvalArgs),
     Graph(graph::Args),
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
     let terminal = Terminal::new(cli.color);
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args, &terminal),
+        Command::Doctor(args) => doctor::run(args, &terminal),
         Command::Drill(args) => drill::run(args, &terminal),
         Command::Eval(args) => eval::run(args),
         Command::Graph(args) => graph::run(args, &terminal),

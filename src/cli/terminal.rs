@@ -60,6 +60,11 @@ impl Terminal {
         }
     }
 
+    /// Whether to use colour, and how many columns to fill.
+    pub(super) fn shape(&self) -> (bool, usize) {
+        (self.colour, width())
+    }
+
     /// Writes to standard output through a buffer and makes sure that all of it got there.
     pub(super) fn print(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let stdout = io::stdout();

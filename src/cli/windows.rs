@@ -142,6 +142,33 @@ fn holds_telemetry(telemetry: &Telemetry, window: &Window) -> bool {
         || telemetry.series.iter().any(|series| !series.values_in(window).is_empty())
 }
 
+/// Windows that hold telemetry: from the alert, else the last third (half an hour at most) against what is before. Of the
+/// time of the spans where there are any, since they say most.
+pub(super) fn proposed(telemetry: &Telemetry) -> Option<Chosen> {
+    let extent = extent(telemetry)?;
+    let spans = &telemetry.spans.start_ns;
+    let of_spans = spans.iter().min().zip(spans.iter().max());
+    let of_spans = of_spans.and_then(|(first, last)| Window::new(*first, last.saturating_add(1)).ok());
+    let from_alert = || {
+        let incident = from_alert(telemetry, &extent)?;
+        Some(Chosen { incident, baselines: vec![before(&incident, &extent)?] })
+    };
+    let holds = |chosen: &Chosen| {
+        let all = std::iter::once(&chosen.incident).chain(&chosen.baselines);
+        all.clone().count() > 1 && all.into_iter().all(|window| holds_telemetry(telemetry, window))
+    };
+    let split = |extent: &Window| {
+        let (first, last) = (extent.start_ns(), extent.end_ns());
+        let split = ceil_second(last - ((last - first) / 3).min(30 * MINUTE_NS));
+        let incident = Window::new(split, ceil_second(last)).ok()?;
+        Some(Chosen { incident, baselines: vec![Window::new(floor_second(first), split).ok()?] })
+    };
+    from_alert()
+        .filter(&holds)
+        .or_else(|| of_spans.as_ref().and_then(split).filter(&holds))
+        .or_else(|| split(&extent).filter(&holds))
+}
+
 /// The range of the telemetry and a command that would run: its last third, half an hour at most, against what is before.
 fn proposal(extent: &Window, command: &CommandLine) -> String {
     let (first, last) = (extent.start_ns(), extent.end_ns());

@@ -62,8 +62,11 @@ pub(super) fn findings(incident: &Incident, settings: &Settings) -> Vec<Finding>
     findings
 }
 
+/// A signal, its name, and how often it occurred in a row.
+type Attempt = (Signal, &'static str, fn(&CallRow) -> u64);
+
 /// How often calls were tried, in vain or again.
-const ATTEMPTS: [(Signal, &str, fn(&CallRow) -> u64); 3] = [
+const ATTEMPTS: [Attempt; 3] = [
     (Signal::Timeouts, "timeouts", |row| row.timeouts),
     (Signal::Retries, "retries", |row| row.retries),
     (Signal::Hedges, "hedged calls", |row| row.hedges),
@@ -259,6 +262,7 @@ impl<'a> Context<'a> {
             observed: self.totals(&tally.observed),
             spread: self.spread_of_failures(
                 tally,
+                signal,
                 (incident, baseline),
                 dispersion(&self.bins, Law::Binomial, |p| failed[p], |p| calls[p] as f64),
             ),
@@ -372,10 +376,14 @@ impl<'a> Context<'a> {
         Spread::new(measured, incident, baseline)
     }
 
-    /// For failures of one kind, of which there are so many in the incident and in the baseline.
-    fn spread_of_failures(&self, tally: &Tally, failed: (u64, u64), measured: f64) -> Spread {
+    /// For failures of one kind, of which there are so many in the incident and in the baseline. What need not have failed
+    /// (a second attempt) need not be weighted as failures are.
+    fn spread_of_failures(&self, tally: &Tally, signal: Signal, failed: (u64, u64), measured: f64) -> Spread {
         let [calls_incident, calls_baseline] = self.weights(&tally.calls, &tally.squares);
-        let [errors_incident, errors_baseline] = self.weights(&tally.errors, &tally.error_squares);
+        let [errors_incident, errors_baseline] = match signal {
+            Signal::Retries | Signal::Hedges => [Weights::default(); 2],
+            _ => self.weights(&tally.errors, &tally.error_squares),
+        };
         let ratio = |failed: u64, calls: Weights| failed as f64 / calls.sum.max(1) as f64;
         Spread::new(
             measured,

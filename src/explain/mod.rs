@@ -1,9 +1,11 @@
 //! Why the ranking is as it is, in numbers that a person can check.
 
 mod blast_radius;
+mod changes;
 mod coverage;
 mod evidence;
 mod exemplars;
+mod logs;
 mod next_steps;
 pub(crate) mod numbers;
 mod path;
@@ -15,7 +17,9 @@ use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
 use crate::rank::{Candidate, Modality, Ranking, SymptomChange, Verdict, hypocenter};
 use crate::telemetry::alert::Alert;
+use crate::telemetry::change::Change;
 use crate::telemetry::id::{ServiceId, TraceId};
+use crate::telemetry::logs::Severity;
 use crate::telemetry::series::{Signal, Subject, Unit};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
@@ -25,6 +29,7 @@ pub use coverage::{
     Coverage, Deduction, KeptShares, KnownFrom, Listed, OneWindow, SeriesGap, SeriesName, Shortfall, Silent,
     UnweightedSample,
 };
+pub(crate) use coverage::{series_gaps, unweighted_samples};
 
 /// A value before and during the incident.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -124,6 +129,40 @@ pub struct ExemplarPair {
     pub normal: Option<(TraceId, u64)>,
 }
 
+/// A kind of log message that is new in the incident or much more frequent than before.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LogLine {
+    /// Who wrote it.
+    pub service: ServiceId,
+    /// The message with `<*>` where it varies. Hostile text.
+    pub template: String,
+    /// How bad.
+    pub severity: Severity,
+    /// Records a second in the baseline.
+    pub baseline: f64,
+    /// Records a second in the incident.
+    pub incident: f64,
+    /// Records behind `baseline`.
+    pub baseline_records: u64,
+    /// Records behind `incident`.
+    pub incident_records: u64,
+    /// Chance of such a difference where nothing changed, adjusted for all templates that were compared.
+    pub q_value: f64,
+    /// A trace of the incident that one of the records names.
+    pub trace: Option<TraceId>,
+}
+
+/// A change of the system near the incident.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChangeLine {
+    /// What was changed, and when. Its texts are hostile.
+    pub change: Change,
+    /// Whether it was at one of the causes.
+    pub at_cause: bool,
+    /// From the beginning of the incident to the change, nanoseconds; negative for a change before it.
+    pub after_start_ns: i64,
+}
+
 /// The ranking with its reasons: everything that a report shows.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Diagnosis {
@@ -163,6 +202,10 @@ pub struct Diagnosis {
     pub next_steps: Vec<String>,
     /// Everything odd, sorted.
     pub warnings: Vec<Warning>,
+    /// What the logs of the causes and the first candidates say that they did not say before.
+    pub logs: Vec<LogLine>,
+    /// What was changed shortly before the incident and in it, by time.
+    pub changes: Vec<ChangeLine>,
 }
 
 /// How many rows of a list a person reads at night; the JSON report is cut at the same length.
@@ -207,6 +250,8 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
         blast_radius: blast_radius::affected_entries(incident),
         exemplars: exemplars::pairs(incident, &causes, symptom),
         next_steps: next_steps::steps(&named, findings, &coverage),
+        logs: logs::lines(incident, &causes, &alternatives),
+        changes: changes::lines(incident, &causes, &alternatives),
         symptoms: ranking.symptoms,
         causes,
         alternatives,

@@ -53,9 +53,8 @@ pub(super) fn slot(name: &str) -> Option<(Slot, u8)> {
         "eventtype" | "category" | "action" | "task" | "event" => (Slot::Kind, 1),
         "version" | "newversion" | "serviceversion" => (Slot::Version, 0),
         "image" | "newimage" | "imagetag" | "tag" | "tagname" | "release" => (Slot::Version, 1),
-        "revision" | "commit" | "commitsha" | "commitid" | "sha" | "gitcommit" | "gitsha" | "build" | "ref" => {
-            (Slot::Version, 2)
-        }
+        "revision" | "commit" | "commitsha" | "commitid" | "sha" | "gitcommit" | "gitsha" => (Slot::Version, 2),
+        "build" | "ref" => (Slot::Version, 3),
         "value" | "newvalue" | "to" | "after" => (Slot::Version, WEAK_VERSION),
         "from" | "before" | "oldversion" | "previousversion" | "oldvalue" => (Slot::Before, 0),
         "title" | "summary" => (Slot::Title, 0),
@@ -73,7 +72,7 @@ pub(super) fn slot(name: &str) -> Option<(Slot, u8)> {
 }
 
 /// Names that series have for their values too.
-const WEAK_VERSION: u8 = 3;
+pub(super) const WEAK_VERSION: u8 = 4;
 /// Names that logs have for their messages too.
 const WEAK_TEXT: u8 = 1;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 use serde_json::Value;
 
-use super::change_fields::{ChangeFields, Slot, slot};
+use super::change_fields::{ChangeFields, Slot, WEAK_VERSION, slot};
 use super::json_fields::{self, push_plain};
 use super::json_stream::{Scalar, Source};
 use super::span_csv::{delimiter, header, names};
@@ -138,7 +138,7 @@ pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
     let has = |wanted: Slot, below: u8| columns.iter().flatten().any(|(slot, rank)| *slot == wanted && *rank < below);
     let any = u8::MAX;
     // `value` is a column of series as well.
-    let is_named = has(Slot::Version, 3) || (has(Slot::Kind, any) && !has(Slot::Version, any));
+    let is_named = has(Slot::Version, WEAK_VERSION) || (has(Slot::Kind, any) && !has(Slot::Version, any));
     let is_told = has(Slot::Service, any) || has(Slot::Title, 1) || has(Slot::Text, any);
     let is_described = has(Slot::Service, any) && (has(Slot::Title, 1) || has(Slot::Text, 1));
     has(Slot::Time, any) && !has(Slot::Other, any) && ((is_named && is_told) || is_described)

@@ -331,7 +331,8 @@ impl<'r, 's> Placing<'r, 's> {
             }
             _ => {}
         }
-        if meaning.dialect == Dialect::Cadvisor && is_no_container(raw) {
+        let is_container = |raw| docker_name(raw).is_some() || self.naming.service(raw).is_some();
+        if meaning.dialect == Dialect::Cadvisor && raw.label("id").is_some() && !is_container(raw) {
             let message =
                 "cAdvisor's series of the machine and of groups of containers are not used: they name no container";
             return telemetry.warn(source, place_of(raw), message, 1);
@@ -377,6 +378,8 @@ impl<'r, 's> Placing<'r, 's> {
                     Some(label) => Some(Subject::Service(naming.named(value(raw, label)?))),
                     None => naming.instance_subject(raw),
                 };
+                let by_docker = || docker_name(raw).filter(|_| meaning.dialect == Dialect::Cadvisor);
+                let subject = subject.or_else(|| Some(Subject::Service(naming.named(by_docker()?))));
                 Ok(vec![Place::new(subject.ok_or(NoPlace::Nameless)?, View::Instance, Side::Server)])
             }
             Scope::Service => {
@@ -494,12 +497,9 @@ fn meaning_of_rule<'m>(rule: &'m MetricRule, metric_name: &str) -> Meaning<'m> {
     }
 }
 
-/// Whether a series of cAdvisor is of the whole machine, a slice of it or a pod's group, and not of a container or pod.
-fn is_no_container(raw: &RawSeries) -> bool {
-    let named = |label: &str| raw.label(label).is_some_and(|value| !value.is_empty());
-    let is_named = signals::service_label(|label| raw.label(label))
-        .is_some_and(|(label, _, _)| !matches!(label, "instance" | "exported_instance"));
-    !is_named && !named("name") && named("id")
+/// A container's name, by which Docker tells it where neither Kubernetes nor Compose does.
+fn docker_name(raw: &RawSeries) -> Option<&str> {
+    raw.label("name").filter(|name| !name.is_empty())
 }
 
 fn is_of_node_exporter(raw: &RawSeries) -> bool {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::guess::Guess;
 use crate::telemetry::warning::Warning;
 
 /// Why a file, or the rest of a file, could not be read.
@@ -47,12 +48,12 @@ pub enum IngestError {
         limit: u64,
     },
     /// No format recognises the content.
-    #[error("{}: not recognised as any of {known}; name its format or, of a table of spans, its columns", path.display())]
+    #[error("{}: not recognised: it looks like {}; {}", path.display(), guess.looks_like, guess.advice)]
     Unrecognised {
         /// The file.
         path: PathBuf,
-        /// Names of the formats, joined by commas.
-        known: String,
+        /// What it seems to be.
+        guess: Guess,
     },
     /// The content is not what its format demands, so that the rest of the file is lost.
     #[error("{}, {place}: {problem}", path.display())]

@@ -1,5 +1,6 @@
 //! Log records as JSON, an object a line: what loggers write, what container runtimes and Loki wrap around it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::json_stream::Source;
@@ -7,6 +8,7 @@ use super::log_draft::{NO_MESSAGE, NO_SERVICE, NO_ZONE};
 use super::log_fields::LogFields;
 use super::log_names::service_of_file;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
+use crate::telemetry::logs::LogServiceKey;
 
 /// Lines of a file that are looked at: a program may greet in plain text before its logger speaks.
 const SNIFF_LINES: usize = 5;
@@ -104,21 +106,23 @@ pub(super) fn deliver(
 }
 
 fn push(fields: LogFields<'_>, place: &dyn Fn() -> String, path: &Path, out: &mut Telemetry) {
-    let service = match fields.service() {
-        Some(service) => out.logs.service_key(&service),
-        None => match service_of_file(path) {
-            Some(service) => out.logs.service_key(service),
-            None => return out.skip(path, place(), NO_SERVICE),
-        },
+    let named = fields.service().map(Cow::into_owned);
+    let Some(service) = named.as_deref().or_else(|| service_of_file(path)) else {
+        return out.skip(path, place(), NO_SERVICE);
     };
-    if fields.zoneless {
-        out.warn(path, place(), NO_ZONE, 1);
-    }
-    if let Err(problem) = fields.draft().push(&mut out.logs, service) {
-        // An empty line of output is a record of nothing, and nothing is lost with it.
-        if problem == NO_MESSAGE {
-            return out.warn(path, place(), "log records without a message are passed over", 1);
+    let zoneless = fields.zoneless;
+    let first = out.logs.len();
+    match fields.draft().push(&mut out.logs, LogServiceKey(0)) {
+        Ok(()) => {
+            // Only now, so that a record that is skipped leaves no service behind.
+            let service = out.logs.service_key(service);
+            out.logs.set_service(first, service);
+            if zoneless {
+                out.warn(path, place(), NO_ZONE, 1);
+            }
         }
-        out.skip(path, place(), problem);
+        // An empty line of output is a record of nothing, and nothing is lost with it.
+        Err(NO_MESSAGE) => out.warn(path, place(), "log records without a message are passed over", 1),
+        Err(problem) => out.skip(path, place(), problem),
     }
 }

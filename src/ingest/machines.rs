@@ -41,7 +41,7 @@ struct Machine<'r> {
     series: BTreeMap<&'static str, Vec<&'r RawSeries>>,
 }
 
-fn host_of<'r>(raw: &'r RawSeries) -> Option<&'r str> {
+fn host_of(raw: &RawSeries) -> Option<&str> {
     let instance = raw.label("instance").or_else(|| raw.label("exported_instance"))?;
     Some(hosts::without_port(instance)).filter(|host| !host.is_empty())
 }

@@ -236,7 +236,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     },
     Section {
         dialect: Dialect::SpanMetricsCollectorBefore109,
-        needs: &["span_name", "span_kind"],
+        needs: &["span_name"],
         rows: &[
             calls("calls_total", Scope::Service),
             calls("calls", Scope::Service),

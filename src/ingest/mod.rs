@@ -18,6 +18,7 @@ mod condense;
 mod derive;
 mod dialects;
 mod error;
+mod guess;
 mod hosts;
 mod ids;
 mod instant;
@@ -93,6 +94,7 @@ use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
 
 pub use error::IngestError;
+pub use guess::{Guess, Unrecognised};
 pub use metric_rules::{MetricKind, MetricRule, MetricSettings, NamePattern};
 pub use open::{Progress, finish, read_bytes, read_parts, read_paths};
 pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
@@ -182,6 +184,8 @@ pub struct Telemetry {
     pub files: Vec<FileSummary>,
     /// Records skipped in all files; the reasons are among the warnings.
     pub skipped: u64,
+    /// Files that no format recognised.
+    pub unrecognised: Vec<Unrecognised>,
     /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
     /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
@@ -254,6 +258,7 @@ impl Telemetry {
         self.warnings.extend(other.warnings);
         self.files.extend(other.files);
         self.skipped += other.skipped;
+        self.unrecognised.extend(other.unrecognised);
     }
 }
 
@@ -272,6 +277,9 @@ pub struct ReadOptions {
     /// Most bytes that one compressed file may unfold to, and that one file may take when it must be read as a whole.
     /// A file on the disk may besides unfold to 200 times its size only, or to 256 MiB where that is more.
     pub max_file_bytes: u64,
+    /// Whether a file that was named and is not recognised ends the reading, as it should where the result is to be
+    /// relied upon; otherwise it is one of [`Telemetry::unrecognised`], as one found in a folder is.
+    pub unrecognised_is_error: bool,
     /// What metric names and labels mean beyond what is known, from the settings file.
     pub metrics: MetricSettings,
 }
@@ -283,6 +291,7 @@ impl Default for ReadOptions {
             span_columns: None,
             sampling_attribute: None,
             max_file_bytes: 8 << 30,
+            unrecognised_is_error: true,
             metrics: MetricSettings::default(),
         }
     }

@@ -14,6 +14,9 @@ use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::Subject;
 use crate::telemetry::span::SpanTable;
 
+/// Labels that Prometheus gives a series for where it was scraped.
+const SCRAPE_LABELS: &[&str] = &["exported_job", "job", "exported_instance", "instance"];
+
 /// Everything that names are found by.
 pub(crate) struct Naming<'s> {
     settings: &'s MetricSettings,
@@ -56,8 +59,11 @@ impl<'s> Naming<'s> {
         if let Some(service) = self.traced_instance(raw) {
             return Some(self.named(service));
         }
-        let (label, name, naming) = signals::service_label(|label| raw.label(label))?;
-        if matches!(label, "exported_job" | "job" | "exported_instance" | "instance")
+        // cAdvisor and kube-state-metrics speak of others; where they were scraped tells nothing of those.
+        let of_others = raw.name.starts_with("container_") || raw.name.starts_with("kube_");
+        let own = |label: &str| !(of_others && SCRAPE_LABELS.contains(&label));
+        let (label, name, naming) = signals::service_label(|label| raw.label(label).filter(|_| own(label)))?;
+        if SCRAPE_LABELS.contains(&label)
             && let Some(service) = self.ties.target(raw).and_then(|target| target.service.as_deref())
         {
             return Some(self.named(service));

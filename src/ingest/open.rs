@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::error::LimitReached;
+use super::guess::{Unrecognised, guess};
 use super::{
     FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
     Telemetry, derive, span_csv, span_json, table,
@@ -189,8 +190,12 @@ fn read_file(file: &Found, options: &ReadOptions, meter: &Meter<'_>) -> Result<T
     meter.file_done(on_disk.saturating_sub(counted.into_inner()));
     match result {
         Ok(()) => {}
-        Err(error @ (IngestError::Unrecognised { .. } | IngestError::MissingColumn { .. })) if file.named => {
-            return Err(error);
+        Err(error @ (IngestError::Unrecognised { .. } | IngestError::MissingColumn { .. })) => {
+            if file.named && options.unrecognised_is_error {
+                return Err(error);
+            }
+            out.warnings.push(error.to_warning());
+            out.unrecognised.extend(Unrecognised::of(error, file.named));
         }
         Err(error) => out.warnings.push(error.to_warning()),
     }
@@ -288,10 +293,7 @@ fn choose(
         // A table that the mapping was meant for: which column is not there helps more than a list of formats.
         SpanColumns::resolve(options.span_columns.as_ref(), path, &header)?;
     }
-    chosen.ok_or_else(|| {
-        let known: Vec<_> = FORMATS.iter().map(|reader| reader.format.name()).collect();
-        IngestError::Unrecognised { path: path.to_owned(), known: known.join(", ") }
-    })
+    chosen.ok_or_else(|| IngestError::Unrecognised { path: path.to_owned(), guess: guess(path, bytes) })
 }
 
 /// UTF-8's byte order mark, which some exporters write.

@@ -136,11 +136,12 @@ pub(crate) fn cumulative_buckets(distributions: &[Distribution]) -> Vec<(f64, Va
     let mut exponential: Vec<(usize, Exponential)> = Vec::new();
     // In the order of f64::total_cmp, which for numbers that are not NaN is their own.
     let mut by_bound: Vec<(f64, Values)> = Vec::new();
+    let n_points = distributions.len();
     for (at, distribution) in distributions.iter().enumerate() {
         match &distribution.shape {
             DistributionShape::Explicit(buckets) => {
                 for (bound, count) in buckets {
-                    values_at(&mut by_bound, *bound).push((at, *count));
+                    values_at(&mut by_bound, *bound, n_points).push((at, *count));
                 }
             }
             DistributionShape::Exponential(histogram) => exponential.push((at, histogram.clone())),
@@ -169,20 +170,20 @@ pub(crate) fn cumulative_buckets(distributions: &[Distribution]) -> Vec<(f64, Va
                 total += count;
                 next += 1;
             }
-            values_at(&mut by_bound, *bound).push((*at, total));
+            values_at(&mut by_bound, *bound, n_points).push((*at, total));
         }
         let all: f64 = buckets.iter().map(|bucket| bucket.1).sum();
-        values_at(&mut by_bound, f64::INFINITY).push((*at, histogram.count.max(all)));
+        values_at(&mut by_bound, f64::INFINITY, n_points).push((*at, histogram.count.max(all)));
     }
     by_bound
 }
 
 /// The values of a bound, which is added in its place if it is new.
-fn values_at(by_bound: &mut Vec<(f64, Values)>, bound: f64) -> &mut Values {
+fn values_at(by_bound: &mut Vec<(f64, Values)>, bound: f64, n_points: usize) -> &mut Values {
     let place = match by_bound.binary_search_by(|known| known.0.total_cmp(&bound)) {
         Ok(place) => place,
         Err(place) => {
-            by_bound.insert(place, (bound, Vec::new()));
+            by_bound.insert(place, (bound, Vec::with_capacity(n_points)));
             place
         }
     };
@@ -195,7 +196,7 @@ pub(crate) fn quantiles(distributions: &[Distribution]) -> Vec<(f64, Values)> {
     for (at, distribution) in distributions.iter().enumerate() {
         if let DistributionShape::Quantiles(quantiles) = &distribution.shape {
             for (quantile, value) in quantiles.iter().filter(|(quantile, _)| (0.0..=1.0).contains(quantile)) {
-                values_at(&mut by_quantile, *quantile).push((at, *value));
+                values_at(&mut by_quantile, *quantile, distributions.len()).push((at, *value));
             }
         }
     }

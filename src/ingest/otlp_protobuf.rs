@@ -374,7 +374,7 @@ struct Frames<'a> {
 
 impl Frames<'_> {
     fn next(&mut self) -> Option<Messages> {
-        let mut messages = Messages { bytes: Vec::new(), messages: Vec::new(), is_cut: false };
+        let mut messages = Messages { bytes: Vec::with_capacity(PIECE_BYTES), messages: Vec::new(), is_cut: false };
         while !self.has_ended && messages.bytes.len() < PIECE_BYTES {
             self.has_ended = match self.add(&mut messages) {
                 Ok(more) => !more,
@@ -396,6 +396,8 @@ impl Frames<'_> {
             return Err(IngestError::io(self.path, format_args!("byte {before}"), source));
         }
         let start = messages.bytes.len();
+        // A length may be wrong: memory beyond a piece is taken only as bytes come.
+        messages.bytes.reserve(usize::try_from(length).unwrap_or(PIECE_BYTES).min(PIECE_BYTES));
         let result = self.stream.by_ref().take(length).read_to_end(&mut messages.bytes);
         let range = start..messages.bytes.len();
         let n_read = (range.end - range.start) as u64;

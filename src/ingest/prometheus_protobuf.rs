@@ -191,6 +191,13 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
 
 type Labels = Vec<(String, String)>;
 
+/// One series of native histograms.
+struct Native {
+    name: String,
+    labels: Labels,
+    samples: Vec<(i64, NativeHistogram)>,
+}
+
 /// What was read so far.
 #[derive(Default)]
 struct Exposition {
@@ -199,7 +206,7 @@ struct Exposition {
     known: FxHashMap<(String, Labels), usize>,
     series: Vec<RawSeries>,
     known_native: FxHashMap<(String, Labels), usize>,
-    native: Vec<(String, Labels, Vec<(i64, NativeHistogram)>)>,
+    native: Vec<Native>,
 }
 
 impl Exposition {
@@ -269,12 +276,13 @@ impl Exposition {
             let index = match self.known_native.get(&key) {
                 Some(&index) => index,
                 None => {
-                    self.native.push((key.0.clone(), key.1.clone(), Vec::new()));
+                    let (name, labels) = key.clone();
+                    self.native.push(Native { name, labels, samples: Vec::new() });
                     self.known_native.insert(key, self.native.len() - 1);
                     self.native.len() - 1
                 }
             };
-            self.native[index].2.push((at_ns, histogram));
+            self.native[index].samples.push((at_ns, histogram));
             return Ok(());
         }
         self.push(&format!("{name}_count"), &labels, RawKind::Counter, at_ns, count);
@@ -313,7 +321,7 @@ impl Exposition {
     fn finish(self, out: &mut Vec<RawSeries>) -> Vec<(String, u64)> {
         out.extend(self.series);
         let mut refused = Vec::new();
-        for (name, labels, mut samples) in self.native {
+        for Native { name, labels, mut samples } in self.native {
             samples.sort_by_key(|sample| sample.0);
             samples.dedup_by_key(|sample| sample.0);
             let described = Described { source: &self.source, name: &name, labels: &labels };

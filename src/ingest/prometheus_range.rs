@@ -13,7 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::native_histogram::{self, Described, NativeHistogram};
 use super::signals::{RawKind, RawSeries};
 use super::text::read_whole;
-use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant};
+use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant, plain_names};
+use crate::telemetry::series::Statistic;
 
 /// Whether the text begins like an answer of the API, or is the page that a proxy sent instead.
 pub(crate) fn sniff(head: &Head<'_>) -> bool {
@@ -77,6 +78,7 @@ struct Answer {
     bad_series: u64,
     bad_histograms: u64,
     crowded_histograms: u64,
+    misnamed_histograms: u64,
 }
 
 impl Answer {
@@ -104,6 +106,12 @@ impl Answer {
                 "samples that are not a pair of time and native histogram (`count`, `sum`, `buckets`)",
             ),
             (self.crowded_histograms, "field `histograms`", native_histogram::TOO_MANY_BOUNDS),
+            (
+                self.misnamed_histograms,
+                "field `histograms`",
+                "native histograms in a file that is named after one quantile are not read; name the file after what is \
+                 measured",
+            ),
         ] {
             if count > 0 {
                 out.skipped += count;
@@ -141,6 +149,10 @@ impl Answer {
         match name.map(|_| native_histogram::as_counters(&described, &samples)) {
             Some(Ok(series)) => self.series.extend(series),
             Some(Err(_)) => self.crowded_histograms += samples.len() as u64,
+            // All quantiles would become the one that the name tells.
+            None if plain_names::read(&self.stem).statistic != Statistic::Mean => {
+                self.misnamed_histograms += samples.len() as u64;
+            }
             None => self.series.extend(native_histogram::as_values(&described, &samples)),
         }
     }

@@ -111,6 +111,7 @@ fn lost_spans(coverage: &Coverage) -> Vec<(f64, String)> {
             false,
         ),
         (spans.unresolved_links, "span link", "span links", "whose other end was not read", false),
+        (spans.unevenly_sampled, "trace", "traces", "whose spans were sampled at different rates", false),
     ] {
         if count > 0 {
             let share = count as f64 / all;

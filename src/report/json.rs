@@ -5,10 +5,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::detect::{Change, Finding, Onset};
-use crate::explain::{BeforeAfter, Cause, Diagnosis, EvidenceLine, ExemplarPair, PathStep, numbers};
+use crate::explain::{
+    BeforeAfter, Cause, ChangeLine, Diagnosis, EvidenceLine, ExemplarPair, LogLine, PathStep, numbers,
+};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::{Alert, Symptom};
+use crate::telemetry::change::ChangeKind;
 use crate::telemetry::id::TraceId;
+use crate::telemetry::logs::Severity;
 use crate::telemetry::series::{Signal, Subject, Unit};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
@@ -47,6 +51,33 @@ struct ReportJson<'a> {
     coverage: CoverageJson<'a>,
     next_steps: &'a [String],
     warnings: Vec<WarningJson<'a>>,
+    logs: Vec<LogJson<'a>>,
+    changes: Vec<SystemChangeJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LogJson<'a> {
+    service: &'a str,
+    severity: &'static str,
+    template: &'a str,
+    baseline_per_second: Option<f64>,
+    incident_per_second: Option<f64>,
+    baseline_records: u64,
+    incident_records: u64,
+    q_value: Option<f64>,
+    trace_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SystemChangeJson<'a> {
+    at: String,
+    service: Option<&'a str>,
+    kind: &'static str,
+    version: &'a str,
+    description: &'a str,
+    source: &'a str,
+    at_cause: bool,
+    seconds_after_start: f64,
 }
 
 #[derive(Serialize)]
@@ -268,6 +299,8 @@ impl<'a> From<&'a Diagnosis> for ReportJson<'a> {
                 .iter()
                 .map(|w| WarningJson { source: &w.source, place: &w.place, message: &w.message, affected: w.affected })
                 .collect(),
+            logs: d.logs.iter().map(log).collect(),
+            changes: d.changes.iter().map(system_change).collect(),
         }
     }
 }
@@ -404,6 +437,47 @@ fn onset(onset: &Onset) -> OnsetJson {
 fn exemplar(pair: &ExemplarPair) -> ExemplarJson<'_> {
     let trace = |t: &(TraceId, u64)| TraceJson { trace_id: t.0.to_string(), duration_ns: t.1 };
     ExemplarJson { subject: &pair.subject, bad: pair.bad.as_ref().map(trace), normal: pair.normal.as_ref().map(trace) }
+}
+
+fn log(line: &LogLine) -> LogJson<'_> {
+    LogJson {
+        service: line.service.as_str(),
+        severity: match line.severity {
+            Severity::Unspecified => "unspecified",
+            Severity::Trace => "trace",
+            Severity::Debug => "debug",
+            Severity::Info => "info",
+            Severity::Warn => "warn",
+            Severity::Error => "error",
+            Severity::Fatal => "fatal",
+        },
+        template: &line.template,
+        baseline_per_second: finite(line.baseline),
+        incident_per_second: finite(line.incident),
+        baseline_records: line.baseline_records,
+        incident_records: line.incident_records,
+        q_value: finite(line.q_value),
+        trace_id: line.trace.map(|trace| trace.to_string()),
+    }
+}
+
+fn system_change(line: &ChangeLine) -> SystemChangeJson<'_> {
+    SystemChangeJson {
+        at: rfc3339(line.change.at_ns),
+        service: line.change.service.as_ref().map(|s| s.as_str()),
+        kind: match line.change.kind {
+            ChangeKind::Deploy => "deploy",
+            ChangeKind::Config => "config",
+            ChangeKind::Flag => "flag",
+            ChangeKind::Scale => "scale",
+            ChangeKind::Other => "other",
+        },
+        version: &line.change.version,
+        description: &line.change.description,
+        source: &line.change.source,
+        at_cause: line.at_cause,
+        seconds_after_start: line.after_start_ns as f64 / crate::telemetry::time::NANOS_PER_SECOND as f64,
+    }
 }
 
 fn symptom(symptom: Symptom) -> &'static str {

@@ -25,6 +25,8 @@ pub(super) fn write(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()
         candidates(diagnosis, out)?;
     }
     next_steps(diagnosis, out)?;
+    logs(diagnosis, out)?;
+    changes(diagnosis, out)?;
     victims(diagnosis, out)?;
     affected(diagnosis, out)?;
     if diagnosis.verdict == Verdict::CauseFound {
@@ -134,6 +136,36 @@ fn edge_label(step: &PathStep) -> String {
         }
         None => String::new(),
     }
+}
+
+fn logs(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
+    if diagnosis.logs.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "### New or more frequent in the logs\n")?;
+    writeln!(out, "| Service | Severity | Before and during | Message | Trace |\n| --- | --- | --- | --- | --- |")?;
+    for line in diagnosis.logs.iter().take(MOST_ROWS) {
+        let (service, severity) = (name(line.service.as_str()), wording::severity(line.severity));
+        let template = escape::markdown(&line.template, wording::TEMPLATE);
+        let trace = line.trace.map(|trace| format!("`{trace}`")).unwrap_or_default();
+        writeln!(out, "| {service} | {severity} | {} | {template} | {trace} |", sentence(&wording::log_rate(line)))?;
+    }
+    rest(diagnosis.logs.len(), out)
+}
+
+fn changes(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
+    if diagnosis.changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "### What was changed\n\n| When | Service | What | |\n| --- | --- | --- | --- |")?;
+    for line in diagnosis.changes.iter().take(MOST_ROWS) {
+        let when = wording::change_at(line);
+        let service = name(&wording::change_service(line));
+        let service = if line.at_cause { format!("**{service}** (the cause)") } else { service };
+        let what = escape::markdown(&wording::change_what(line), wording::TEMPLATE);
+        writeln!(out, "| {when} | {service} | {what} | {} |", wording::change_time(line))?;
+    }
+    rest(diagnosis.changes.len(), out)
 }
 
 fn victims(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {

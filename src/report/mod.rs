@@ -9,6 +9,7 @@ mod coverage_json;
 mod escape;
 mod json;
 mod markdown;
+pub(crate) mod page;
 mod text;
 mod wording;
 
@@ -49,6 +50,11 @@ pub fn write(diagnosis: &Diagnosis, format: Format, out: &mut dyn io::Write) -> 
         Format::Markdown => markdown::write(diagnosis, out),
         Format::Json => json::write(diagnosis, out),
     }
+}
+
+/// Writes pretty JSON in which no string is longer than 4096 bytes and a mark; see [`JSON_SCHEMA`].
+pub(crate) fn write_bounded_json<T: serde::Serialize>(value: &T, out: &mut dyn io::Write) -> io::Result<()> {
+    bounded_json::write(value, out)
 }
 
 /// Makes foreign text safe to print on a terminal: one line, no control sequences, at most `limit` characters.

@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
-
 use crate::explain::{Cause, Diagnosis, ExemplarPair, PathStep, numbers};
 use crate::rank::{Candidate, Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
 
+use super::page::{ALARM, CALM, DOUBT, Page, TITLE};
 use super::{coverage, escape};
 
 use super::wording::{self, MOST_ROWS};
@@ -16,17 +15,9 @@ use super::wording::{self, MOST_ROWS};
 const NAME: usize = 60;
 /// Longest sentence.
 const SENTENCE: usize = 600;
-/// Width of the labels at the left of the first lines.
-const LABEL: usize = 10;
-
-const TITLE: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const ALARM: Style = AnsiColor::Red.on_default().bold();
-const CALM: Style = AnsiColor::Green.on_default().bold();
-const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
 
 pub(super) fn write(diagnosis: &Diagnosis, colour: bool, width: usize, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { out, colour, width };
+    let mut page = Page::new(out, colour, width);
     head(diagnosis, &mut page)?;
     facts(diagnosis, &mut page)?;
     match diagnosis.verdict {
@@ -34,6 +25,8 @@ pub(super) fn write(diagnosis: &Diagnosis, colour: bool, width: usize, out: &mut
             for (index, cause) in diagnosis.causes.iter().enumerate() {
                 reasons(cause, index, diagnosis.causes.len(), &mut page)?;
             }
+            logs(diagnosis, &mut page)?;
+            changes(diagnosis, &mut page)?;
             suffering(diagnosis, &mut page)?;
             measured(diagnosis, &mut page)?;
             candidates(diagnosis, "Other candidates", &mut page)?;
@@ -43,11 +36,15 @@ pub(super) fn write(diagnosis: &Diagnosis, colour: bool, width: usize, out: &mut
         Verdict::CannotTell => {
             candidates(diagnosis, "Candidates, not separated by the evidence", &mut page)?;
             next_steps(diagnosis, &mut page)?;
+            logs(diagnosis, &mut page)?;
+            changes(diagnosis, &mut page)?;
             suffering(diagnosis, &mut page)?;
             measured(diagnosis, &mut page)?;
         }
         Verdict::NoAnomaly => {
             next_steps(diagnosis, &mut page)?;
+            logs(diagnosis, &mut page)?;
+            changes(diagnosis, &mut page)?;
             measured(diagnosis, &mut page)?;
         }
     }
@@ -154,6 +151,41 @@ fn path(cause: &Cause, page: &mut Page) -> io::Result<()> {
         writeln!(page.out)?;
     }
     Ok(())
+}
+
+/// What the logs of causes and candidates say that they did not say before.
+fn logs(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
+    if diagnosis.logs.is_empty() {
+        return Ok(());
+    }
+    page.title("New or more frequent in the logs")?;
+    for line in diagnosis.logs.iter().take(MOST_ROWS) {
+        let (service, severity) = (name(line.service.as_str()), wording::severity(line.severity));
+        page.wrapped("  ", &format!("{service} · {severity} · {}", wording::log_rate(line)))?;
+        page.wrapped("      ", &escape::terminal(&line.template, wording::TEMPLATE))?;
+        if let Some(trace) = line.trace {
+            writeln!(page.out, "      trace {trace}")?;
+        }
+    }
+    page.omitted(diagnosis.logs.len())
+}
+
+/// What was changed near the incident; when, never why.
+fn changes(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
+    if diagnosis.changes.is_empty() {
+        return Ok(());
+    }
+    page.title("What was changed")?;
+    for line in diagnosis.changes.iter().take(MOST_ROWS) {
+        let mark = if line.at_cause { "▶" } else { " " };
+        let what = escape::terminal(&wording::change_what(line), wording::TEMPLATE);
+        let when = wording::change_at(line);
+        let service = name(&wording::change_service(line));
+        page.wrapped(&format!("{mark} {when}  "), &format!("{service}: {what}"))?;
+        let place = if line.at_cause { "at the cause; " } else { "" };
+        page.wrapped("      ", &format!("{place}{}", wording::change_time(line)))?;
+    }
+    page.omitted(diagnosis.changes.len())
 }
 
 /// Victims: services that one might suspect and need not.
@@ -269,29 +301,6 @@ fn warnings(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
     page.omitted(warnings.len())
 }
 
-/// A space at which no line is broken.
-const UNBROKEN: char = '\u{a0}';
-
-/// What must not stand alone at the beginning of a line.
-const UNITS: [&str; 18] = [
-    "%", "ns", "µs", "ms", "s", "min", "h", "d", "B", "KiB", "MiB", "GiB", "TiB", "KiB/s", "MiB/s", "cores", "bits",
-    "→",
-];
-
-/// Keeps numbers and their units together.
-fn with_units(text: &str) -> String {
-    let mut joined = String::with_capacity(text.len());
-    for word in text.split(' ') {
-        if !joined.is_empty() {
-            let unit = word.trim_end_matches([',', ';', '.', ':', ')']);
-            let after_number = joined.ends_with(|c: char| c.is_ascii_digit());
-            joined.push(if after_number && UNITS.contains(&unit) { UNBROKEN } else { ' ' });
-        }
-        joined.push_str(word);
-    }
-    joined
-}
-
 /// Keeps the parts of a list together, so that lines break only between them.
 fn unbroken(list: &str) -> String {
     list.split(" · ").map(|part| part.replace(' ', "\u{a0}")).collect::<Vec<_>>().join("\u{a0}· ")
@@ -308,104 +317,4 @@ fn sentence(text: &str) -> String {
 /// Width of a column of names: that of the longest, but not so wide that nothing fits beside it.
 fn column(names: &[String]) -> usize {
     names.iter().take(MOST_ROWS).map(|n| n.chars().count()).max().unwrap_or(0).min(32)
-}
-
-/// Where the report goes, and how.
-struct Page<'a> {
-    out: &'a mut dyn Write,
-    colour: bool,
-    width: usize,
-}
-
-impl Page<'_> {
-    fn styled(&mut self, style: Style, text: &str) -> io::Result<()> {
-        if self.colour && !text.is_empty() {
-            write!(self.out, "{style}{text}{style:#}")
-        } else {
-            write!(self.out, "{text}")
-        }
-    }
-
-    /// A section's title after an empty line.
-    fn title(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out)?;
-        for line in wrap(text, self.width) {
-            self.styled(TITLE, &line)?;
-            writeln!(self.out)?;
-        }
-        Ok(())
-    }
-
-    fn fact(&mut self, label: &str, text: &str) -> io::Result<()> {
-        self.wrapped(&format!("{label:LABEL$}"), text)
-    }
-
-    fn dim(&mut self, text: &str) -> io::Result<()> {
-        write!(self.out, "  ")?;
-        self.styled(DIM, text)?;
-        writeln!(self.out)
-    }
-
-    fn omitted(&mut self, total: usize) -> io::Result<()> {
-        match wording::omitted(total, MOST_ROWS) {
-            Some(more) => self.dim(&more),
-            None => Ok(()),
-        }
-    }
-
-    /// The text after a label, further lines indented by the label's width. A path's vertical line goes on.
-    fn wrapped(&mut self, label: &str, text: &str) -> io::Result<()> {
-        let mut lead = label.to_owned();
-        // A label that leaves too little room stands on a line of its own.
-        if lead.chars().count() + 24 > self.width {
-            writeln!(self.out, "{}", lead.trim_end())?;
-            lead = " ".repeat(6);
-        }
-        let continued: String = lead.chars().map(|c| if matches!(c, '│' | '┊') { c } else { ' ' }).collect();
-        for (index, line) in wrap(&with_units(text), self.width - lead.chars().count()).iter().enumerate() {
-            let lead = if index == 0 { &lead } else { &continued };
-            writeln!(self.out, "{}", format!("{lead}{line}").replace(UNBROKEN, " ").trim_end())?;
-        }
-        Ok(())
-    }
-}
-
-/// Breaks a line between words; a word longer than the line is broken where it must be. At least one line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
-    for word in text.split(' ') {
-        let mut word: Vec<char> = word.chars().collect();
-        if used > 0 && used + 1 + word.len() > width {
-            lines.push(String::new());
-            used = 0;
-        }
-        while used == 0 && word.len() > width {
-            let rest = word.split_off(width);
-            lines.last_mut().expect("there is always a line").extend(word);
-            lines.push(String::new());
-            word = rest;
-        }
-        let line = lines.last_mut().expect("there is always a line");
-        if used > 0 {
-            line.push(' ');
-            used += 1;
-        }
-        used += word.len();
-        line.extend(word);
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wrap;
-
-    #[test]
-    fn lines_break_between_words() {
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("", 7), [""]);
-        assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
-        assert_eq!(wrap("x abcdefgh", 4), ["x", "abcd", "efgh"]);
-    }
 }

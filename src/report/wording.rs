@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::explain::{AffectedEntry, Cause, Diagnosis, OnsetRow, PathStep, numbers};
+use crate::explain::{AffectedEntry, Cause, ChangeLine, Diagnosis, LogLine, OnsetRow, PathStep, numbers};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::Symptom;
-use crate::telemetry::series::Signal;
+use crate::telemetry::change::ChangeKind;
+use crate::telemetry::logs::Severity;
+use crate::telemetry::series::{Signal, Unit};
 use crate::telemetry::time::Window;
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 use crate::telemetry::warning::Warning;
@@ -183,6 +185,84 @@ pub(super) fn signed(bits: f64) -> String {
     // Rounds first, so that -0.04 is not written as -0.0.
     let rounded = (bits * 10.0).round() / 10.0 + 0.0;
     format!("{rounded:+.1}")
+}
+
+pub(super) fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Unspecified => "no severity",
+        Severity::Trace => "trace",
+        Severity::Debug => "debug",
+        Severity::Info => "info",
+        Severity::Warn => "warning",
+        Severity::Error => "error",
+        Severity::Fatal => "fatal",
+    }
+}
+
+pub(super) fn change_kind(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Deploy => "deploy",
+        ChangeKind::Config => "configuration",
+        ChangeKind::Flag => "flag",
+        ChangeKind::Scale => "scaling",
+        ChangeKind::Other => "change",
+    }
+}
+
+/// Longest template of a log message in a report; the JSON has all of it.
+pub(super) const TEMPLATE: usize = 160;
+
+/// How often a message came before and during: `new: 24 records (0.4/s)`.
+pub(super) fn log_rate(line: &LogLine) -> String {
+    let records = numbers::count(line.incident_records);
+    let noun = if line.incident_records == 1 { "record" } else { "records" };
+    match line.baseline_records {
+        0 => format!("new: {records} {noun} ({})", numbers::value(line.incident, Unit::PerSecond)),
+        _ => format!("{}, {records} {noun}", numbers::change(line.baseline, line.incident, Unit::PerSecond)),
+    }
+}
+
+/// When something was changed: `changed 4 min before the incident began`. Never why.
+pub(super) fn change_time(line: &ChangeLine) -> String {
+    let distance = line.after_start_ns.unsigned_abs();
+    let distance = match distance / MINUTE_NS {
+        0 => numbers::nanoseconds(distance / SECOND_NS * SECOND_NS),
+        minutes @ 1..120 => format!("{minutes} min"),
+        minutes => format!("{} h {} min", minutes / 60, minutes % 60),
+    };
+    match line.after_start_ns {
+        0 => "changed as the incident began".to_owned(),
+        i64::MIN..0 => format!("changed {distance} before the incident began"),
+        _ => format!("changed during the incident, {distance} after it began"),
+    }
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+const MINUTE_NS: u64 = 60 * SECOND_NS;
+
+/// What was changed: `deploy of 2.3.1: rollout by ci`.
+pub(super) fn change_what(line: &ChangeLine) -> String {
+    let change = &line.change;
+    let mut what = change_kind(change.kind).to_owned();
+    if !change.version.is_empty() {
+        what.push_str(if change.kind == ChangeKind::Deploy { " of " } else { " to " });
+        what.push_str(&change.version);
+    }
+    if !change.description.is_empty() {
+        what.push_str(": ");
+        what.push_str(&change.description);
+    }
+    what
+}
+
+/// When it was, in whole seconds.
+pub(super) fn change_at(line: &ChangeLine) -> String {
+    rfc3339(whole_seconds(line.change.at_ns))
+}
+
+/// Whose change it was.
+pub(super) fn change_service(line: &ChangeLine) -> String {
+    line.change.service.as_ref().map_or_else(|| "(no service named)".to_owned(), ToString::to_string)
 }
 
 /// Warnings for people, the most frequent first: the same message about several files is said once, with the first file

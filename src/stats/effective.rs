@@ -61,15 +61,26 @@ mod tests {
         Weights { sum: a.sum + b.sum, squares: a.squares + b.squares }
     }
 
+    #[track_caller]
+    fn close(actual: f64, expected: f64) {
+        assert!((actual - expected).abs() <= 1e-9 * expected, "{actual} is not {expected}");
+    }
+
+    /// To the bit: traffic that was not sampled must give the same bytes as if there were no weights.
+    #[track_caller]
+    fn exactly_one(actual: f64) {
+        assert_eq!(actual.to_bits(), 1.0_f64.to_bits(), "{actual}");
+    }
+
     #[test]
     fn equal_weights_divide_the_count() {
-        assert_eq!(group(30, 100).design_effect(), 100.0);
-        assert_eq!(group(7, 1).design_effect(), 1.0);
-        assert_eq!(Weights::default().design_effect(), 1.0);
+        close(group(30, 100).design_effect(), 100.0);
+        exactly_one(group(7, 1).design_effect());
+        exactly_one(Weights::default().design_effect());
         for hits in [0, 1, 3, 7] {
             let ratio = hits as f64 / 7.0;
-            assert_eq!(ratio_design_effect(ratio, group(hits, 1), group(7, 1)), 1.0);
-            assert!((ratio_design_effect(ratio, group(hits, 50), group(7, 50)) - 50.0).abs() < 1e-12);
+            exactly_one(ratio_design_effect(ratio, group(hits, 1), group(7, 1)));
+            close(ratio_design_effect(ratio, group(hits, 50), group(7, 50)), 50.0);
         }
     }
 
@@ -81,7 +92,7 @@ mod tests {
         let (failed, fine) = (group(100, 1), group(95, 20));
         let effect = ratio_design_effect(0.05, failed, both(failed, fine));
         let variance = (0.95_f64.powi(2) * 100.0 + 0.05_f64.powi(2) * 95.0 * 400.0) / 2000.0_f64.powi(2);
-        assert!((effect - variance / (0.05 * 0.95 / 2000.0)).abs() < 1e-9, "{effect}");
+        close(effect, variance / (0.05 * 0.95 / 2000.0));
         assert!(both(failed, fine).design_effect() > 9.0 * effect, "Kish's is far too careful here");
     }
 }

@@ -7,8 +7,21 @@ use std::sync::Arc;
 /// The name under which a service, database, queue or external dependency appears in telemetry.
 ///
 /// Never empty. Cheap to clone; ordered and compared by its text, so that ties by name are the same on every machine.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ServiceId(Arc<str>);
+
+impl Ord for ServiceId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // Most comparisons are of clones, and a hostile name may be megabytes long.
+        if Arc::ptr_eq(&self.0, &other.0) { std::cmp::Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for ServiceId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl ServiceId {
     /// Names a service; surrounding white space is cut, an empty name becomes `unknown_service`, the fallback of the

@@ -13,6 +13,8 @@ use hypocenter::telemetry::time::Window;
 
 use super::*;
 
+mod formats;
+
 #[test]
 fn every_call_counts_as_its_span_says() {
     let stats = check(
@@ -77,8 +79,11 @@ fn spans_of_a_trace_that_disagree_are_told_and_split_the_roots_time_exactly() {
     assert_eq!(told.affected, 1);
 }
 
+/// Service, instance, bin, and the sums of an instance.
+type InstanceSums = (u32, String, i64, [u64; 5]);
+
 /// What must be the same for traffic and for its weighted stand-in.
-fn without_traces(stats: &CallStats) -> (Vec<CallRow>, Vec<(u32, String, i64, [u64; 5])>) {
+fn without_traces(stats: &CallStats) -> (Vec<CallRow>, Vec<InstanceSums>) {
     let rows = stats.rows.iter().map(|row| CallRow {
         observed: 0,
         weight_squares: 0,
@@ -241,7 +246,7 @@ fn sampled_traffic_says_what_all_of_it_says() {
             let allowed = 5.0 * (all * (weight - 1.0)).sqrt();
             assert!((estimate - all).abs() < allowed, "{name}: {estimate} of {all}");
             if matches!(sampling, Sampling::Tail(_)) {
-                assert_eq!(estimated_errors, errors, "every failure was kept");
+                assert_eq!(estimated_errors as u64, errors as u64, "every failure was kept");
             } else {
                 assert!((estimated_errors - errors).abs() < 5.0 * (errors * (weight - 1.0)).sqrt() + 1e-9, "{name}");
             }

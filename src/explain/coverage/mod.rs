@@ -7,6 +7,7 @@ mod series_gaps;
 mod silence;
 
 pub(crate) use sampling::unweighted_samples;
+pub(crate) use series_gaps::series_gaps;
 
 use crate::incident::Incident;
 use crate::telemetry::calls::SpanCoverage;
@@ -195,7 +196,7 @@ pub(super) fn coverage(incident: &Incident) -> Coverage {
         calls_baseline: requests.baseline.calls,
         calls_incident: requests.incident.calls,
         silent: Listed::new(silence::silent(incident)),
-        series_gaps: Listed::new(series_gaps::gaps(&incident.series, &windows)),
+        series_gaps: Listed::new(series_gaps(&incident.series, &windows)),
         one_window: one_window::one_window(incident),
         clocks: Listed::new(clocks),
         unweighted_samples: Listed::new(unweighted_samples(&incident.calls, &incident.series, &windows)),

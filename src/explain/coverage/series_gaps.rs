@@ -9,7 +9,7 @@ use super::{SeriesGap, SeriesName};
 const GAP_STEPS: i64 = 3;
 
 /// The series with gaps between the first and the last sample of a window, those first in which most is missing.
-pub(super) fn gaps(series: &[Series], windows: &[Window]) -> Vec<SeriesGap> {
+pub(crate) fn series_gaps(series: &[Series], windows: &[Window]) -> Vec<SeriesGap> {
     let mut found: Vec<SeriesGap> = series.iter().filter_map(|series| gap(series, windows)).collect();
     found.sort_by(|a, b| b.missing_ns.cmp(&a.missing_ns).then_with(|| a.series.cmp(&b.series)));
     found
@@ -69,7 +69,7 @@ mod tests {
         let whole = series("whole", (0..600).step_by(15));
         let small = series("small", (0..600).step_by(15).filter(|s| !(60..120).contains(s)));
         let large = series("large", (0..600).step_by(15).filter(|s| !(330..480).contains(s) && *s != 60));
-        let found = gaps(&[whole, small, large], &windows);
+        let found = series_gaps(&[whole, small, large], &windows);
         let told: Vec<_> = found
             .iter()
             .map(|g| {
