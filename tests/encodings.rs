@@ -67,6 +67,7 @@ fn vector_02_same_trace_in_five_encodings() {
     let [report, _, text, graph] = &expected[..] else { panic!("four outputs") };
     let report: serde_json::Value = serde_json::from_str(report).expect("JSON");
     assert_eq!(report["verdict"], "cause_found", "{text}");
+    assert!(text.contains("CAUSE FOUND  bank.example\n"), "{text}");
     let graph: serde_json::Value = serde_json::from_str(graph).expect("JSON");
     let nodes = graph["nodes"].as_array().expect("nodes");
     let mut names: Vec<&str> = nodes.iter().filter_map(|node| node["name"].as_str().or(node["id"].as_str())).collect();

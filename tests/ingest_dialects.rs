@@ -107,12 +107,10 @@ fn zipkin(line: &str) -> String {
     let parent = if words[1] == "-" { String::new() } else { format!(r#""parentId":"{}","#, words[1]) };
     let kind = if words[2] == "-" { String::new() } else { format!(r#""kind":"{}","#, words[2]) };
     let more: String = words[5..].iter().map(|member| format!(",{member}")).collect();
-    format!(
-        r#"{{"traceId":"a1","id":"{}",{parent}{kind}"name":"work","timestamp":{},"duration":{duration},"localEndpoint":{{"serviceName":"{}"}}{more}}}"#,
-        words[0],
-        1_700_000_000_000_000 + start.parse::<i64>().expect("a number"),
-        words[3],
-    )
+    let start = 1_700_000_000_000_000 + start.parse::<i64>().expect("a number");
+    let (id, service) = (words[0], words[3]);
+    format!(r#"{{"traceId":"a1","id":"{id}",{parent}{kind}"name":"work","timestamp":{start},"duration":{duration},"#)
+        + &format!(r#""localEndpoint":{{"serviceName":"{service}"}}{more}}}"#)
 }
 
 #[test]
@@ -194,7 +192,11 @@ fn zipkin_spans_that_make_no_sense_are_skipped_with_their_place() {
 
 #[test]
 fn version_1_of_zipkin_is_told_from_version_2() {
-    let text = r#"[{"traceId":"a1","name":"get","id":"1","annotations":[{"endpoint":{"serviceName":"web"},"timestamp":1,"value":"sr"}],"binaryAnnotations":[{"key":"http.path","value":"/"}]}]"#;
+    let text = concat!(
+        r#"[{"traceId":"a1","name":"get","id":"1","#,
+        r#""annotations":[{"endpoint":{"serviceName":"web"},"timestamp":1,"value":"sr"}],"#,
+        r#""binaryAnnotations":[{"key":"http.path","value":"/"}]}]"#
+    );
     let telemetry = read(text);
     assert!(telemetry.spans.is_empty());
     let told = warnings(&telemetry);
@@ -202,8 +204,13 @@ fn version_1_of_zipkin_is_told_from_version_2() {
     assert_eq!(telemetry.files[0].format, Format::ZipkinJson);
 }
 
-const ELASTIC: &str = r#"{"traceID":"d269b633813fc60c","spanID":"a1","flags":1,"operationName":"GET /","references":[],"startTime":1700000000000000,"startTimeMillis":1700000000000,"duration":5000,"tags":[{"key":"span.kind","type":"string","value":"server"},{"key":"error","type":"bool","value":"true"}],"logs":[],"process":{"serviceName":"front","tags":[{"key":"hostname","type":"string","value":"box-1"}]}}"#;
-const ELASTIC_FIELDS: &str = r#"{"traceID":"d269b633813fc60c","spanID":"a2","operationName":"find","references":[{"refType":"CHILD_OF","traceID":"d269b633813fc60c","spanID":"a1"}],"startTime":1700000000000001,"duration":4,"tags":[],"tag":{"span@kind":"client","db@system":"redis","db@name":"0"},"process":{"serviceName":"front","tags":[],"tag":{"service@version":"2","hostname":"box-1"}}}"#;
+/// Documents of Elasticsearch, without what Elasticsearch puts around them: with a list of tags, and with tags as fields.
+const DOCUMENTS: &str = include_str!("fixtures/traces/jaeger_elastic.jsonl");
+
+fn documents() -> [&'static str; 2] {
+    let mut lines = DOCUMENTS.lines();
+    [lines.next().expect("two lines"), lines.next().expect("two lines")]
+}
 
 fn elastic_spans() -> Vec<String> {
     vec![
@@ -215,15 +222,16 @@ fn elastic_spans() -> Vec<String> {
 
 #[test]
 fn jaeger_documents_of_elasticsearch() {
+    let [with_list, with_fields] = documents();
     let source = |document: &str| {
         format!(r#"{{"_index":"jaeger-span-2023-11-14","_id":"x","_score":1.0,"_source":{document}}}"#)
     };
-    let (one, two) = (source(ELASTIC), source(ELASTIC_FIELDS));
+    let (one, two) = (source(with_list), source(with_fields));
     let lines = format!("{one}\n{two}\n");
-    let bare = format!("{ELASTIC}\n{ELASTIC_FIELDS}\n");
-    let bulk = format!("{{\"index\":{{\"_index\":\"jaeger\"}}}}\n{ELASTIC}\n{{\"index\":{{}}}}\n{ELASTIC_FIELDS}\n");
+    let bare = format!("{with_list}\n{with_fields}\n");
+    let bulk = format!("{{\"index\":{{\"_index\":\"jaeger\"}}}}\n{with_list}\n{{\"index\":{{}}}}\n{with_fields}\n");
     let search = format!(r#"{{"took":3,"hits":{{"total":{{"value":2}},"max_score":1.0,"hits":[{one},{two}]}}}}"#);
-    let list = format!("[{ELASTIC},\n{ELASTIC_FIELDS}]");
+    let list = format!("[{with_list},\n{with_fields}]");
     for text in [lines, bare, bulk, search, list] {
         assert_eq!(clean(&text, Format::JaegerJson), elastic_spans(), "{text}");
     }
@@ -231,7 +239,7 @@ fn jaeger_documents_of_elasticsearch() {
 
 #[test]
 fn jaeger_spans_that_only_know_milliseconds_or_the_deprecated_parent() {
-    let text = ELASTIC.replace("\"startTime\":1700000000000000,", "").replace(
+    let text = documents()[0].replace("\"startTime\":1700000000000000,", "").replace(
         "\"references\":[]",
         r#""parentSpanID":"a0","references":[{"refType":"FOLLOWS_FROM","traceID":"d269b633813fc60c","spanID":"a9"}]"#,
     );
@@ -245,9 +253,13 @@ fn jaeger_spans_that_only_know_milliseconds_or_the_deprecated_parent() {
 
 #[test]
 fn nobody_waits_for_a_jaeger_span_that_follows_from_another() {
-    let follows = r#"{"traceID":"d269b633813fc60c","spanID":"a3","operationName":"mail","references":[{"refType":"FOLLOWS_FROM","traceID":"d269b633813fc60c","spanID":"a1"}],"startTime":1700000000001000,"duration":9000,"process":{"serviceName":"mailer"}}"#;
+    let follows = concat!(
+        r#"{"traceID":"d269b633813fc60c","spanID":"a3","operationName":"mail","#,
+        r#""references":[{"refType":"FOLLOWS_FROM","traceID":"d269b633813fc60c","spanID":"a1"}],"#,
+        r#""startTime":1700000000001000,"duration":9000,"process":{"serviceName":"mailer"}}"#
+    );
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("spans.json"), format!("{ELASTIC}\n{follows}\n")).expect("written");
+    fs::write(folder.path().join("spans.json"), format!("{}\n{follows}\n", documents()[0])).expect("written");
     let telemetry = read_paths(&[folder.path().to_owned()], &ReadOptions::default(), &|_| {}).expect("readable");
     let (stats, _) = aggregate(&telemetry.spans, &Grid::new(60_000_000_000));
     let mail = stats.rows.iter().find(|row| row.key.caller.is_some()).expect("a call");
@@ -296,10 +308,18 @@ fn tables_of_the_exporter_for_clickhouse_in_every_form() {
 #[test]
 fn rows_of_json_with_other_columns() {
     // Numbers for ids, links as objects, attributes as text, and members that stand in any order or not at all.
-    let rows = r#"{"duration_us":12,"trace_id":10,"span_id":1,"service":"front","start_time":1700000000.5,"links":[{"trace_id":"b","span_id":"2"}]}
-{"start_time":"2023-11-14T22:13:21Z","duration_us":"3","parent_id":1,"span_id":2,"trace_id":10,"kind":"client","attributes":"{\"db.system\":\"redis\"}","resource_attributes":{"service":{"name":"cart"}},"is_error":1}"#;
-    let list = format!("[{}]", rows.replace('\n', ",\n"));
-    for text in [rows, &list] {
+    let first = concat!(
+        r#"{"duration_us":12,"trace_id":10,"span_id":1,"service":"front","start_time":1700000000.5,"#,
+        r#""links":[{"trace_id":"b","span_id":"2"}]}"#
+    );
+    let second = concat!(
+        r#"{"start_time":"2023-11-14T22:13:21Z","duration_us":"3","parent_id":1,"span_id":2,"trace_id":10,"#,
+        r#""kind":"client","attributes":"{\"db.system\":\"redis\"}","#,
+        r#""resource_attributes":{"service":{"name":"cart"}},"is_error":1}"#
+    );
+    let rows = format!("{first}\n{second}");
+    let list = format!("[{first},\n{second}]");
+    for text in [rows, list] {
         let telemetry = read(text);
         assert_eq!(warnings(&telemetry), Vec::<String>::new());
         assert_eq!(
@@ -315,7 +335,10 @@ fn rows_of_json_with_other_columns() {
 
 #[test]
 fn a_mapping_names_the_members_of_rows_and_their_attributes() {
-    let text = r#"{"T":"a","S":"1","Begin":1700000000000,"Took":250,"Meta":{"service.name":"cart"},"Facts":"{'peer.service':'bank','span.kind':'client'}"}"#;
+    let text = concat!(
+        r#"{"T":"a","S":"1","Begin":1700000000000,"Took":250,"Meta":{"service.name":"cart"},"#,
+        r#""Facts":"{'peer.service':'bank','span.kind':'client'}"}"#
+    );
     let columns = "trace=T,span=S,start=Begin,duration=Took:us,resource=Meta,attributes=Facts";
     let options = ReadOptions { span_columns: SpanColumns::parse(columns).ok(), ..ReadOptions::default() };
     let telemetry = read_bytes(Path::new("t"), text.as_bytes(), &options).expect("recognised by its mapping");
@@ -323,7 +346,11 @@ fn a_mapping_names_the_members_of_rows_and_their_attributes() {
     assert_eq!(spans(&telemetry.spans), expected);
     assert_eq!(warnings(&telemetry), Vec::<String>::new());
 
-    let csv = "T,S,Begin,Took,Meta,Facts\na,1,1700000000000,250,{'service.name':'cart'},\"{\"\"peer.service\"\":\"\"bank\"\",\"\"span.kind\"\":\"\"client\"\"}\"\n";
+    let csv = concat!(
+        "T,S,Begin,Took,Meta,Facts\na,1,1700000000000,250,{'service.name':'cart'},",
+        r#""{""peer.service"":""bank"",""span.kind"":""client""}""#,
+        "\n"
+    );
     let telemetry = read_bytes(Path::new("t"), csv.as_bytes(), &options).expect("recognised by its mapping");
     assert_eq!(spans(&telemetry.spans), expected);
 }
@@ -367,9 +394,16 @@ fn bad_rows_of_json_are_skipped_with_line_and_column() {
 }
 
 /// One message in the specification's form; every dialect says the same.
-const OTLP: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeSpans":[{"spans":[
-{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"GET /","kind":2,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712661000000000","attributes":[{"key":"http.response.status_code","value":{"intValue":"503"}}],"links":[{"traceId":"5b8efff798038103d269b633813fc60d","spanId":"eee19b7ec3c1b175"}],"status":{}},
-{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b173","parentSpanId":"eee19b7ec3c1b174","name":"find","kind":3,"startTimeUnixNano":"1544712660100000000","endTimeUnixNano":"1544712660300000000","attributes":[{"key":"db.system","value":{"stringValue":"redis"}}],"status":{"code":2}}]}]}]}"#;
+const OTLP: &str = r#"{"resourceSpans":[{
+"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},
+"scopeSpans":[{"spans":[
+{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"GET /","kind":2,
+"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712661000000000",
+"attributes":[{"key":"http.response.status_code","value":{"intValue":"503"}}],
+"links":[{"traceId":"5b8efff798038103d269b633813fc60d","spanId":"eee19b7ec3c1b175"}],"status":{}},
+{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b173","parentSpanId":"eee19b7ec3c1b174",
+"name":"find","kind":3,"startTimeUnixNano":"1544712660100000000","endTimeUnixNano":"1544712660300000000",
+"attributes":[{"key":"db.system","value":{"stringValue":"redis"}}],"status":{"code":2}}]}]}]}"#;
 
 fn otlp_spans() -> Vec<String> {
     let trace = "5b8efff798038103d269b633813fc60c";

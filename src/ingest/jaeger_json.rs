@@ -29,7 +29,7 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
 
 /// Reads all traces of a file.
 pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
-    json_values::read(input, options, out, decode)
+    json_values::read_side_by_side(input, options, out, decode)
 }
 
 fn decode(source: &Source<'_>, out: &mut Telemetry) {

@@ -5,6 +5,7 @@
 //! nested, as the exporter for ClickHouse keeps them in either of its two schemas.
 
 use std::borrow::Cow;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess};
@@ -43,38 +44,77 @@ pub(crate) fn fits_mapping(head: &Head<'_>, options: &ReadOptions) -> bool {
 /// Reads all rows.
 pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
     let columns = options.span_columns.clone().unwrap_or_default();
-    let mut table = Table { columns: &columns, known: FxHashMap::default(), resources: Resources::default() };
-    json_values::read(input, options, out, |source, out| {
+    let names = Names { columns: &columns, known: RwLock::default() };
+    json_values::read_side_by_side(input, options, out, |source, out| {
+        let mut table = Table { names: &names, known: names.known(), new: Vec::new(), resources: Resources::default() };
         Decoder::new(out, source).read_values(|decoder, json| {
             let mut row = RowNode::new(decoder, &mut table);
             let result = Visit(&mut row).deserialize(json);
             row.finish(result.is_ok());
             result
         });
+        names.remember(table.new);
     })
 }
 
 /// Column names that are remembered; a file with more has texts for names.
-const NAMES_KEPT: usize = 4096;
+const NAMES_KEPT: usize = 1024;
 
-/// What is the same for all rows of a file.
-struct Table<'c> {
+/// Uses of columns by their names.
+type Uses = FxHashMap<String, Arc<ColumnUse>>;
+
+/// What the names of columns mean, found out once for each name of a file and not for each row.
+struct Names<'c> {
     columns: &'c SpanColumns,
-    known: FxHashMap<String, ColumnUse>,
+    known: RwLock<Arc<Uses>>,
+}
+
+impl Names<'_> {
+    fn known(&self) -> Arc<Uses> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn remember(&self, new: Vec<(String, Arc<ColumnUse>)>) {
+        if new.is_empty() {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + new.len() <= NAMES_KEPT {
+            let mut more = Uses::clone(&known);
+            more.extend(new);
+            *known = Arc::new(more);
+        }
+    }
+}
+
+/// What the rows of one piece of a file share.
+struct Table<'c> {
+    names: &'c Names<'c>,
+    known: Arc<Uses>,
+    /// Names that were not known before this piece, in order of appearance.
+    new: Vec<(String, Arc<ColumnUse>)>,
     resources: Resources,
 }
 
 impl Table<'_> {
-    fn column_use(&mut self, name: &str) -> Cow<'_, ColumnUse> {
-        if self.known.len() >= NAMES_KEPT && !self.known.contains_key(name) {
-            return Cow::Owned(ColumnUse::of(name, self.columns));
+    fn column_use(&mut self, name: &str) -> Arc<ColumnUse> {
+        if let Some(known) = self.known.get(name) {
+            return Arc::clone(known);
         }
-        if !self.known.contains_key(name) {
-            self.known.insert(name.to_owned(), ColumnUse::of(name, self.columns));
+        if let Some((_, known)) = self.new.iter().find(|(known, _)| known == name) {
+            return Arc::clone(known);
         }
-        Cow::Borrowed(&self.known[name])
+        let column = Arc::new(ColumnUse::of(name, self.names.columns));
+        // More names than columns are texts; what they mean is found out each time.
+        if self.new.len() < NEW_NAMES_KEPT {
+            self.new.push((name.to_owned(), Arc::clone(&column)));
+        }
+        column
     }
 }
+
+/// New names of one piece that are remembered.
+const NEW_NAMES_KEPT: usize = 256;
 
 /// The value of one field of a row.
 #[derive(Clone, Default)]
@@ -136,8 +176,8 @@ impl<'n, 'c, 'o, 'de> RowNode<'n, 'c, 'o, 'de> {
 
     fn unit(&self, field: Field) -> Option<TimeUnit> {
         let named = match field {
-            Field::Duration => self.table.columns.duration_unit,
-            _ => self.table.columns.start_unit,
+            Field::Duration => self.table.names.columns.duration_unit,
+            _ => self.table.names.columns.start_unit,
         };
         named.or_else(|| self.slots[field as usize].as_ref()?.unit)
     }
@@ -176,7 +216,7 @@ impl<'n, 'c, 'o, 'de> RowNode<'n, 'c, 'o, 'de> {
             SpanStatus::Unset
         });
         let mut resource = std::mem::take(&mut self.resource);
-        resource.rename(self.table.columns.service_name.of(self.text(Field::Service).trim()));
+        resource.rename(self.table.names.columns.service_name.of(self.text(Field::Service).trim()));
         resource.place(&self.text(Field::Instance), &self.text(Field::Version));
         let (operation, peer, trace_state) =
             (self.text(Field::Operation), self.text(Field::Peer), self.text(Field::TraceState));
@@ -239,7 +279,7 @@ impl<'n, 'c, 'o, 'de> RowNode<'n, 'c, 'o, 'de> {
         // As for other tables: the end wins, its unit being more often certain, except over a finer duration.
         let duration_wins = has_duration && (!has_end || (unit.is_some() && unit < self.unit(Field::End)));
         if duration_wins || !has_end {
-            let columns = self.table.columns;
+            let columns = self.table.names.columns;
             if unit.is_none() && columns.duration.is_some() && has_duration {
                 self.odd(Field::Duration, GUESSED_UNIT);
             }
@@ -309,7 +349,6 @@ impl<'de> Node<'de> for RowNode<'_, '_, '_, 'de> {
                 _ => ignore(map),
             };
         };
-        let column = column.into_owned();
         self.decoder.begin("attributes", &key);
         match first {
             Field::Attributes | Field::Resource => return self.read_attributes(first, map),
@@ -317,11 +356,11 @@ impl<'de> Node<'de> for RowNode<'_, '_, '_, 'de> {
             _ => {}
         }
         let value = scalar(map)?;
-        for (field, rank) in column.fields {
+        for &(field, rank) in &column.fields {
             let slot = &mut self.slots[field as usize];
             if value != Scalar::Absent && slot.as_ref().is_none_or(|known| rank < known.rank) {
-                let (column, unit, is_flag) = (key.clone(), column.unit, column.is_flag);
-                *slot = Some(Slot { rank, column, unit, is_flag, value: value.clone() });
+                let (unit, is_flag, name) = (column.unit, column.is_flag, key.clone());
+                *slot = Some(Slot { rank, column: name, unit, is_flag, value: value.clone() });
             }
         }
         Ok(())

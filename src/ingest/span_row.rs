@@ -1,5 +1,7 @@
 //! A row of a span table whose columns are read, with what its attributes add to them.
 
+use rustc_hash::FxHashMap;
+
 use crate::telemetry::id::{SpanId, TraceId};
 use crate::telemetry::span::{Peer, PeerKind, Place, ResourceKey, Span, SpanKind, SpanStatus, SpanTable};
 
@@ -71,22 +73,25 @@ pub(crate) fn peer(facts: &SpanFacts<'_>, kind: SpanKind, named: &str) -> Option
     }
 }
 
-/// The keys of resources; remembers the last one, since rows of one process tend to stand together.
+/// The keys of resources that every span states anew: to remember them costs less than to ask the table each time.
 #[derive(Default)]
 pub(crate) struct Resources {
-    last: Option<(ResourceFacts, ResourceKey)>,
+    known: FxHashMap<ResourceFacts, ResourceKey>,
 }
+
+/// Resources that are remembered; where there are more, a resource is rarely met again.
+const RESOURCES_KEPT: usize = 4096;
 
 impl Resources {
     /// The key of this resource in `spans`, always the same table.
     pub(crate) fn key(&mut self, facts: ResourceFacts, spans: &mut SpanTable) -> ResourceKey {
-        match &self.last {
-            Some((known, key)) if *known == facts => *key,
-            _ => {
-                let key = facts.key(spans);
-                self.last = Some((facts, key));
-                key
-            }
+        if let Some(&key) = self.known.get(&facts) {
+            return key;
         }
+        let key = facts.key(spans);
+        if self.known.len() < RESOURCES_KEPT {
+            self.known.insert(facts, key);
+        }
+        key
     }
 }

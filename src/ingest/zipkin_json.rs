@@ -17,6 +17,7 @@ use crate::telemetry::span::{ResourceKey, SpanKind};
 use super::json_stream::{Decoder, Element, List, Node, Scalar, Source, Visit, ignore, scalar};
 use super::semconv::{self, ResourceFacts};
 use super::span_draft::{BAD_DURATION, Defect, IdNames, SpanDraft};
+use super::span_row::Resources;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
 
 /// Zipkin by its ids beside one of its own fields.
@@ -32,7 +33,7 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
 
 /// Reads all spans of a file.
 pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
-    json_values::read(input, options, out, decode)
+    json_values::read_side_by_side(input, options, out, decode)
 }
 
 fn decode(source: &Source<'_>, out: &mut Telemetry) {
@@ -58,6 +59,7 @@ struct SpanNode<'d, 'o, 'de> {
     decoder: &'d mut Decoder<'o, 'de>,
     draft: SpanDraft<'de>,
     resource: ResourceFacts,
+    resources: Resources,
     timestamp: Scalar<'de>,
     duration: Scalar<'de>,
     annotations: Annotations<'de>,
@@ -76,6 +78,7 @@ impl<'d, 'o, 'de> SpanNode<'d, 'o, 'de> {
             decoder,
             draft: SpanDraft::default(),
             resource: ResourceFacts::default(),
+            resources: Resources::default(),
             timestamp: Scalar::Absent,
             duration: Scalar::Absent,
             annotations: Annotations::default(),
@@ -166,7 +169,7 @@ impl<'d, 'o, 'de> SpanNode<'d, 'o, 'de> {
         if let Some(name) = self.local.name() {
             self.resource.rename(&name);
         }
-        self.resource.key(&mut self.decoder.out.spans)
+        self.resources.key(std::mem::take(&mut self.resource), &mut self.decoder.out.spans)
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn otlp(spans: &[Span]) -> String {
         };
         attributes.iter().map(|(key, v)| json!({"key": key, "value": value(v)})).collect()
     };
+    let link = |link: &(u128, u64)| json!({"traceId": trace_id(link.0), "spanId": span_id(link.1)});
     let span = |span: &&Span| {
         json!({
             "traceId": trace_id(span.trace), "spanId": span_id(span.id),
@@ -41,7 +42,7 @@ pub(crate) fn otlp(spans: &[Span]) -> String {
             "startTimeUnixNano": (span.start_us * 1000).to_string(),
             "endTimeUnixNano": (span.end_us() * 1000).to_string(),
             "attributes": attributes(&span.attributes), "status": {"code": span.status},
-            "links": span.links.iter().map(|l| json!({"traceId": trace_id(l.0), "spanId": span_id(l.1)})).collect::<Vec<_>>(),
+            "links": span.links.iter().map(link).collect::<Vec<_>>(),
         })
     };
     let resources: Vec<Json> = by_process(spans)

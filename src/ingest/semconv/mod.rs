@@ -442,7 +442,7 @@ table! {
 }
 
 /// What the attributes of one resource tell.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct ResourceFacts {
     facts: [Option<(u8, String)>; 4],
 }
