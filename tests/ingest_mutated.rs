@@ -33,6 +33,21 @@ fn parquet() -> Vec<u8> {
     bytes
 }
 
+fn series_parquet() -> Vec<u8> {
+    let n = 40_i64;
+    let column =
+        |name: &str, of: fn(i64) -> f64| Series::new(name.into(), (0..n).map(of).collect::<Vec<_>>()).into_column();
+    let columns = vec![
+        Series::new("timestamp".into(), (0..n).map(|i| 1_700_000_000 + i).collect::<Vec<_>>()).into_column(),
+        column("cart_cpu", |i| (i % 7) as f64),
+        column("cart_latency", |i| 0.01 * (i % 5) as f64),
+    ];
+    let mut bytes = Vec::new();
+    let mut frame = DataFrame::new(columns[0].len(), columns).expect("columns of one length");
+    ParquetWriter::new(&mut bytes).finish(&mut frame).expect("in memory");
+    bytes
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(bytes).expect("in memory");
@@ -53,6 +68,7 @@ fn files() -> &'static [(Format, Vec<u8>)] {
             add(&path, fs::read(&path).expect("the fixture is part of the repository"));
         }
         add(Path::new("spans.parquet"), parquet());
+        add(Path::new("series.parquet"), series_parquet());
         add(Path::new("lines.gz"), gzip(&fixture("otlp_lines.jsonl")));
         add(Path::new("nezha.zst"), zstd::encode_all(fixture("nezha.csv").as_slice(), 1).expect("in memory"));
         files
