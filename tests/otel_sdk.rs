@@ -42,7 +42,7 @@ fn what_the_official_sdk_sends_is_read_and_analysed() {
     assert!(analysed.status.success(), "{}", String::from_utf8_lossy(&analysed.stderr));
     let report: Value = serde_json::from_slice(&analysed.stdout).unwrap();
     assert_eq!(report["verdict"], "cause_found", "{report:#}");
-    assert_eq!(report["causes"][0]["service"], "cart", "{report:#}");
+    assert_eq!(report["causes"][0]["candidate"]["suspect"]["service"], "cart", "{report:#}");
     assert_eq!(report["coverage"]["orphans"], 0, "{report:#}");
     assert!(report["coverage"]["series"].as_u64().is_some_and(|series| series >= 4), "{report:#}");
     // The lock that the cart waited for is in no span.

@@ -75,7 +75,7 @@ fn seen(coverage: &Coverage) -> Vec<String> {
     let read_as = match coverage.dialects.is_empty() {
         true => String::new(),
         false => {
-            format!(", among them {}", names(coverage.dialects.iter().map(String::as_str), coverage.dialects.len()))
+            format!(", made from {}", names(coverage.dialects.iter().map(String::as_str), coverage.dialects.len()))
         }
     };
     seen.push(match coverage.series {
