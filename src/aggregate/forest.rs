@@ -122,7 +122,7 @@ impl Forest {
         self.spans.extend(rows.map(|row| LocalSpan::new(row, names)));
         let read = self.spans.len();
         self.spans.sort_unstable_by(LocalSpan::by_id);
-        part_halves(trace, &mut self.spans);
+        part_halves(&mut self.spans);
         self.spans.dedup_by_key(|span| span.id);
         odd.duplicates += (read - self.spans.len()) as u64;
         if !ahead_ns.is_empty() {

@@ -25,7 +25,7 @@ struct CalledHalf {
 
 /// Parts the shared spans of a trace, whose spans are sorted by id, and keeps them sorted so. Costs one look at each
 /// span where nothing is shared.
-pub(super) fn part_halves(trace: u128, spans: &mut [LocalSpan]) {
+pub(super) fn part_halves(spans: &mut [LocalSpan]) {
     let differ = |pair: &[LocalSpan]| pair[0].id == pair[1].id && is_called(&pair[0]) != is_called(&pair[1]);
     if !spans.windows(2).any(differ) {
         return;
@@ -34,7 +34,7 @@ pub(super) fn part_halves(trace: u128, spans: &mut [LocalSpan]) {
     for group in spans.chunk_by_mut(|a, b| a.id == b.id) {
         let Some(caller) = caller(group) else { continue };
         for span in group.iter_mut().filter(|span| is_called(span)) {
-            let id = own_id(trace, span);
+            let id = own_id(span);
             halves.push(CalledHalf { shared: span.id, service: span.service, start_ns: span.start_ns, id, caller });
             span.parent = span.id;
             span.id = id;
@@ -44,7 +44,7 @@ pub(super) fn part_halves(trace: u128, spans: &mut [LocalSpan]) {
     for span in spans.iter_mut() {
         // A called half has its place already: below the id that it shared.
         let parted = halves.binary_search_by_key(&span.parent, |half| half.shared).is_ok();
-        if parted && span.id != own_id(trace, &LocalSpan { id: span.parent, ..*span }) {
+        if parted && span.id != own_id(&LocalSpan { id: span.parent, ..*span }) {
             span.parent = parent_half(&halves, span);
         }
     }
@@ -68,8 +68,8 @@ fn caller(group: &[LocalSpan]) -> Option<u32> {
 }
 
 /// The id of a called half: from all that tells it apart, so that it is the same on every machine, and that a half which
-/// was read twice still counts as one.
-fn own_id(trace: u128, span: &LocalSpan) -> u64 {
+/// was read twice still counts as one. Not from the trace, since equal traces have equal trees.
+fn own_id(span: &LocalSpan) -> u64 {
     let words = [
         span.id,
         span.start_ns.cast_unsigned(),
@@ -77,7 +77,7 @@ fn own_id(trace: u128, span: &LocalSpan) -> u64 {
         (u64::from(span.instance) << 32) | u64::from(span.operation),
         (u64::from(span.peer) << 32) | ((span.kind as u64) << 8) | span.status as u64,
     ];
-    let mut hash = TraceId(trace).mixed();
+    let mut hash = 0;
     for word in words {
         hash = TraceId((u128::from(hash) << 64) | u128::from(word)).mixed();
     }
