@@ -50,6 +50,7 @@ mod otlp_logs;
 mod otlp_metric_names;
 mod otlp_metrics;
 mod otlp_protobuf;
+mod otlp_protobuf_kind;
 mod otlp_protobuf_logs;
 mod otlp_protobuf_metrics;
 mod otlp_protobuf_spans;
