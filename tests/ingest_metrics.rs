@@ -345,6 +345,37 @@ fn alerts_give_window_service_symptom_and_expression() {
     assert!(warnings(&grafana).is_empty());
 }
 
+#[test]
+fn vector_10_bodies_of_every_alertmanager_tell_the_same_alert() {
+    let alert = |more: &str| {
+        format!(
+            r#"{{"labels":{{"alertname":"Slow","service":"cart"}},"startsAt":"2026-08-01T10:00:00Z",{more}"annotations":{{}}}}"#
+        )
+    };
+    let body = |more: &str, alerts: &str| {
+        let body = format!(r#"{{"version":"4","receiver":"rca","status":"firing",{more}"alerts":[{alerts}]}}"#);
+        let read = read_bytes(Path::new("a.json"), body.as_bytes(), &ReadOptions::default()).unwrap();
+        (read.alerts.clone(), warnings(&read))
+    };
+    let fires = alert(r#""status":"firing","endsAt":"0001-01-01T00:00:00Z","fingerprint":"1a30ba71cca2921f","#);
+    let newest = r#""notification_reason":"repeat interval elapsed","routeLabels":{},"truncatedAlerts":0,"#;
+    let (expected, told) = body(newest, &fires);
+    assert_eq!((expected.len(), expected[0].starts_ns, told.len()), (1, Some(1_785_578_400 * S), 0));
+    // 0.27 gives no reason, others no fingerprint and no status.
+    assert_eq!(body("", &fires), (expected.clone(), vec![]));
+    assert_eq!(body("", &alert("")), (expected.clone(), vec![]));
+    // Of the pair's second notification nothing but the reason differs.
+    let again = newest.replace("repeat interval elapsed", "first notification");
+    assert_eq!(body(&again, &fires), (expected.clone(), vec![]));
+    // Of resolved alerts the others count, but all resolved ones do when there are no others: they tell the end.
+    let resolved = alert(r#""status":"resolved","endsAt":"2026-08-01T10:10:00Z","#);
+    assert_eq!(body("", &format!("{resolved},{fires}")).0, expected);
+    assert_eq!(body("", &resolved).0[0].ends_ns, Some(1_785_579_000 * S));
+    let (alerts, told) = body(r#""truncatedAlerts":7,"#, &fires);
+    assert_eq!(alerts, expected);
+    assert!(told[0].contains("alerts were left out by the sender") && told[0].ends_with("(7 times)"), "{told:?}");
+}
+
 /// File name, content, warning.
 const MESSAGES: &[(&str, &str, &str)] = &[
     (
