@@ -78,6 +78,7 @@ fn incident(services: u32) -> Incident {
         logs: LogStats::empty(Grid::new(MINUTE)),
         changes: Vec::new(),
         dialects: Vec::new(),
+        cut_files: std::collections::BTreeSet::new(),
         alert: None,
         warnings: Vec::new(),
     }

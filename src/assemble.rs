@@ -68,6 +68,7 @@ pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, Inci
         logs,
         changes,
         dialects: telemetry.dialects,
+        cut_files: telemetry.cut,
         alert,
         warnings,
     })?;

@@ -39,6 +39,8 @@ pub struct IncidentParts {
     pub changes: Vec<Change>,
     /// Kinds of metrics that were recognised, for example `spanmetrics (OpenTelemetry Collector)`.
     pub dialects: Vec<String>,
+    /// Files that could not be read to their end.
+    pub cut_files: BTreeSet<String>,
     /// The alert that started it, if any.
     pub alert: Option<Alert>,
     /// What ingest and aggregation had to say.
@@ -70,6 +72,8 @@ pub struct Incident {
     pub changes: Vec<Change>,
     /// Kinds of metrics that were recognised, sorted.
     pub dialects: Vec<String>,
+    /// Files that could not be read to their end.
+    pub cut_files: BTreeSet<String>,
     /// The alert that started it, if any.
     pub alert: Option<Alert>,
     /// What the reader of the report should know, sorted.
@@ -146,6 +150,7 @@ impl Incident {
             logs: parts.logs,
             changes,
             dialects,
+            cut_files: parts.cut_files,
             alert: parts.alert,
             warnings,
         };

@@ -125,6 +125,7 @@ fn incident(spans: &SpanTable, series: Vec<Series>, change: impl FnOnce(&mut Inc
         logs: LogStats::empty(grid),
         changes: Vec::new(),
         dialects: Vec::new(),
+        cut_files: std::collections::BTreeSet::new(),
         alert: None,
         warnings: Vec::new(),
     };

@@ -52,6 +52,34 @@ fn decompression_bombs_stop_at_their_limit_and_what_stood_before_is_read() {
 }
 
 #[test]
+fn files_that_end_before_their_time_are_named() {
+    let lines = [span(1, "cart", "GET"), span(2, "cart", "GET"), span(3, "cart", "GET")].concat();
+    let cut = &lines[..lines.len() - 30];
+    let packed = gzip(lines.as_bytes());
+    let torn_within = lines.replacen("}]}]}]}\n", "}]\n", 1);
+    let pretty = lines.lines().next().unwrap().replace(',', ",\n");
+    for (bytes, is_cut) in [
+        (lines.as_bytes(), false),
+        (lines.trim_end().as_bytes(), false),
+        (cut.as_bytes(), true),
+        (torn_within.as_bytes(), false), // one record is lost, and the file goes on
+        (packed.as_slice(), false),
+        (&packed[..packed.len() - 12], true),
+        (pretty.as_bytes(), false),
+        (&pretty.as_bytes()[..pretty.len() - 5], true),
+    ] {
+        let telemetry = read_bytes(Path::new("spans.json"), bytes, &ReadOptions::default()).unwrap();
+        assert_eq!(
+            telemetry.cut.contains("spans.json"),
+            is_cut,
+            "{}: {}",
+            String::from_utf8_lossy(bytes),
+            told(&telemetry)
+        );
+    }
+}
+
+#[test]
 fn bottomless_nesting_is_refused_and_the_next_line_is_read() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         for depth in [200, 2_000_000] {
@@ -108,5 +136,6 @@ fn a_quote_that_is_never_closed_costs_its_file_only() {
     fs::write(folder.path().join("whole.csv"), format!("{header}1,9,,cart,1700000000,1\n")).unwrap();
     let telemetry = read_paths(&[folder.path().to_owned()], &ReadOptions::default(), &|_| ()).unwrap();
     assert!(telemetry.spans.id.contains(&1) && telemetry.spans.id.contains(&9));
+    assert!(telemetry.cut.is_empty(), "nothing tells that this file lacks anything");
     assert!(told(&telemetry).contains("quote.csv"), "{}", told(&telemetry));
 }

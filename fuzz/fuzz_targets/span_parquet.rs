@@ -1,10 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(
-    // polars panics on some broken Parquet files, which ingest catches; libFuzzer would end the process before. A panic that
-    // nobody catches still ends it.
-    init: std::panic::set_hook(Box::new(|_| ())),
-    |bytes: &[u8]| {
-        hypocenter_fuzz::read(Some(hypocenter::ingest::Format::SpanParquet), bytes);
-    }
-);
+libfuzzer_sys::fuzz_target!(init: hypocenter_fuzz::only_uncaught_panics_count(), |bytes: &[u8]| {
+    hypocenter_fuzz::read(Some(hypocenter::ingest::Format::SpanParquet), bytes);
+});

@@ -53,6 +53,7 @@ fn quiet() -> Incident {
         logs: crate::telemetry::logs::LogStats::empty(Grid::new(MINUTE)),
         changes: Vec::new(),
         dialects: Vec::new(),
+        cut_files: std::collections::BTreeSet::new(),
         alert: None,
         warnings: Vec::new(),
     }

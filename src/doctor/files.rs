@@ -228,6 +228,23 @@ fn advice_without_advice(message: &str) -> &'static str {
     }
 }
 
+/// Files that could not be read to their end.
+fn cut(telemetry: &Telemetry) -> Option<Finding> {
+    let first = telemetry.cut.first()?;
+    let others = match telemetry.cut.len() as u64 - 1 {
+        0 => String::new(),
+        more => format!(" and {}", counted(more, "other file", "other files")),
+    };
+    let named = path(std::path::Path::new(first));
+    Some(Finding {
+        severity: Severity::Gap,
+        id: "cut_files",
+        weight: 0.9,
+        what: format!("{named}{others} could not be read to the end: what is missing may look like a change"),
+        advice: "fetch, export or unfold it again".to_owned(),
+    })
+}
+
 /// Kinds of oddities that are told one by one; the files' own lines have all.
 const MOST_KINDS: usize = 5;
 
@@ -272,6 +289,7 @@ fn skipped(facts: &Facts<'_>) -> Vec<Finding> {
             }
         })
         .collect();
+    findings.extend(cut(telemetry));
     if kinds.len() > MOST_KINDS {
         let rest: u64 = kinds.iter().skip(MOST_KINDS).map(|k| k.2).fold(0, u64::saturating_add);
         findings.push(Finding {

@@ -151,7 +151,7 @@ fn unpaired(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn few_requests(facts: &Facts<'_>) -> Option<Finding> {
-    let requests: u64 = facts.calls.rows.iter().filter(|r| r.key.caller.is_none()).map(|r| r.observed).sum();
+    let requests: u64 = facts.calls.rows.iter().filter(|r| facts.calls.is_request(r)).map(|r| r.observed).sum();
     (requests < 2 * FEW_REQUESTS).then(|| Finding {
         severity: Severity::Gap,
         id: "few_requests",

@@ -22,7 +22,7 @@ struct Phase {
 pub(super) fn affected_entries(incident: &Incident) -> Vec<AffectedEntry> {
     let calls = &incident.calls;
     let mut entries: BTreeMap<u32, (Phase, Phase)> = BTreeMap::new();
-    for row in calls.rows.iter().filter(|r| r.key.caller.is_none()) {
+    for row in calls.rows.iter().filter(|r| calls.is_request(r)) {
         let start_ns = calls.grid.bin_start_ns(row.key.bin);
         let (baseline, during) = entries.entry(row.key.entry).or_default();
         let phase = if incident.window.contains(start_ns) {

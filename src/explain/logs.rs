@@ -293,6 +293,7 @@ mod tests {
             logs,
             changes: Vec::new(),
             dialects: Vec::new(),
+            cut_files: std::collections::BTreeSet::new(),
             alert: None,
             warnings: Vec::new(),
         })

@@ -49,6 +49,14 @@ fn no_anomaly(findings: &[Finding], symptom: Option<&SymptomChange>) -> String {
 /// What to look at next, most useful first.
 pub(super) fn steps(named: &Named<'_>, findings: &[Finding], coverage: &Coverage) -> Vec<String> {
     let mut steps: Vec<String> = named.causes.iter().flat_map(for_cause).collect();
+    if let Some(file) = coverage.cut_files.first.first() {
+        steps.insert(
+            0,
+            format!(
+                "fetch {file} again and repeat this: it is cut or damaged, and what is missing looks like a change"
+            ),
+        );
+    }
     if named.verdict == Verdict::CannotTell {
         for candidate in named.alternatives.iter().take(3) {
             let strongest = candidate.evidence.first().and_then(|e| e.finding).and_then(|index| findings.get(index));

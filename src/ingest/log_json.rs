@@ -62,6 +62,9 @@ fn values(source: &Source<'_>, out: &mut Telemetry) {
                     true => "the JSON is cut off; what stood before is kept",
                     false => "broken JSON; what stood before is kept",
                 };
+                if error.is_eof() {
+                    out.cut(source.path);
+                }
                 return out.skip(source.path, format_args!("byte {byte}"), problem);
             }
             _ => return,

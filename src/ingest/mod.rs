@@ -81,6 +81,7 @@ mod text;
 mod ties;
 mod zipkin_json;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::BufRead;
@@ -187,6 +188,10 @@ pub struct Telemetry {
     pub skipped: u64,
     /// Files that no format recognised.
     pub unrecognised: Vec<Unrecognised>,
+    /// Files that could not be read to their end: what is missing there may look like a change.
+    pub cut: BTreeSet<String>,
+    /// The last line that ends in the middle of a value; of no use once its file is read.
+    pub(crate) torn_line: u64,
     /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
     /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
@@ -230,6 +235,11 @@ impl Telemetry {
         self.warn(path, place, message, 1);
     }
 
+    /// Notes that the file could not be read to its end.
+    pub(crate) fn cut(&mut self, path: &Path) {
+        self.cut.insert(path.to_string_lossy().into_owned());
+    }
+
     /// Adds parts of the file at `path`: as [`Telemetry::append_all`], but warnings that repeat are counted together.
     pub(crate) fn absorb(&mut self, path: &Path, mut parts: Vec<Telemetry>) {
         for warning in parts.iter_mut().flat_map(|part| std::mem::take(&mut part.warnings)) {
@@ -258,6 +268,8 @@ impl Telemetry {
         dialects::join(&mut self.dialects);
         self.warnings.extend(other.warnings);
         self.files.extend(other.files);
+        self.cut.extend(other.cut);
+        self.torn_line = self.torn_line.max(other.torn_line);
         self.skipped += other.skipped;
         self.unrecognised.extend(other.unrecognised);
     }

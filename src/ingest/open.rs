@@ -250,6 +250,7 @@ fn read_stream<'a>(
     }
     let bytes = Box::new(head.chain(rest));
     if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
+        out.cut(path);
         out.warnings.push(error.to_warning());
     }
     let names_cut = out.spans.names_cut();

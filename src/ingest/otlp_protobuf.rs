@@ -174,6 +174,7 @@ fn read_bare(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Re
             let is_cut = piece.is_cut && at + 1 == piece.entries.len();
             read_entry(kind, bytes.get(range.clone()).unwrap_or_default(), is_cut, place, &source, out);
             if is_cut {
+                out.cut(path);
                 out.skip(path, format_args!("byte {}", bytes.len()), CUT);
             }
         }
@@ -304,6 +305,7 @@ fn read_framed(
                     read_message(message, is_cut, place, &source, out);
                 }
                 if is_cut {
+                    out.cut(path);
                     out.skip(path, format_args!("byte {}", offset + message.len() as u64), CUT);
                 }
             }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attribution::{self, Account};
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
-use super::node_series::SymptomSeries;
+use super::node_series::{self, SymptomSeries};
 use super::{
     CAUSE_PROBABILITY, Candidate, Evidence, Modality, Ranker, Ranking, Suspect, SymptomChange, Verdict, correlation,
     earliest_onsets, order, random_walk,
@@ -72,7 +72,8 @@ impl Ranker for Hypocenter {
         let mut none_probability = assign_probabilities(&mut candidates);
         none_probability += doubt_outsiders(incident, &mut candidates);
         let causes = move_causes_first(&mut candidates, &accounts);
-        let verdict = verdict(&candidates[..causes], &accounts, findings);
+        let entry = node_series::entry(incident);
+        let verdict = verdict(&candidates[..causes], &accounts, findings, entry.as_ref());
         let causes = if verdict == Verdict::CauseFound { causes } else { 0 };
         if causes == 0 {
             order(&mut candidates);
@@ -290,8 +291,11 @@ fn doubt_outsiders(incident: &Incident, candidates: &mut [Candidate]) -> f64 {
     taken
 }
 
+/// Share of the usual requests below which an entry has fallen silent.
+const SILENT_SHARE: f64 = 0.05;
+
 /// The verdict on the leading candidates, which are causes if any is.
-fn verdict(leading: &[Candidate], accounts: &[Account], findings: &[Finding]) -> Verdict {
+fn verdict(leading: &[Candidate], accounts: &[Account], findings: &[Finding], entry: Option<&ServiceId>) -> Verdict {
     let score = leading.first().map_or(0.0, |c| c.score);
     let probability: f64 = leading.iter().map(|c| c.probability).sum();
     let gate = accounts.iter().any(|a| a.change.significant);
@@ -299,7 +303,13 @@ fn verdict(leading: &[Candidate], accounts: &[Account], findings: &[Finding]) ->
     // Where nobody asks any more, there is neither latency nor an error to account for, and yet it is an incident.
     let vanished = |f: &Finding| f.significant && f.change == Change::Vanished && f.signal == Signal::Requests;
     let whole = |f: &Finding| matches!(f.subject, Subject::Service(_));
-    let silence = accounts.is_empty() && findings.iter().any(|f| vanished(f) && whole(f));
+    let nobody_asks = accounts.is_empty() && findings.iter().any(|f| vanished(f) && whole(f));
+    // The few requests before the silence fell tell nothing of those that did not come.
+    let fell_silent = |f: &Finding| {
+        let at_entry = entry.is_some_and(|entry| matches!(&f.subject, Subject::Service(service) if service == entry));
+        f.significant && f.signal == Signal::Requests && at_entry && f.incident < SILENT_SHARE * f.baseline
+    };
+    let silence = nobody_asks || findings.iter().any(fell_silent);
     if probability >= CAUSE_PROBABILITY {
         Verdict::CauseFound
     } else if !anything || (score < NO_EVIDENCE_BITS && !gate && !silence) {
@@ -415,6 +425,7 @@ mod tests {
             logs: LogStats::empty(Grid::new(MINUTE)),
             changes: Vec::new(),
             dialects: Vec::new(),
+            cut_files: std::collections::BTreeSet::new(),
             alert: None,
             warnings: Vec::new(),
         })

@@ -164,7 +164,7 @@ pub fn entry(incident: &Incident) -> Option<ServiceId> {
     }
     let calls = &incident.calls;
     let mut requests: BTreeMap<u32, u64> = BTreeMap::new();
-    for row in calls.rows.iter().filter(|row| row.key.caller.is_none()) {
+    for row in calls.rows.iter().filter(|row| calls.is_request(row)) {
         *requests.entry(row.key.callee).or_default() += row.calls;
     }
     // Nodes are sorted by name, so the smaller index wins ties by name.

@@ -111,6 +111,7 @@ mod tests {
             logs: LogStats::empty(Grid::new(STEP)),
             changes: Vec::new(),
             dialects: Vec::new(),
+            cut_files: std::collections::BTreeSet::new(),
             alert: None,
             warnings: Vec::new(),
         };

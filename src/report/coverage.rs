@@ -31,6 +31,9 @@ pub(super) fn sentences(diagnosis: &Diagnosis) -> Sentences {
     // What costs confidence weighs more than one, the rest by its share: worst first.
     let mut weighed = lost_spans(coverage);
     weighed.extend(requests(coverage));
+    if !coverage.cut_files.is_empty() {
+        weighed.push((2.0, cut_files(&coverage.cut_files)));
+    }
     weighed.extend(coverage.unweighted_samples.first.first().map(|_| (0.9, sampling(&coverage.unweighted_samples))));
     weighed.extend(one_window(&coverage.one_window, coverage.series));
     if !coverage.series_gaps.is_empty() {
@@ -49,6 +52,12 @@ pub(super) fn sentences(diagnosis: &Diagnosis) -> Sentences {
         missing.push(format!("and {omitted} more, all of them with -o json"));
     }
     Sentences { seen: seen(coverage), missing, confidence: confidence(coverage) }
+}
+
+fn cut_files(cut: &Listed<String>) -> String {
+    let files = counted(cut.total, "file that is", "files that are");
+    let names = names(cut.first.iter().map(String::as_str), cut.total as usize);
+    format!("{files} cut or damaged, so that what is missing may look like a change: {names}")
 }
 
 fn seen(coverage: &Coverage) -> Vec<String> {
@@ -253,6 +262,7 @@ fn deduction(deduction: &Deduction, coverage: &Coverage) -> String {
     let what = match deduction.shortfall {
         Shortfall::LostParents => "lost parents cost".to_owned(),
         Shortfall::UnpairedClients => "unanswered client spans cost".to_owned(),
+        Shortfall::CutFiles => "files that are cut cost".to_owned(),
         Shortfall::FewRequests => {
             let fewest = numbers::count(coverage.calls_baseline.min(coverage.calls_incident));
             format!("{fewest} requests in the smaller window cost")

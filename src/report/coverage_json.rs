@@ -37,6 +37,7 @@ pub(super) struct CoverageJson<'a> {
     unweighted_samples: ListedJson<SampleJson<'a>>,
     requests_baseline: u64,
     requests_incident: u64,
+    cut_files: ListedJson<&'a str>,
     deductions: Vec<DeductionJson>,
     factor: Option<f64>,
 }
@@ -122,6 +123,7 @@ pub(super) fn coverage(c: &Coverage) -> CoverageJson<'_> {
         silent: listed(&c.silent, |s| SilentJson { service: s.service.as_str(), known_from: known_from(s.known_from) }),
         clocks: listed(&c.clocks, clock),
         unweighted_samples: listed(&c.unweighted_samples, sample),
+        cut_files: listed(&c.cut_files, |file| file.as_str()),
         requests_baseline: c.calls_baseline,
         requests_incident: c.calls_incident,
         deductions: c.deductions.iter().map(deduction).collect(),
@@ -184,6 +186,7 @@ fn deduction(deduction: &Deduction) -> DeductionJson {
         Shortfall::LostParents => "lost_parents",
         Shortfall::UnpairedClients => "unpaired_clients",
         Shortfall::FewRequests => "few_requests",
+        Shortfall::CutFiles => "cut_files",
     };
     DeductionJson { reason, factor: finite(deduction.factor) }
 }

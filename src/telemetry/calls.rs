@@ -242,6 +242,13 @@ impl CallStats {
         }
     }
 
+    /// Whether the row counts requests where they come in. Spans below a lost parent have no caller either, but are a
+    /// fragment of somebody's request and no request of their own.
+    pub fn is_request(&self, row: &CallRow) -> bool {
+        let entry = self.entries.get(row.key.entry as usize);
+        row.key.caller.is_none() && entry.is_some_and(|entry| entry.service == row.key.callee)
+    }
+
     /// The name of node `node`.
     ///
     /// # Panics

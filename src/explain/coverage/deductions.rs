@@ -15,6 +15,10 @@ const UNPAIRED_COST: f64 = 0.25;
 /// Requests at which the confidence is half of what it would be with many: few requests are chance.
 const HALF_CONFIDENCE_REQUESTS: f64 = 3.0;
 
+/// Confidence that remains where a file could not be read to its end: half, for nobody knows what it held, and a service
+/// whose spans are missing looks as if it had stopped.
+const CUT_REMAINS: f64 = 0.5;
+
 /// Requests of one window.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sum {
@@ -47,7 +51,7 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn count(incident: &Incident) -> Self {
         let mut requests = Self::default();
-        for row in incident.calls.rows.iter().filter(|r| r.key.caller.is_none()) {
+        for row in incident.calls.rows.iter().filter(|r| incident.calls.is_request(r)) {
             let start_ns = incident.calls.grid.bin_start_ns(row.key.bin);
             if incident.window.contains(start_ns) {
                 requests.incident.add(row);
@@ -60,9 +64,10 @@ impl Requests {
 }
 
 /// The deductions, the dearest first, and what they leave of the confidence.
-pub(super) fn deductions(spans: &SpanCoverage, requests: &Requests) -> (Vec<Deduction>, f64) {
+pub(super) fn deductions(spans: &SpanCoverage, requests: &Requests, cut_files: usize) -> (Vec<Deduction>, f64) {
+    let cut = Deduction { shortfall: Shortfall::CutFiles, factor: CUT_REMAINS };
     if spans.spans == 0 {
-        return (Vec::new(), 1.0);
+        return if cut_files > 0 { (vec![cut], CUT_REMAINS) } else { (Vec::new(), 1.0) };
     }
     // More oddities than spans cannot be, but a share above one would turn a cost into a gain of sign.
     let share = |part: u64| (part as f64 / spans.spans as f64).min(1.0);
@@ -75,6 +80,9 @@ pub(super) fn deductions(spans: &SpanCoverage, requests: &Requests) -> (Vec<Dedu
         },
         Deduction { shortfall: Shortfall::FewRequests, factor: fewest / (fewest + HALF_CONFIDENCE_REQUESTS) },
     ];
+    if cut_files > 0 {
+        deductions.push(cut);
+    }
     let product = deductions.iter().map(|d| d.factor).product::<f64>().clamp(0.0, 1.0);
     deductions.retain(|d| d.factor < 1.0);
     deductions.sort_by(|a, b| a.factor.total_cmp(&b.factor).then(a.shortfall.cmp(&b.shortfall)));
@@ -99,15 +107,19 @@ mod tests {
     #[test]
     fn the_parts_and_their_product() {
         // By hand: 1 - 0.5 · 0.2 = 0.9; 1 - 0.25 · 0.4 = 0.9; 9 / (9 + 3) = 0.75.
-        let (parts, factor) = deductions(&spans(100, 20, 40), &unweighted(50, 9));
+        let (parts, factor) = deductions(&spans(100, 20, 40), &unweighted(50, 9), 0);
         let told: Vec<_> = parts.iter().map(|d| (d.shortfall, (d.factor * 1000.0).round())).collect();
         assert_eq!(
             told,
             [(Shortfall::FewRequests, 750.0), (Shortfall::LostParents, 900.0), (Shortfall::UnpairedClients, 900.0)]
         );
         assert!((factor - 0.9 * 0.9 * 0.75).abs() < 1e-12);
-        assert_eq!(deductions(&SpanCoverage::default(), &unweighted(0, 0)), (vec![], 1.0));
-        assert!(deductions(&spans(5, 0, 0), &unweighted(5, 0)).1.abs() < 1e-12, "nothing to compare with");
+        assert_eq!(deductions(&SpanCoverage::default(), &unweighted(0, 0), 0), (vec![], 1.0));
+        let (parts, factor) = deductions(&spans(100, 20, 0), &unweighted(3_000, 3_000), 7);
+        assert_eq!((parts[0].shortfall, parts.len()), (Shortfall::CutFiles, 3));
+        assert!((factor - 0.5 * 0.9 * 3_000.0 / 3_003.0).abs() < 1e-12);
+        assert!((deductions(&SpanCoverage::default(), &unweighted(0, 0), 1).1 - 0.5).abs() < 1e-12, "metrics, too");
+        assert!(deductions(&spans(5, 0, 0), &unweighted(5, 0), 0).1.abs() < 1e-12, "nothing to compare with");
     }
 
     #[test]
@@ -125,16 +137,16 @@ mod tests {
             incident in 0..500_u64, worse in 0..4_usize, by in 1..300_u64,
         ) {
             let requests = unweighted(baseline, incident);
-            let (parts, factor) = deductions(&spans(all, orphans, unpaired), &requests);
+            let (parts, factor) = deductions(&spans(all, orphans, unpaired), &requests, 0);
             prop_assert!((0.0..=1.0).contains(&factor));
             prop_assert!(parts.iter().all(|d| (0.0..1.0).contains(&d.factor)));
             let product: f64 = parts.iter().map(|d| d.factor).product();
             prop_assert!((product - factor).abs() < 1e-12);
             let (_, lower) = match worse {
-                0 => deductions(&spans(all, orphans + by, unpaired), &requests),
-                1 => deductions(&spans(all, orphans, unpaired + by), &requests),
-                2 => deductions(&spans(all, orphans, unpaired), &unweighted(baseline.saturating_sub(by), incident)),
-                _ => deductions(&spans(all, orphans, unpaired), &unweighted(baseline, incident.saturating_sub(by))),
+                0 => deductions(&spans(all, orphans + by, unpaired), &requests, 0),
+                1 => deductions(&spans(all, orphans, unpaired + by), &requests, 0),
+                2 => deductions(&spans(all, orphans, unpaired), &unweighted(baseline.saturating_sub(by), incident), 0),
+                _ => deductions(&spans(all, orphans, unpaired), &unweighted(baseline, incident.saturating_sub(by)), 0),
             };
             prop_assert!(lower <= factor + 1e-12, "{lower} > {factor}");
         }

@@ -41,6 +41,8 @@ pub struct Coverage {
     pub clocks: Listed<ClockSkew>,
     /// Services whose traces hold only a part of the requests that their metrics count, without weights that would tell.
     pub unweighted_samples: Listed<UnweightedSample>,
+    /// Files that could not be read to their end.
+    pub cut_files: Listed<String>,
     /// Which gap cost how much, the dearest first.
     pub deductions: Vec<Deduction>,
     /// 0 to 1: how much the confidence was lowered to (1 = nothing missing): the product of the deductions.
@@ -172,6 +174,8 @@ pub enum Shortfall {
     UnpairedClients,
     /// Few requests in the smaller window: what they show may be chance.
     FewRequests,
+    /// Files that could not be read to their end: what is missing may look like a change.
+    CutFiles,
 }
 
 /// One factor of [`Coverage::factor`].
@@ -185,7 +189,7 @@ pub struct Deduction {
 
 pub(super) fn coverage(incident: &Incident) -> Coverage {
     let requests = Requests::count(incident);
-    let (deductions, factor) = deductions::deductions(&incident.calls.coverage, &requests);
+    let (deductions, factor) = deductions::deductions(&incident.calls.coverage, &requests, incident.cut_files.len());
     let mut clocks = incident.calls.clocks.clone();
     clocks.sort_by(|a, b| b.offset_ns.unsigned_abs().cmp(&a.offset_ns.unsigned_abs()).then_with(|| a.cmp(b)));
     let windows: Vec<Window> = incident.baselines.iter().copied().chain([incident.window]).collect();
@@ -200,6 +204,7 @@ pub(super) fn coverage(incident: &Incident) -> Coverage {
         one_window: one_window::one_window(incident),
         clocks: Listed::new(clocks),
         unweighted_samples: Listed::new(unweighted_samples(&incident.calls, &incident.series, &windows)),
+        cut_files: Listed::new(incident.cut_files.iter().cloned().collect()),
         deductions,
         factor,
     }

@@ -92,10 +92,10 @@ impl<'a> Scope<'a> {
     }
 
     /// Whether the row is where the symptom is felt.
-    fn is_felt_in(&self, row: &CallRow) -> bool {
+    fn is_felt_in(&self, calls: &CallStats, row: &CallRow) -> bool {
         match &self.inner {
             Some((node, _)) => row.key.callee == *node,
-            None => row.key.caller.is_none(),
+            None => calls.is_request(row),
         }
     }
 
@@ -149,12 +149,12 @@ impl Ledger {
             let Some(phase) = phase(incident, row) else { continue };
             let entry = pooling.entry(row);
             let bin = row.key.bin;
-            if row.key.caller.is_none() {
+            if incident.calls.is_request(row) {
                 ledger.requests.add(phase, entry, bin, row.calls as f64);
                 ledger.observed.add(phase, entry, bin, row.observed as f64);
                 ledger.squares.add(phase, entry, bin, row.weight_squares as f64);
             }
-            if scope.is_felt_in(row) {
+            if scope.is_felt_in(&incident.calls, row) {
                 ledger.felt_calls.add(phase, entry, bin, row.calls as f64);
                 ledger.whole.add(phase, entry, bin, whole_cost(row, symptom));
             }

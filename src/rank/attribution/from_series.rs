@@ -354,6 +354,7 @@ mod tests {
             logs: LogStats::empty(Grid::new(MINUTE)),
             changes: Vec::new(),
             dialects: Vec::new(),
+            cut_files: std::collections::BTreeSet::new(),
             alert: None,
             warnings: Vec::new(),
         })

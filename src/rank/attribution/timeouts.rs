@@ -57,7 +57,7 @@ fn later(incident: &Incident, scope: &Scope<'_>) -> BTreeMap<Part, f64> {
             Some(Phase::Incident) => 1,
             None => continue,
         };
-        if row.key.caller.is_none() {
+        if incident.calls.is_request(row) {
             requests[at] += row.calls as f64;
         }
         if scope.may_blame(incident.calls.service(row.key.callee)) {
