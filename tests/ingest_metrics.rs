@@ -368,8 +368,8 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     (
         "a.html",
         "<!DOCTYPE html><html><body>Sign in</body></html>",
-        "a.html, byte 0: this is a web page, not an answer of Prometheus: a proxy or login page stands before it; \
-             save the answer of /api/v1/query_range itself",
+        "a.html, byte 0: this is a web page and no telemetry: a login page or a proxy's error was saved in its place; \
+             fetch it again with the right address and credentials",
     ),
     (
         "a.json",
@@ -447,7 +447,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     (
         "a.om",
         "# TYPE a gauge\na{job=\"b\"} 1 1661255960\na{job=\"b\"} 2 1661255960\n",
-        "a.om, series `a`: two different values for one time; the first one read is kept",
+        "a.om, series `a`: two different values for one time; the larger one is kept",
     ),
 ];
 

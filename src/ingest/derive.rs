@@ -187,7 +187,7 @@ fn say_what_dialects_hide(groups: &Groups<'_>, telemetry: &mut Telemetry) {
 /// Joins raw series with the same name and labels, sorts their samples and drops what is no number.
 fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
     raw.iter_mut().for_each(|series| bound_names(series, telemetry));
-    // Stable: pieces stay in the order of their files, and of two values for one time the first file's counts.
+    // Stable: pieces stay in the order of their files, which need no sorting then where they follow each other in time.
     raw.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
     let mut merged: Vec<RawSeries> = Vec::with_capacity(raw.len());
     for mut series in raw {
@@ -201,9 +201,8 @@ fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
         }
         match merged.last_mut() {
             Some(last) if last.name == series.name && last.labels == series.labels => {
-                if last.kind == RawKind::Unknown {
-                    last.kind = series.kind;
-                }
+                // Where files disagree, the order of files must not decide.
+                last.kind = last.kind.max(series.kind);
                 last.samples.append(&mut series.samples);
             }
             _ => merged.push(series),
@@ -236,14 +235,15 @@ fn bound_names(series: &mut RawSeries, telemetry: &mut Telemetry) {
 /// Said where names were longer than they may be.
 pub(super) const NAMES_CUT: &str = "names longer than 1 KiB are kept in part, with a hash of the whole";
 
-pub(super) const CONFLICT: &str = "two different values for one time; the first one read is kept";
+pub(super) const CONFLICT: &str = "two different values for one time; the larger one is kept";
 
-/// Sorts by time, keeps the first of samples with equal time, and counts those dropped whose value differs.
+/// Sorts by time, keeps the largest of samples with equal time (the order of files must not decide), and counts those
+/// dropped whose value differs.
 pub(super) fn sort_samples(samples: &mut Vec<(i64, f64)>) -> u64 {
     if samples.windows(2).all(|pair| pair[0].0 < pair[1].0) {
         return 0;
     }
-    samples.sort_by_key(|sample| sample.0);
+    samples.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     let mut conflicts = 0;
     samples.dedup_by(|next, kept| {
         let same_time = next.0 == kept.0;

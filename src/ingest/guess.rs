@@ -150,11 +150,6 @@ const JSON_KINDS: &[(&[&str], &str, &str)] = &[
         "the answer of an Elasticsearch or OpenSearch search",
         "write its documents one a line: `jq -c '.hits.hits[]._source'`",
     ),
-    (
-        &["\"resultType\"", "\"streams\""],
-        "the answer of a Loki query",
-        "write its lines as JSON, one object a line (`logcli -o jsonl`)",
-    ),
     (&["\"traceEvents\""], "a Chrome trace", "it shows one program from inside; leave it out"),
     (&["\"panels\"", "\"schemaVersion\""], "a Grafana dashboard", NOT_TELEMETRY),
     (&["\"apiVersion\"", "\"kind\""], "a Kubernetes object", NOT_TELEMETRY),

@@ -71,9 +71,16 @@ pub fn read_parts(
     Ok(all)
 }
 
-/// Makes series of the metrics that were read.
+/// Makes series of the metrics that were read, and tells what only all files together show.
 pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
     derive::finish(telemetry, &options.metrics);
+    if let Some((words, records)) = telemetry.logs.shortened() {
+        let message = format!(
+            "log messages differ too much to be told apart in full: only their first {words} words are kept; let the \
+             logger write what varies as fields, or leave out those files"
+        );
+        telemetry.warn(Path::new("logs"), "", &message, records);
+    }
 }
 
 /// Reads one file that lies in memory, as [`read_paths`] would read it from `name`.
