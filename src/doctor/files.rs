@@ -158,13 +158,15 @@ fn nothing(facts: &Facts<'_>) -> Finding {
         )
     } else {
         let read = counted(files, "file was", "files were");
+        let telemetry = facts.telemetry;
         let others = [
-            (facts.telemetry.alerts.len(), "alerts"),
-            (facts.telemetry.logs.len(), "log records"),
-            (facts.telemetry.given_edges.len(), "edges of a call graph"),
-            (facts.telemetry.changes.len(), "changes"),
+            (telemetry.alerts.len(), "alert", "alerts"),
+            (telemetry.logs.len(), "log record", "log records"),
+            (telemetry.given_edges.len(), "edge of a call graph", "edges of a call graph"),
+            (telemetry.changes.len(), "change", "changes"),
         ];
-        let held: Vec<String> = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let held: Vec<String> =
+            others.into_iter().filter(|(n, ..)| *n > 0).map(|(n, one, many)| counted(n as u64, one, many)).collect();
         let held = if held.is_empty() { String::new() } else { format!(" (only {})", held.join(", ")) };
         (
             format!("{read} looked at, and none holds spans or metric series{held}"),

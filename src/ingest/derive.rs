@@ -23,7 +23,7 @@ use super::rates;
 use super::signals::{self, RawKind, RawSeries};
 use super::ties::Ties;
 use super::{Telemetry, hosts};
-use crate::telemetry::id::bounded;
+use crate::telemetry::id::{ServiceId, bounded};
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 
@@ -135,6 +135,7 @@ pub(crate) fn finish(telemetry: &mut Telemetry, settings: &MetricSettings) {
     telemetry.given_edges.extend(condense::given_edges(&groups));
     telemetry.series.extend(condense::series(&groups));
     say_what_dialects_hide(&groups, telemetry);
+    say_where_namespaces_meet(&groups, telemetry);
     telemetry.dialects.extend(dialects::told(&recognised));
     dialects::join(&mut telemetry.dialects);
     join_series(telemetry);
@@ -181,6 +182,29 @@ fn say_what_dialects_hide(groups: &Groups<'_>, telemetry: &mut Telemetry) {
         let message = "latency is known from service-graph histograms alone, whose buckets begin at 0.1 s: what happens \
                        below is not seen; add traces, span metrics or finer buckets";
         telemetry.warn(Path::new(&*raw.source), place_of(raw), message, 1);
+    }
+}
+
+/// Names of services have no namespace where metrics alone give them, so containers of `shop` and `staging` are one.
+fn say_where_namespaces_meet(groups: &Groups<'_>, telemetry: &mut Telemetry) {
+    const NAMESPACE: &[&str] = &["exported_namespace", "namespace", "k8s_namespace_name"];
+    let mut met: BTreeMap<&ServiceId, BTreeMap<&str, &RawSeries>> = BTreeMap::new();
+    for ((subject, _), group) in groups {
+        let of_containers = |raw: &&RawSeries| ["container_", "kube_", "k8s_"].iter().any(|p| raw.name.starts_with(p));
+        for raw in group.members.iter().map(|member| member.raw).filter(of_containers) {
+            let namespace = NAMESPACE.iter().find_map(|label| raw.label(label).filter(|name| !name.is_empty()));
+            if let Some(namespace) = namespace {
+                met.entry(subject.service()).or_default().entry(namespace).or_insert(raw);
+            }
+        }
+    }
+    for (service, namespaces) in met.iter().filter(|(_, namespaces)| namespaces.len() > 1) {
+        let Some((_, raw)) = namespaces.first_key_value() else { continue };
+        let names: Vec<&str> = namespaces.keys().take(3).copied().collect();
+        let place = format!("service `{service}` in {}", names.join(", "));
+        let message = "containers of one name in several namespaces count as one service; export one namespace only if \
+                       they are not the same";
+        telemetry.warn(Path::new(&*raw.source), place, message, 1);
     }
 }
 
@@ -564,12 +588,7 @@ fn outgoing_places(raw: &RawSeries, naming: &Naming<'_>) -> Result<Vec<Place>, N
 }
 
 /// The edge as its caller or callee sees it, and the service that is called.
-fn call_places(
-    caller: Option<crate::telemetry::id::ServiceId>,
-    callee: crate::telemetry::id::ServiceId,
-    edge: (NodeKind, EdgeMode),
-    side: Side,
-) -> Vec<Place> {
+fn call_places(caller: Option<ServiceId>, callee: ServiceId, edge: (NodeKind, EdgeMode), side: Side) -> Vec<Place> {
     let of_edge = caller.filter(|caller| *caller != callee).map(|caller| {
         let subject = Subject::Edge { caller, callee: callee.clone() };
         Place { edge: Some(edge), ..Place::new(subject, View::Call, side) }

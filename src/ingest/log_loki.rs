@@ -193,7 +193,11 @@ mod tests {
             "pod":"pay-5f6585d649-fnmft","detected_level":"info"}}
         ],"stats":{"ingester":{}}}}"#;
 
-    fn told(text: &str) -> (Vec<(i64, String, Severity, String, u128)>, Vec<String>) {
+    /// Second, service, severity, message, trace.
+    type Row = (i64, String, Severity, String, u128);
+
+    /// The records and the warnings.
+    fn told(text: &str) -> (Vec<Row>, Vec<String>) {
         let read = read_bytes(Path::new("answer.json"), text.as_bytes(), &ReadOptions::default()).unwrap();
         assert_eq!(read.files[0].format, Format::LogJson);
         let logs = &read.logs;

@@ -75,9 +75,14 @@ pub fn read_parts(
 pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
     derive::finish(telemetry, &options.metrics);
     if let Some((words, records)) = telemetry.logs.shortened() {
+        let kept = match words {
+            0 => "their numbers alone are kept".to_owned(),
+            1 => "only their first word is kept".to_owned(),
+            more => format!("only their first {more} words are kept"),
+        };
         let message = format!(
-            "log messages differ too much to be told apart in full: only their first {words} words are kept; let the \
-             logger write what varies as fields, or leave out those files"
+            "log messages differ too much to be told apart in full: {kept}; let the logger write what varies as fields, \
+             or leave out the files that have most"
         );
         telemetry.warn(Path::new("logs"), "", &message, records);
     }

@@ -73,7 +73,7 @@ pub struct LogTable {
 const MAX_MESSAGES: usize = 100_000;
 
 /// Words of a message that are kept, one step after the other, until there are few enough distinct messages.
-const LEADING_WORDS: [usize; 6] = [usize::MAX, 8, 4, 2, 1, 0];
+const LEADING_WORDS: [usize; 9] = [usize::MAX, 16, 8, 6, 4, 3, 2, 1, 0];
 
 /// The leading words of a message and `<*>` for the rest. To shorten to ten words and then to five is to shorten to five.
 fn shortened(message: &str, words: usize) -> Cow<'_, str> {
