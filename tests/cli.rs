@@ -620,6 +620,35 @@ fn doctor_tells_of_junk_what_each_file_is() {
 }
 
 #[test]
+fn a_login_page_among_the_metrics_is_told_first() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("cpu.json"), b"<!DOCTYPE html><title>Sign in</title>").unwrap();
+    // An answer without series is no loss: there may have been nothing to count.
+    fs::write(folder.path().join("errors.json"), br#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#)
+        .unwrap();
+    let json = parsed(&["doctor", SHOP, &folder.path().to_string_lossy(), "-o", "json"]);
+    let findings: Vec<&serde_json::Value> = json["findings"].as_array().unwrap().iter().collect();
+    let lost: Vec<&&serde_json::Value> = findings.iter().filter(|f| f["id"] == "file_lost").collect();
+    assert_eq!((lost.len(), &lost[0]["severity"]), (1, &"gap".into()));
+    assert_eq!(findings[0], *lost[0]);
+    let what = lost[0]["what"].as_str().unwrap();
+    assert!(what.contains("cpu.json") && what.contains("a web page and no telemetry"), "{what}");
+}
+
+#[test]
+fn a_file_that_is_given_to_several_flags_counts_once() {
+    let of_otlp = |logs: bool| {
+        let mut words = vec!["analyze", "--traces", SHOP_TRACES, "--incident", INCIDENT, "--baseline", BASELINE];
+        words.extend(["--metrics", SHOP_METRICS].into_iter().chain(["-o", "json"]));
+        words.extend(logs.then_some(["--logs", SHOP_TRACES]).into_iter().flatten());
+        parsed(&words)
+    };
+    let (once, twice) = (of_otlp(false), of_otlp(true));
+    assert_eq!(once["coverage"], twice["coverage"]);
+    assert_eq!(twice["coverage"]["duplicates"], 0);
+}
+
+#[test]
 fn a_settings_file_renames_services_and_a_misspelt_key_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let written = |name: &str, text: &str| {

@@ -52,6 +52,21 @@ fn service(name: &str) -> Subject {
 }
 
 #[test]
+fn which_of_two_files_is_read_first_decides_nothing() {
+    let texts = ["# TYPE a gauge\na{job=\"b\"} 1 10\na{job=\"b\"} 5 20\n", "a{job=\"b\"} 2 10\na{job=\"b\"} 3 20\n"];
+    let read = |names: [&str; 2]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in names.iter().zip(texts) {
+            std::fs::write(folder.path().join(name), text).expect("written");
+        }
+        read_paths(&[folder.path().to_owned()], &ReadOptions::default(), &|_| {}).expect("a known format")
+    };
+    let expected = ["b Other a Mean None 10=2 20=5"];
+    assert_eq!(shown(&read(["1.om", "2.om"])), expected);
+    assert_eq!(shown(&read(["2.om", "1.om"])), expected);
+}
+
+#[test]
 fn counters_become_rates_and_containers_are_summed_once() {
     let telemetry = read("container_cpu_usage_seconds_total.json");
     // 30 s: (15 + 3) / 30; then a reset of `server` to 3: (3 + 3) / 30; the pod's own total must not count again; the
@@ -399,8 +414,8 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     (
         "a.html",
         "<!DOCTYPE html><html><body>Sign in</body></html>",
-        "a.html, byte 0: this is a web page, not an answer of Prometheus: a proxy or login page stands before it; \
-             save the answer of /api/v1/query_range itself",
+        "a.html, byte 0: this is a web page and no telemetry: a login page or a proxy's error was saved in its place; \
+             fetch it again with the right address and credentials",
     ),
     (
         "a.json",
@@ -478,7 +493,14 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     (
         "a.om",
         "# TYPE a gauge\na{job=\"b\"} 1 1661255960\na{job=\"b\"} 2 1661255960\n",
-        "a.om, series `a`: two different values for one time; the first one read is kept",
+        "a.om, series `a`: two different values for one time; the larger one is kept",
+    ),
+    (
+        "a.om",
+        "container_sockets{namespace=\"shop\",pod=\"cart-0\"} 1 1661255960\n\
+         container_sockets{namespace=\"staging\",pod=\"cart-0\"} 2 1661255960\n",
+        "a.om, service `cart` in shop, staging: containers of one name in several namespaces count as one service; \
+             export one namespace only if they are not the same",
     ),
 ];
 

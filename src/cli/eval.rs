@@ -31,7 +31,10 @@ const OURS: &str = "hypocenter";
   hypocenter eval nezha --format nezha --shift -60 -o json
   hypocenter eval petshop --format petshop --method random_walk --cases
 
-Exit codes: 0 the figures were written (failed cases included), 1 the dataset cannot be used, 2 the command line is wrong.")]
+Exit codes:
+  0  the figures were written (failed cases included)
+  1  the dataset cannot be used
+  2  the command line is wrong")]
 pub struct EvalArgs {
     /// Folder of the dataset
     dir: PathBuf,

@@ -35,8 +35,10 @@ Examples:
   hypocenter graph --case datasets/checkout-db-latency -o json";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 the graph was printed, 1 it could not be (a file could not be read, there is no telemetry),
-2 the command line is wrong.";
+Exit codes:
+  0  the graph was printed
+  1  it could not be: a file could not be read, there is no telemetry
+  2  the command line is wrong";
 
 /// Print who calls whom
 ///

@@ -138,10 +138,13 @@ impl Inputs {
             (&self.logs, Flag::Logs),
             (&self.changes, Flag::Changes),
         ];
-        for (paths, flag) in given {
+        // All that is read in one way at once: a file that is given to several flags, as OTLP may be, counts once.
+        let is_forced = |flag| self.format.is_some_and(|format| fits(format, flag));
+        for format in [self.format, None].into_iter().take(1 + usize::from(self.format.is_some())) {
+            let of_format = given.iter().filter(|(_, flag)| is_forced(*flag) == format.is_some());
+            let paths: Vec<PathBuf> = of_format.flat_map(|(paths, _)| paths.iter().cloned()).collect();
             if !paths.is_empty() {
-                let format = self.format.filter(|format| fits(*format, flag));
-                telemetry.append(read(paths, format, columns, sampling, &options)?);
+                telemetry.append(read(&paths, format, columns, sampling, &options)?);
             }
         }
         // Logs and changes say more about an incident, but show none by themselves.

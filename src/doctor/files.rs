@@ -107,6 +107,12 @@ impl FileFacts {
         }
     }
 
+    /// Whether its format was recognised and nothing was read from it all the same.
+    fn gave_nothing(&self) -> bool {
+        let records = self.spans + self.series + self.logs + self.changes + self.alerts + self.edges;
+        self.format.is_some() && records == 0
+    }
+
     fn add_spans(&mut self, telemetry: &Telemetry, rows: std::ops::Range<usize>) {
         let spans = &telemetry.spans;
         let (Some(traces), Some(resources)) = (spans.trace.get(rows.clone()), spans.resource.get(rows.clone())) else {
@@ -152,13 +158,15 @@ fn nothing(facts: &Facts<'_>) -> Finding {
         )
     } else {
         let read = counted(files, "file was", "files were");
+        let telemetry = facts.telemetry;
         let others = [
-            (facts.telemetry.alerts.len(), "alerts"),
-            (facts.telemetry.logs.len(), "log records"),
-            (facts.telemetry.given_edges.len(), "edges of a call graph"),
-            (facts.telemetry.changes.len(), "changes"),
+            (telemetry.alerts.len(), "alert", "alerts"),
+            (telemetry.logs.len(), "log record", "log records"),
+            (telemetry.given_edges.len(), "edge of a call graph", "edges of a call graph"),
+            (telemetry.changes.len(), "change", "changes"),
         ];
-        let held: Vec<String> = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let held: Vec<String> =
+            others.into_iter().filter(|(n, ..)| *n > 0).map(|(n, one, many)| counted(n as u64, one, many)).collect();
         let held = if held.is_empty() { String::new() } else { format!(" (only {})", held.join(", ")) };
         (
             format!("{read} looked at, and none holds spans or metric series{held}"),
@@ -245,6 +253,14 @@ fn cut(telemetry: &Telemetry) -> Option<Finding> {
     })
 }
 
+/// What to do about a file of which nothing was used, where the message says nothing of that.
+const LOSS_ADVICE: &str = "nothing of this file was used: mend the query or what wrote it, and fetch it again";
+
+/// Whether a message says that a file is whole and there was nothing to write into it.
+fn says_that_there_was_nothing(message: &str) -> bool {
+    ["is empty", "nothing was found in it", "holds no series", "holds no lines"].iter().any(|m| message.contains(m))
+}
+
 /// Kinds of oddities that are told one by one; the files' own lines have all.
 const MOST_KINDS: usize = 5;
 
@@ -265,15 +281,28 @@ fn skipped(facts: &Facts<'_>) -> Vec<Finding> {
             }
         }
     }
-    kinds.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.0.cmp(b.0)));
+    // A file that gave nothing because of an oddity is a hole, however few records that is: a login page in place of the
+    // metrics is one.
+    let lost: FxHashSet<String> =
+        facts.files.iter().filter(|f| f.gave_nothing()).map(|f| f.path.to_string_lossy().into_owned()).collect();
+    let is_loss = |message: &str, sources: &BTreeSet<&str>| {
+        !says_that_there_was_nothing(message) && sources.iter().any(|source| lost.contains(*source))
+    };
+    kinds.sort_by_cached_key(|(message, _, affected, sources)| {
+        (!is_loss(message, sources), std::cmp::Reverse(*affected), *message)
+    });
+    let losses = kinds.iter().filter(|(message, _, _, sources)| is_loss(message, sources)).count();
+    let told = MOST_KINDS + losses.min(MOST_KINDS);
     let read = (telemetry.spans.len() + telemetry.series.len()) as f64;
     let mut findings: Vec<Finding> = kinds
         .iter()
-        .take(MOST_KINDS)
+        .take(told)
         .map(|(message, first, affected, sources)| {
+            let is_loss = is_loss(message, sources);
             let share = *affected as f64 / (*affected as f64 + read).max(1.0);
             // The message says what is wrong and, after a semicolon, what to do.
-            let (what, advice) = message.split_once("; ").unwrap_or((message, advice_without_advice(message)));
+            let without = if is_loss { LOSS_ADVICE } else { advice_without_advice(message) };
+            let (what, advice) = message.split_once("; ").unwrap_or((message, without));
             let at = if first.place.is_empty() { String::new() } else { format!(", {}", brief(&first.place)) };
             let more = match sources.len() {
                 1 => String::new(),
@@ -281,26 +310,25 @@ fn skipped(facts: &Facts<'_>) -> Vec<Finding> {
             };
             let times = if *affected > 1 { format!(", {} times", count(*affected)) } else { String::new() };
             Finding {
-                severity: if share >= 0.01 && telemetry.skipped > 0 { Severity::Gap } else { Severity::Note },
-                id: "skipped_or_odd",
-                weight: share.min(0.8),
+                severity: match is_loss || (share >= 0.01 && telemetry.skipped > 0) {
+                    true => Severity::Gap,
+                    false => Severity::Note,
+                },
+                id: if is_loss { "file_lost" } else { "skipped_or_odd" },
+                weight: if is_loss { 0.85 } else { share.min(0.8) },
                 what: format!("{}{at}{more}: {what}{times}", path(std::path::Path::new(&first.source))),
                 advice: advice.to_owned(),
             }
         })
         .collect();
     findings.extend(cut(telemetry));
-    if kinds.len() > MOST_KINDS {
-        let rest: u64 = kinds.iter().skip(MOST_KINDS).map(|k| k.2).fold(0, u64::saturating_add);
+    if kinds.len() > told {
+        let rest: u64 = kinds.iter().skip(told).map(|k| k.2).fold(0, u64::saturating_add);
         findings.push(Finding {
             severity: Severity::Note,
             id: "skipped_or_odd",
             weight: 0.0,
-            what: format!(
-                "{} further kinds of oddities in {}",
-                kinds.len() - MOST_KINDS,
-                counted(rest, "record", "records")
-            ),
+            what: format!("{} further kinds of oddities in {}", kinds.len() - told, counted(rest, "record", "records")),
             advice: "see them file by file with -o json".to_owned(),
         });
     }

@@ -146,7 +146,11 @@ impl<'a> ChangeFields<'a> {
     pub(super) fn is_change(&self) -> bool {
         let rank = |known: &Option<(u8, Cow<'a, str>)>| known.as_ref().map_or(u8::MAX, |(rank, _)| *rank);
         let has_kind = self.kind.as_ref().is_some_and(|(_, kind)| kind_of(kind).is_some());
-        let has_version = rank(&self.version) < WEAK_VERSION && !self.services.is_empty();
+        // Programs write their version into every line of their logs, too; what they say there is of something else.
+        let is_message = rank(&self.text) == WEAK_TEXT && self.title.is_none();
+        let tells_of_change = self.text.as_ref().is_some_and(|(_, text)| kind_of(text).is_some());
+        let has_version =
+            rank(&self.version) < WEAK_VERSION && !self.services.is_empty() && (!is_message || tells_of_change);
         let is_told = !self.services.is_empty() && (rank(&self.title) == 0 || rank(&self.text) < WEAK_TEXT);
         let is_annotation = self.has_annotation && self.text.is_some();
         self.time.is_some() && !self.is_other && (has_kind || has_version || is_told || is_annotation)
@@ -259,6 +263,22 @@ fn kind_of(text: &str) -> Option<ChangeKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_line_with_a_version_is_no_change() {
+        let is_change = |json: &str| {
+            let mut fields = ChangeFields::default();
+            super::super::json_fields::read(json, &mut fields);
+            fields.is_change()
+        };
+        let with = |more: &str| format!(r#"{{"time":"2026-03-02T10:00:00Z","service":"cart","version":"v2"{more}}}"#);
+        assert!(!is_change(&with(r#","message":"order 7 placed""#)));
+        for more in
+            ["", r#","message":"deployed by ann""#, r#","description":"faster""#, r#","title":"faster","msg":"x""#]
+        {
+            assert!(is_change(&with(more)), "{more}");
+        }
+    }
 
     #[test]
     fn each_word_tells_its_kind() {

@@ -4,7 +4,7 @@
 //! What the data begin with is no change. A value that comes or a number that rises later is one, at the time of its first
 //! sample: the change happened within one scrape interval before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::signals::{self, RawSeries, service_of_pod};
 use crate::telemetry::change::{Change, ChangeKind};
@@ -121,15 +121,18 @@ const ROLLOUT_NS: i64 = 10 * SCRAPE_NS;
 /// the specification) or a new image soon after.
 fn without_echoes(changes: &mut Vec<Change>) {
     let is_generation = |change: &Change| change.source.ends_with("_observed_generation");
-    let told: Vec<(Option<ServiceId>, i64, ChangeKind)> =
-        changes.iter().filter(|c| !is_generation(c)).map(|c| (c.service.clone(), c.at_ns, c.kind)).collect();
+    // By service and kind, and sorted by time: a number of replicas may change with every sample.
+    let mut told: BTreeMap<(Option<ServiceId>, bool), BTreeSet<i64>> = BTreeMap::new();
+    for change in changes.iter().filter(|change| !is_generation(change)) {
+        told.entry((change.service.clone(), change.kind == ChangeKind::Scale)).or_default().insert(change.at_ns);
+    }
     changes.retain(|change| {
-        let echoes = |(service, at_ns, kind): &(Option<ServiceId>, i64, ChangeKind)| {
-            let after = at_ns.saturating_sub(change.at_ns);
-            let within = if *kind == ChangeKind::Scale { SCRAPE_NS } else { ROLLOUT_NS };
-            *service == change.service && (-SCRAPE_NS..=within).contains(&after)
+        let echoes = |is_scale: bool| {
+            let within = if is_scale { SCRAPE_NS } else { ROLLOUT_NS };
+            let near = change.at_ns.saturating_sub(SCRAPE_NS)..=change.at_ns.saturating_add(within);
+            told.get(&(change.service.clone(), is_scale)).is_some_and(|times| times.range(near).next().is_some())
         };
-        !is_generation(change) || !told.iter().any(echoes)
+        !is_generation(change) || !(echoes(true) || echoes(false))
     });
 }
 

@@ -23,7 +23,7 @@ use super::rates;
 use super::signals::{self, RawKind, RawSeries};
 use super::ties::Ties;
 use super::{Telemetry, hosts};
-use crate::telemetry::id::bounded;
+use crate::telemetry::id::{ServiceId, bounded};
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use crate::telemetry::topology::{EdgeMode, NodeKind};
 
@@ -135,6 +135,7 @@ pub(crate) fn finish(telemetry: &mut Telemetry, settings: &MetricSettings) {
     telemetry.given_edges.extend(condense::given_edges(&groups));
     telemetry.series.extend(condense::series(&groups));
     say_what_dialects_hide(&groups, telemetry);
+    say_where_namespaces_meet(&groups, telemetry);
     telemetry.dialects.extend(dialects::told(&recognised));
     dialects::join(&mut telemetry.dialects);
     join_series(telemetry);
@@ -184,10 +185,33 @@ fn say_what_dialects_hide(groups: &Groups<'_>, telemetry: &mut Telemetry) {
     }
 }
 
+/// Names of services have no namespace where metrics alone give them, so containers of `shop` and `staging` are one.
+fn say_where_namespaces_meet(groups: &Groups<'_>, telemetry: &mut Telemetry) {
+    const NAMESPACE: &[&str] = &["exported_namespace", "namespace", "k8s_namespace_name"];
+    let mut met: BTreeMap<&ServiceId, BTreeMap<&str, &RawSeries>> = BTreeMap::new();
+    for ((subject, _), group) in groups {
+        let of_containers = |raw: &&RawSeries| ["container_", "kube_", "k8s_"].iter().any(|p| raw.name.starts_with(p));
+        for raw in group.members.iter().map(|member| member.raw).filter(of_containers) {
+            let namespace = NAMESPACE.iter().find_map(|label| raw.label(label).filter(|name| !name.is_empty()));
+            if let Some(namespace) = namespace {
+                met.entry(subject.service()).or_default().entry(namespace).or_insert(raw);
+            }
+        }
+    }
+    for (service, namespaces) in met.iter().filter(|(_, namespaces)| namespaces.len() > 1) {
+        let Some((_, raw)) = namespaces.first_key_value() else { continue };
+        let names: Vec<&str> = namespaces.keys().take(3).copied().collect();
+        let place = format!("service `{service}` in {}", names.join(", "));
+        let message = "containers of one name in several namespaces count as one service; export one namespace only if \
+                       they are not the same";
+        telemetry.warn(Path::new(&*raw.source), place, message, 1);
+    }
+}
+
 /// Joins raw series with the same name and labels, sorts their samples and drops what is no number.
 fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
     raw.iter_mut().for_each(|series| bound_names(series, telemetry));
-    // Stable: pieces stay in the order of their files, and of two values for one time the first file's counts.
+    // Stable: pieces stay in the order of their files, which need no sorting then where they follow each other in time.
     raw.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
     let mut merged: Vec<RawSeries> = Vec::with_capacity(raw.len());
     for mut series in raw {
@@ -201,9 +225,8 @@ fn merge(mut raw: Vec<RawSeries>, telemetry: &mut Telemetry) -> Vec<RawSeries> {
         }
         match merged.last_mut() {
             Some(last) if last.name == series.name && last.labels == series.labels => {
-                if last.kind == RawKind::Unknown {
-                    last.kind = series.kind;
-                }
+                // Where files disagree, the order of files must not decide.
+                last.kind = last.kind.max(series.kind);
                 last.samples.append(&mut series.samples);
             }
             _ => merged.push(series),
@@ -236,14 +259,15 @@ fn bound_names(series: &mut RawSeries, telemetry: &mut Telemetry) {
 /// Said where names were longer than they may be.
 pub(super) const NAMES_CUT: &str = "names longer than 1 KiB are kept in part, with a hash of the whole";
 
-pub(super) const CONFLICT: &str = "two different values for one time; the first one read is kept";
+pub(super) const CONFLICT: &str = "two different values for one time; the larger one is kept";
 
-/// Sorts by time, keeps the first of samples with equal time, and counts those dropped whose value differs.
+/// Sorts by time, keeps the largest of samples with equal time (the order of files must not decide), and counts those
+/// dropped whose value differs.
 pub(super) fn sort_samples(samples: &mut Vec<(i64, f64)>) -> u64 {
     if samples.windows(2).all(|pair| pair[0].0 < pair[1].0) {
         return 0;
     }
-    samples.sort_by_key(|sample| sample.0);
+    samples.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     let mut conflicts = 0;
     samples.dedup_by(|next, kept| {
         let same_time = next.0 == kept.0;
@@ -564,12 +588,7 @@ fn outgoing_places(raw: &RawSeries, naming: &Naming<'_>) -> Result<Vec<Place>, N
 }
 
 /// The edge as its caller or callee sees it, and the service that is called.
-fn call_places(
-    caller: Option<crate::telemetry::id::ServiceId>,
-    callee: crate::telemetry::id::ServiceId,
-    edge: (NodeKind, EdgeMode),
-    side: Side,
-) -> Vec<Place> {
+fn call_places(caller: Option<ServiceId>, callee: ServiceId, edge: (NodeKind, EdgeMode), side: Side) -> Vec<Place> {
     let of_edge = caller.filter(|caller| *caller != callee).map(|caller| {
         let subject = Subject::Edge { caller, callee: callee.clone() };
         Place { edge: Some(edge), ..Place::new(subject, View::Call, side) }

@@ -133,7 +133,7 @@ fn markup(text: &str) -> Guess {
     Guess::new("XML", "no XML is read; export JSON, CSV or Parquet")
 }
 
-/// Words that JSON of a known kind has near its beginning; all of one row must be there.
+/// Keys that JSON of a known kind has near its beginning; all of one row must be there.
 const JSON_KINDS: &[(&[&str], &str, &str)] = &[
     (
         &["\"rootServiceName\"", "\"traces\""],
@@ -150,11 +150,6 @@ const JSON_KINDS: &[(&[&str], &str, &str)] = &[
         "the answer of an Elasticsearch or OpenSearch search",
         "write its documents one a line: `jq -c '.hits.hits[]._source'`",
     ),
-    (
-        &["\"resultType\"", "\"streams\""],
-        "the answer of a Loki query",
-        "write its lines as JSON, one object a line (`logcli -o jsonl`)",
-    ),
     (&["\"traceEvents\""], "a Chrome trace", "it shows one program from inside; leave it out"),
     (&["\"panels\"", "\"schemaVersion\""], "a Grafana dashboard", NOT_TELEMETRY),
     (&["\"apiVersion\"", "\"kind\""], "a Kubernetes object", NOT_TELEMETRY),
@@ -170,7 +165,7 @@ fn json(text: &str) -> Guess {
     // Not more than the beginning: words deep inside say nothing of the whole.
     let start: String = text.chars().take(4000).collect();
     if let Some((_, looks_like, advice)) =
-        JSON_KINDS.iter().find(|(words, _, _)| words.iter().all(|w| start.contains(w)))
+        JSON_KINDS.iter().find(|(keys, _, _)| keys.iter().all(|key| has_key(&start, key)))
     {
         return Guess::new(*looks_like, *advice);
     }
@@ -180,6 +175,12 @@ fn json(text: &str) -> Guess {
         format!("JSON of an unknown kind{fields}"),
         "rows of spans can be mapped with --span-columns; else convert it to OTLP JSON",
     )
+}
+
+/// Whether the quoted text stands before a colon: `"level": "error"` is no error.
+fn has_key(text: &str, key: &str) -> bool {
+    text.match_indices(key)
+        .any(|(at, _)| text.get(at + key.len()..).is_some_and(|rest| rest.trim_start().starts_with(':')))
 }
 
 /// The first object's first keys.
@@ -280,6 +281,7 @@ mod tests {
             ("a", b" \n ", "white space", "nothing to write"),
             ("a", b"{}", "without content", "time range"),
             ("a", br#"{"error":{"code":401,"message":"no"}}"#, "error that some server", "mend the request"),
+            ("a", br#"{"level":"error","size":1}"#, "fields level, size", "--span-columns"),
             ("a", br#"{"traces":[{"traceID":"1","rootServiceName":"x"}]}"#, "trace search", "/api/v2/traces"),
             ("a", br#"{"hits":{"hits":[{"_source":{}}]}}"#, "Elasticsearch", "jq -c"),
             ("a", br#"{"colour":"red","size":{"w":1}}"#, "fields colour, size, w", "--span-columns"),

@@ -58,7 +58,7 @@ pub(super) fn slot(name: &str) -> Option<(Slot, u8)> {
         "severitynumber" => (Slot::SeverityNumber, 0),
         "severitytext" | "loglevel" | "levelname" => (Slot::Severity, 0),
         "severity" | "level" | "@l" => (Slot::Severity, 1),
-        "lvl" | "logseverity" | "sev" => (Slot::Severity, 2),
+        "lvl" | "logseverity" | "sev" | "detectedlevel" => (Slot::Severity, 2),
         "priority" | "levelno" | "levelvalue" => (Slot::Severity, 3),
         "message" | "msg" | "@m" => (Slot::Message, 0),
         "body" | "bodystringvalue" | "logmessage" | "shortmessage" | "@mt" => (Slot::Message, 1),

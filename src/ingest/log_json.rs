@@ -7,7 +7,7 @@ use super::json_stream::Source;
 use super::log_draft::{NO_MESSAGE, NO_SERVICE, NO_ZONE};
 use super::log_fields::LogFields;
 use super::log_names::service_of_file;
-use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
+use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values, log_loki};
 use crate::telemetry::logs::LogServiceKey;
 
 /// Lines of a file that are looked at: a program may greet in plain text before its logger speaks.
@@ -16,6 +16,9 @@ const SNIFF_LINES: usize = 5;
 /// Whether one of the first lines is an object with a time and a message and nothing that only spans have.
 pub(crate) fn sniff(head: &Head<'_>) -> bool {
     let text = String::from_utf8_lossy(head.bytes);
+    if log_loki::sniff(&text) {
+        return true;
+    }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(SNIFF_LINES);
     let records: Vec<LogFields<'_>> = lines.filter_map(|line| LogFields::of_json(line, true)).collect();
     if records.is_empty() {
@@ -33,6 +36,9 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
 
 fn decode(source: &Source<'_>, out: &mut Telemetry) {
     let text = source.text.trim();
+    if log_loki::sniff(text) {
+        return log_loki::read(source, out);
+    }
     match source.line {
         Some(number) => record(text, || format!("line {number}"), source.path, out),
         None => values(source, out),
@@ -73,7 +79,7 @@ fn values(source: &Source<'_>, out: &mut Telemetry) {
 }
 
 /// One record, perhaps with another one in its message.
-fn record(text: &str, place: impl Fn() -> String, path: &Path, out: &mut Telemetry) {
+pub(super) fn record(text: &str, place: impl Fn() -> String, path: &Path, out: &mut Telemetry) {
     match LogFields::of_json(text, false) {
         Some(fields) => deliver(fields, &place, path, out, 0),
         None => {

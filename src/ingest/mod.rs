@@ -32,6 +32,7 @@ mod log_csv;
 mod log_draft;
 mod log_fields;
 mod log_json;
+mod log_loki;
 mod log_mask;
 mod log_names;
 mod log_text;

@@ -71,9 +71,21 @@ pub fn read_parts(
     Ok(all)
 }
 
-/// Makes series of the metrics that were read.
+/// Makes series of the metrics that were read, and tells what only all files together show.
 pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
     derive::finish(telemetry, &options.metrics);
+    if let Some((words, records)) = telemetry.logs.shortened() {
+        let kept = match words {
+            0 => "their numbers alone are kept".to_owned(),
+            1 => "only their first word is kept".to_owned(),
+            more => format!("only their first {more} words are kept"),
+        };
+        let message = format!(
+            "log messages differ too much to be told apart in full: {kept}; let the logger write what varies as fields, \
+             or leave out the files that have most"
+        );
+        telemetry.warn(Path::new("logs"), "", &message, records);
+    }
 }
 
 /// Reads one file that lies in memory, as [`read_paths`] would read it from `name`.

@@ -37,8 +37,8 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
     let path = input.path;
     let (bytes, torn) = read_whole(input, options);
     if is_html(&bytes) {
-        let problem = "this is a web page, not an answer of Prometheus: a proxy or login page stands before it; \
-                       save the answer of /api/v1/query_range itself";
+        let problem = "this is a web page and no telemetry: a login page or a proxy's error was saved in its place; \
+                       fetch it again with the right address and credentials";
         return Err(IngestError::malformed(path, "byte 0", problem));
     }
     let mut answer = Answer { source: Arc::from(path.to_string_lossy()), stem: file_stem(path), ..Answer::default() };

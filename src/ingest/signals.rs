@@ -166,7 +166,16 @@ pub(crate) fn instance<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'
 
 /// The operation that labels name, by [`OPERATION_LABELS`].
 pub(crate) fn operation<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
-    OPERATION_LABELS.iter().find_map(|name| label(name).filter(|v| !v.is_empty()))
+    // The Prometheus Operator writes the name of the scraped port into `endpoint`, beside these.
+    let is_scraped_port = |name: &str, value: &str| {
+        name == "endpoint" && is_port_name(value) && ["namespace", "pod", "job"].iter().all(|l| label(l).is_some())
+    };
+    OPERATION_LABELS.iter().find_map(|name| label(name).filter(|v| !v.is_empty() && !is_scraped_port(name, v)))
+}
+
+/// Whether Kubernetes would take the text as a port's name (RFC 6335) or number.
+fn is_port_name(text: &str) -> bool {
+    text.len() <= 15 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// The letters of hashes in Kubernetes' generated names: no vowels and nothing that looks like one
@@ -227,6 +236,18 @@ pub(crate) fn unit_of_name(name: &str) -> (Unit, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_port_that_was_scraped_is_no_operation() {
+        let of = |labels: &[(&str, &'static str)]| {
+            operation(|name| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| *value))
+        };
+        let operator = [("namespace", "shop"), ("pod", "cart-0"), ("job", "cart")];
+        let with = |more: (&'static str, &'static str)| of(&[&operator[..], &[more]].concat());
+        assert_eq!((with(("endpoint", "http-metrics")), with(("endpoint", "8080"))), (None, None));
+        assert_eq!((with(("endpoint", "/cart")), with(("handler", "login"))), (Some("/cart"), Some("login")));
+        assert_eq!(of(&[("endpoint", "login"), ("job", "cart")]), Some("login"));
+    }
 
     fn labels(pairs: &[(&str, &str)]) -> RawSeries {
         RawSeries {

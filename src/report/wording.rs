@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::escape;
 use crate::explain::{AffectedEntry, Cause, ChangeLine, Diagnosis, LogLine, OnsetRow, PathStep, numbers};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
 use crate::telemetry::alert::Symptom;
@@ -265,6 +266,9 @@ pub(super) fn change_service(line: &ChangeLine) -> String {
     line.change.service.as_ref().map_or_else(|| "(no service named)".to_owned(), ToString::to_string)
 }
 
+/// Longest place of a warning.
+const PLACE: usize = 80;
+
 /// Warnings for people, the most frequent first: the same message about several files is said once, with the first file
 /// and their number.
 pub(super) fn warnings(warnings: &[Warning]) -> Vec<String> {
@@ -278,10 +282,14 @@ pub(super) fn warnings(warnings: &[Warning]) -> Vec<String> {
             None => groups.push((warning, BTreeSet::from([warning.source.as_str()]), warning.affected)),
         }
     }
-    let sentence = |(first, sources, affected): &(&Warning, BTreeSet<&str>, u64)| match sources.len() {
-        1 => Warning { affected: *affected, ..(*first).clone() }.to_string(),
-        n if *affected <= n as u64 => format!("{n} files, first {first}"),
-        n => format!("{n} files, first {first}; {} times in all", numbers::count(*affected)),
+    let sentence = |(first, sources, affected): &(&Warning, BTreeSet<&str>, u64)| {
+        // A long name in the place must not push the message out of the line, which is cut at its end.
+        let first = Warning { place: escape::terminal(&first.place, PLACE), ..(*first).clone() };
+        match sources.len() {
+            1 => Warning { affected: *affected, ..first }.to_string(),
+            n if *affected <= n as u64 => format!("{n} files, first {first}"),
+            n => format!("{n} files, first {first}; {} times in all", numbers::count(*affected)),
+        }
     };
     // Stable: of equally frequent ones the first in the order of files stays first.
     groups.sort_by_key(|(_, _, affected)| std::cmp::Reverse(*affected));
@@ -298,4 +306,16 @@ fn whole_seconds(at_ns: i64) -> i64 {
     const SECOND: i64 = crate::telemetry::time::NANOS_PER_SECOND;
     // Rounded to the nearest; saturating at the ends of the range, where rounding has no room.
     at_ns.saturating_add(SECOND / 2).div_euclid(SECOND).saturating_mul(SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_in_the_place_does_not_hide_the_message() {
+        let warning =
+            Warning { source: "logs".to_owned(), place: "s".repeat(5000), message: "is odd".to_owned(), affected: 1 };
+        assert_eq!(warnings(&[warning]), [format!("logs, {}…: is odd", "s".repeat(PLACE - 1))]);
+    }
 }

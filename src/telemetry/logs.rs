@@ -1,5 +1,7 @@
 //! Log records as read, and what remains of millions of them: counts by service, template and time bin.
 
+use std::borrow::Cow;
+
 use rustc_hash::FxHashMap;
 
 use super::id::{ServiceId, TraceId};
@@ -45,7 +47,8 @@ pub struct LogRecord<'m> {
 }
 
 /// Many log records, column by column, all of one length. A record costs 33 bytes: services and messages are stored once,
-/// and millions of records have few distinct masked messages.
+/// and millions of records have few distinct masked messages. Where they have many all the same, all messages are
+/// shortened to so many words that few are left, which depends on the set of messages alone.
 #[derive(Clone, Debug, Default)]
 pub struct LogTable {
     /// When, Unix nanoseconds.
@@ -60,6 +63,26 @@ pub struct LogTable {
     pub trace: Vec<u128>,
     services: Texts,
     messages: Texts,
+    /// Index into [`LEADING_WORDS`].
+    shortening: usize,
+    /// By key into `messages`: whether messages were shortened to this one.
+    is_shortened: Vec<bool>,
+}
+
+/// Distinct messages kept at most: at 400 bytes each, 40 MB.
+const MAX_MESSAGES: usize = 100_000;
+
+/// Words of a message that are kept, one step after the other, until there are few enough distinct messages.
+const LEADING_WORDS: [usize; 9] = [usize::MAX, 16, 8, 6, 4, 3, 2, 1, 0];
+
+/// The leading words of a message and `<*>` for the rest. To shorten to ten words and then to five is to shorten to five.
+fn shortened(message: &str, words: usize) -> Cow<'_, str> {
+    let mut ends = message.match_indices(' ').map(|(at, _)| at);
+    match (words, words.checked_sub(1).and_then(|skipped| ends.nth(skipped))) {
+        (0, _) => Cow::Borrowed("<*>"),
+        (_, Some(end)) => Cow::Owned(format!("{} <*>", message.get(..end).unwrap_or_default())),
+        (_, None) => Cow::Borrowed(message),
+    }
 }
 
 impl LogTable {
@@ -90,12 +113,53 @@ impl LogTable {
 
     /// Adds one record.
     pub fn push(&mut self, record: &LogRecord<'_>) {
-        let message = self.messages.key(record.message);
+        let message = self.message_key(record.message, false);
         self.at_ns.push(record.at_ns);
         self.service.push(record.service.0);
         self.message.push(message);
         self.severity.push(record.severity);
         self.trace.push(record.trace.map_or(0, |trace| trace.0));
+        self.bound(MAX_MESSAGES);
+    }
+
+    /// The words that messages were shortened to because there were too many distinct ones, and the number of records
+    /// that have one so shortened; `None` where all are whole.
+    pub fn shortened(&self) -> Option<(usize, u64)> {
+        let cut = |key: &&u32| self.is_shortened.get(**key as usize).copied().unwrap_or_default();
+        let records = self.message.iter().filter(cut).count() as u64;
+        (records > 0).then(|| (LEADING_WORDS[self.shortening], records))
+    }
+
+    fn message_key(&mut self, message: &str, was_shortened: bool) -> u32 {
+        let text = shortened(message, LEADING_WORDS[self.shortening]);
+        let is_shortened = was_shortened || text.len() != message.len() || *text != *message;
+        let key = self.messages.key(&text);
+        let place = key as usize;
+        if place == self.is_shortened.len() {
+            self.is_shortened.push(is_shortened);
+        } else {
+            self.is_shortened[place] |= is_shortened;
+        }
+        key
+    }
+
+    /// Shortens messages step by step until there are no more than `most` distinct ones.
+    fn bound(&mut self, most: usize) {
+        while self.messages.values.len() > most && self.shortening + 1 < LEADING_WORDS.len() {
+            self.shorten_to(self.shortening + 1);
+        }
+    }
+
+    fn shorten_to(&mut self, step: usize) {
+        if step <= self.shortening {
+            return;
+        }
+        self.shortening = step;
+        let messages = std::mem::take(&mut self.messages);
+        let were_shortened = std::mem::take(&mut self.is_shortened);
+        let known = messages.values.iter().zip(were_shortened);
+        let keys: Vec<u32> = known.map(|(message, cut)| self.message_key(message, cut)).collect();
+        self.message.iter_mut().for_each(|key| *key = keys[*key as usize]);
     }
 
     /// Gives the records from `first` on their service, which a source may name only after them.
@@ -123,12 +187,17 @@ impl LogTable {
             return;
         }
         let services: Vec<u32> = other.services.values.iter().map(|name| self.services.key(name)).collect();
-        let messages: Vec<u32> = other.messages.values.iter().map(|text| self.messages.key(text)).collect();
+        // Those of both are to be equally short before they are compared.
+        let level = self.shortening.max(other.shortening);
+        self.shorten_to(level);
+        let known = other.messages.values.iter().zip(&other.is_shortened);
+        let messages: Vec<u32> = known.map(|(text, cut)| self.message_key(text, *cut)).collect();
         self.at_ns.append(&mut other.at_ns);
         self.service.extend(other.service.iter().map(|key| services[*key as usize]));
         self.message.extend(other.message.iter().map(|key| messages[*key as usize]));
         self.severity.append(&mut other.severity);
         self.trace.append(&mut other.trace);
+        self.bound(MAX_MESSAGES);
     }
 }
 
@@ -217,6 +286,56 @@ impl LogStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A table with these messages, in tables of `size` that are then joined.
+    fn in_tables(messages: &[String], size: usize, most: usize) -> LogTable {
+        let mut all = LogTable::default();
+        for part in messages.chunks(size) {
+            let mut table = LogTable::default();
+            let service = table.service_key("a");
+            for message in part {
+                let severity = Severity::Info;
+                table.push(&LogRecord { at_ns: 1, service, severity, message, trace: None });
+                table.bound(most);
+            }
+            all.append(table);
+            all.bound(most);
+        }
+        all
+    }
+
+    #[test]
+    fn too_many_messages_are_shortened_whatever_their_order() {
+        let letters =
+            |i: usize| [b'a' + (i / 26) as u8, b'a' + (i % 26) as u8].map(char::from).iter().collect::<String>();
+        let mut messages: Vec<String> = (0..300)
+            .map(|i| {
+                format!("user {} paid {} in the {} shop today it said", letters(i % 12), letters(i), letters(i % 7))
+            })
+            .collect();
+        messages.push("no route".to_owned());
+        let told = |table: &LogTable| {
+            let mut messages: Vec<&str> = table.message.iter().map(|key| &*table.messages()[*key as usize]).collect();
+            messages.sort_unstable();
+            let distinct = messages.iter().collect::<std::collections::BTreeSet<_>>().len();
+            (messages.join("\n"), distinct, table.shortened())
+        };
+        let expected = told(&in_tables(&messages, 1000, 50));
+        // Of 4 words and more there are as many as of all; of 3 (`user aa paid <*>`) there are 12, and `no route` is whole.
+        assert_eq!((expected.1, expected.2), (13, Some((3, 300))));
+        assert!(expected.0.contains("user ab paid <*>\n") && expected.0.starts_with("no route\n"));
+        for size in [1, 7, 299] {
+            messages.rotate_left(size);
+            messages.reverse();
+            assert_eq!(told(&in_tables(&messages, size, 50)), expected, "{size}");
+        }
+        assert_eq!(told(&in_tables(&messages, 1000, 301)).2, None);
+        assert_eq!(told(&in_tables(&messages, 10, 1)).0.lines().next(), Some("<*>"));
+        for (message, words, short) in [("a b c", 3, "a b c"), ("a b c", 2, "a b <*>"), ("a", 1, "a"), ("a", 0, "<*>")]
+        {
+            assert_eq!(shortened(message, words), short);
+        }
+    }
 
     #[test]
     fn services_that_become_one_are_counted_together() {
