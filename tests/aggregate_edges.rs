@@ -487,3 +487,34 @@ fn vector_09_unknown_services_are_not_merged_and_a_lone_service_is_a_graph() {
     let (graph, _) = ServiceGraph::build(&stats(&SpanTable::new()), &[]);
     assert!(graph.nodes().is_empty());
 }
+
+#[test]
+fn a_trace_of_any_width_costs_linear_time() {
+    // If every child looked at all others, each of these would take minutes.
+    const WIDTH: usize = 200_000;
+    let fan = |top: &str, child: &str| -> String {
+        let children = (0..WIDTH).map(|n| child.replace('N', &(n + 10).to_string()) + "\n");
+        std::iter::once(format!("{top}\n")).chain(children).collect()
+    };
+    for (name, text) in [
+        (
+            "a failure above calls without one",
+            fan("1/1 - web server GET 0+900ms error", "1/N 1 cart server GET 1+999ms"),
+        ),
+        (
+            "answers to one client, by another clock",
+            fan("1/1 - web server GET 0+90ms\n1/2 1 web client GET 0+90ms", "1/N 2 cart server GET 500+1ms"),
+        ),
+        (
+            "one id for all",
+            fan("1/7 - web internal GET 9000+1ms", "1/7 - web internal GET N+1")
+                + &fan("1/7 - cart server GET 9000+1ms", "1/7 - cart server GET 300000N+1")
+                + "1/7 - web server GET 9000000+1ms",
+        ),
+    ] {
+        let table = spans(&text);
+        let start = std::time::Instant::now();
+        assert_eq!(stats(&table).coverage.traces, 1, "{name}");
+        assert!(start.elapsed().as_secs() < 20, "{name}: {:?}", start.elapsed());
+    }
+}

@@ -458,3 +458,12 @@ proptest! {
         prop_assert!(!telemetry.warnings.is_empty() || telemetry.spans.len() + telemetry.series.len() > 0);
     }
 }
+
+#[test]
+fn a_message_in_which_nothing_can_be_read_is_told() {
+    // Lengths are right, but the only entry in the message claims to be longer than it is.
+    let options = ReadOptions { format: Some(Format::OtlpProtobuf), ..ReadOptions::default() };
+    let telemetry = read_bytes(Path::new("broken.bin"), &[0, 0, 0, 3, 0x0a, 0x7f, 0x01], &options).unwrap();
+    let told: Vec<String> = telemetry.warnings.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|line| line.contains("byte 4") && line.contains("broken protobuf")), "{told:?}");
+}

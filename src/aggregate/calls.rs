@@ -159,6 +159,8 @@ pub(super) struct TraceCalls {
     call_of: Vec<u32>,
     /// For each head, whether a call that it made failed.
     callee_of_it_failed: Vec<bool>,
+    /// For each span when its last child began, as far as anybody asked; [`i64::MIN`] until then.
+    last_child_began_ns: Vec<i64>,
     timeline: Timeline,
     attempts: Attempts,
     /// Over all traces, by caller's and callee's process: callees that seem to lie outside of their caller's span.
@@ -182,6 +184,8 @@ impl TraceCalls {
         self.call_of.resize(forest.spans.len() * 2, NONE);
         self.callee_of_it_failed.clear();
         self.callee_of_it_failed.resize(forest.spans.len(), false);
+        self.last_child_began_ns.clear();
+        self.last_child_began_ns.resize(forest.spans.len(), i64::MIN);
         for at in 0..forest.spans.len() as u32 {
             let role = self.roles[at as usize];
             if role.head {
@@ -237,7 +241,7 @@ impl TraceCalls {
                 let answers = self.roles[parent as usize].pair == at;
                 call.caller_failed = above.failed() && (answers || role.detached);
                 call.timed_out = call.caller_failed && !role.detached && timed_out(above, span);
-            } else if above.failed() && !role.detached && is_last_child(forest, at) && timed_out(above, span) {
+            } else if above.failed() && !role.detached && timed_out(above, span) && self.is_last_child(forest, at) {
                 // The caller has no span for its side of the call, but it gave up while it waited for this one.
                 (call.caller_failed, call.timed_out) = (true, true);
             }
@@ -253,6 +257,18 @@ impl TraceCalls {
             let caller = self.roles[parent as usize].home as usize;
             self.callee_of_it_failed[caller] |= call.failed();
         }
+    }
+
+    /// Whether the parent began nothing after this child.
+    fn is_last_child(&mut self, forest: &Forest, at: u32) -> bool {
+        let parent = forest.parent[at as usize];
+        let last_ns = &mut self.last_child_began_ns[parent as usize];
+        if *last_ns == i64::MIN {
+            // Once for all children: each of many may ask.
+            let starts = forest.children(parent).iter().map(|&child| forest.spans[child as usize].start_ns);
+            *last_ns = starts.max().unwrap_or(i64::MIN);
+        }
+        *last_ns <= forest.spans[at as usize].start_ns
     }
 
     /// Adds the call of a consumer: from the queue when one is named, else from whoever sent the message.
@@ -410,12 +426,6 @@ impl TraceCalls {
 fn timed_out(caller: &LocalSpan, callee: &LocalSpan) -> bool {
     let goes_on = callee.end_ns > caller.end_ns && callee.end_ns.abs_diff(caller.end_ns) > OUTLIVES_NS;
     caller.failed() && !callee.failed() && (goes_on || caller.marks.has(Marks::TIMED_OUT))
-}
-
-/// Whether the parent began nothing after this child.
-fn is_last_child(forest: &Forest, at: u32) -> bool {
-    let siblings = forest.children(forest.parent[at as usize]);
-    siblings.iter().all(|&other| forest.spans[other as usize].start_ns <= forest.spans[at as usize].start_ns)
 }
 
 /// A message to a queue of which only the consumer's span tells: the sender left no span of its own for the hand-over, so

@@ -100,18 +100,26 @@ impl Pair {
 #[derive(Default)]
 pub(super) struct Calls {
     pairs: FxHashMap<(u32, u32), Pair>,
+    /// Of the trace at hand, for each span how many children in other processes it has.
+    answers: Vec<u32>,
 }
 
 impl Calls {
     /// Takes note of the synchronous calls of a trace whose two sides are two processes.
     pub(super) fn add_trace(&mut self, forest: &Forest) {
+        self.answers.clear();
+        self.answers.resize(forest.spans.len(), 0);
+        for (span, &parent) in forest.spans.iter().zip(&forest.parent).filter(|(_, parent)| **parent != NONE) {
+            let elsewhere = span.instance != forest.spans[parent as usize].instance;
+            self.answers[parent as usize] += u32::from(elsewhere);
+        }
         for (at, callee) in forest.spans.iter().enumerate() {
             let parent = forest.parent[at];
             if parent == NONE {
                 continue;
             }
             let caller = &forest.spans[parent as usize];
-            if caller.instance == callee.instance || caller.failed() || !is_pair(forest, parent, callee) {
+            if caller.instance == callee.instance || caller.failed() || !self.is_pair(forest, parent, callee) {
                 continue;
             }
             let (least_ns, most_ns) = bounds(caller, callee);
@@ -133,23 +141,20 @@ impl Calls {
             }
         }
     }
-}
 
-/// Whether the span is the only answer to a caller that waits for it. In data without kinds the caller's half is a span
-/// within other work of its service, with no child but this.
-fn is_pair(forest: &Forest, parent: u32, callee: &LocalSpan) -> bool {
-    let caller = &forest.spans[parent as usize];
-    match (caller.kind, callee.kind) {
-        (SpanKind::Client, SpanKind::Server | SpanKind::Unspecified) => {
-            let answers = |other: &&u32| forest.spans[**other as usize].instance != caller.instance;
-            forest.children(parent).iter().filter(answers).count() == 1
+    /// Whether the span is the only answer to a caller that waits for it. In data without kinds the caller's half is a span
+    /// within other work of its service, with no child but this.
+    fn is_pair(&self, forest: &Forest, parent: u32, callee: &LocalSpan) -> bool {
+        let caller = &forest.spans[parent as usize];
+        match (caller.kind, callee.kind) {
+            (SpanKind::Client, SpanKind::Server | SpanKind::Unspecified) => self.answers[parent as usize] == 1,
+            (SpanKind::Unspecified, SpanKind::Unspecified) => {
+                let above = forest.parent[parent as usize];
+                let within = above != NONE && forest.spans[above as usize].service == caller.service;
+                within && forest.children(parent).len() == 1
+            }
+            _ => false,
         }
-        (SpanKind::Unspecified, SpanKind::Unspecified) => {
-            let above = forest.parent[parent as usize];
-            let within = above != NONE && forest.spans[above as usize].service == caller.service;
-            within && forest.children(parent).len() == 1
-        }
-        _ => false,
     }
 }
 

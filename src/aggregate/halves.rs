@@ -62,9 +62,14 @@ fn caller(group: &[LocalSpan]) -> Option<u32> {
     if !group.iter().any(is_called) {
         return None;
     }
-    let called_in = |service: u32| group.iter().any(|span| is_called(span) && span.service == service);
-    let other = group.iter().find(outgoing);
-    other.or_else(|| group.iter().find(|span| !is_called(span) && !called_in(span.service))).map(|span| span.service)
+    if let Some(client) = group.iter().find(outgoing) {
+        return Some(client.service);
+    }
+    // A list, for there may be any number of spans with one id.
+    let mut called: Vec<u32> = group.iter().filter(|span| is_called(span)).map(|span| span.service).collect();
+    called.sort_unstable();
+    let without_called = |service: u32| called.binary_search(&service).is_err();
+    group.iter().find(|span| !is_called(span) && without_called(span.service)).map(|span| span.service)
 }
 
 /// The id of a called half: from all that tells it apart, so that it is the same on every machine, and that a half which

@@ -88,14 +88,15 @@ fn changes_of(service: &str, versions: &BTreeMap<&str, Seen>) -> Vec<Change> {
         let share = (end - seen.first_second + 1) as f64 / length;
         share.powf(seen.seconds as f64) < CHANCE
     };
+    // In order of appearance, so that the version before is found without a look at all of them.
+    let mut seen: Vec<(i64, i64, &str)> =
+        versions.iter().filter_map(|(version, s)| Some((s.first_ns?, s.last_second, *version))).collect();
+    seen.sort_unstable();
     let mut changes = Vec::new();
-    for (version, seen) in versions {
-        let Some(at_ns) = seen.first_ns.filter(|_| begins_late(seen)) else { continue };
-        let before = versions
-            .iter()
-            .filter(|(other, s)| *other != version && s.first_ns.is_some_and(|first| first < at_ns))
-            .max_by_key(|(_, s)| (s.first_ns, s.last_second));
-        let Some((before, _)) = before else { continue };
+    for (version, of_version) in versions {
+        let Some(at_ns) = of_version.first_ns.filter(|_| begins_late(of_version)) else { continue };
+        let earlier = seen.partition_point(|(first_ns, ..)| *first_ns < at_ns);
+        let Some((.., before)) = earlier.checked_sub(1).and_then(|last| seen.get(last)) else { continue };
         changes.push(Change {
             at_ns,
             service: Some(ServiceId::new(service)),

@@ -66,6 +66,8 @@ impl Lines {
         let mut piece = Self { bytes: Vec::new(), lines: Vec::new() };
         while result.is_ok() && piece.bytes.len() < PIECE_BYTES {
             match reader.next_line() {
+                // Or else any number of them would fit into a piece.
+                Ok(Some(line)) if line.bytes.trim_ascii().is_empty() => {}
                 Ok(Some(line)) => {
                     let start = piece.bytes.len();
                     piece.bytes.extend_from_slice(line.bytes);

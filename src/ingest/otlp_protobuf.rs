@@ -362,8 +362,11 @@ fn read_message(message: &[u8], is_cut: bool, place: Place<'_>, source: &Arc<str
     }
     let Some(kind) = kind_of(message) else {
         // Resources without anything in them are no loss; a message of another kind is.
-        if Fields::of(message).next().is_ok_and(|field| !matches!(field, Some((RESOURCES, Value::Bytes(_))))) {
-            out.skip(place.path, place.of(message), "messages that are neither traces nor metrics nor logs");
+        match Fields::of(message).next() {
+            Ok(Some((RESOURCES, Value::Bytes(_)))) => {}
+            Ok(_) => out.skip(place.path, place.of(message), "messages that are neither traces nor metrics nor logs"),
+            Err(broken) if !is_cut => place.skip(broken, out),
+            Err(_told_by_the_caller) => {}
         }
         return;
     };

@@ -41,16 +41,17 @@ impl<'a> LineReader<'a> {
         }
         self.buffer.clear();
         self.number += 1;
-        let place = format_args!("line {}", self.number).to_string();
+        let number = self.number;
+        let place = || format!("line {number}"); // not for every line
         match self.stream.by_ref().take(self.limit).read_until(b'\n', &mut self.buffer) {
             Ok(0) => return Ok(None),
             Ok(n) if n as u64 == self.limit && self.buffer.last() != Some(&b'\n') => {
                 let source = std::io::Error::other(LimitReached { limit: self.limit });
-                self.error = Some(IngestError::io(self.path, place, source));
+                self.error = Some(IngestError::io(self.path, place(), source));
             }
             Ok(_) => {}
             Err(source) => {
-                let error = IngestError::io(self.path, place, source);
+                let error = IngestError::io(self.path, place(), source);
                 if self.buffer.is_empty() {
                     return Err(error);
                 }

@@ -1,12 +1,17 @@
 //! The other end of an outgoing call: databases, queues, services and hosts, by names that last.
 
+use std::borrow::Cow;
+
 use crate::telemetry::span::{Peer, PeerKind, Place, SpanKind};
 
 use super::super::json_stream::Scalar;
-use super::{Fact, SpanFacts};
+use super::{Fact, SpanFacts, is_true};
 
 /// Messaging systems that are told by the name of the attribute that holds the destination, by its rank.
 const SYSTEM_OF_DESTINATION: [(u8, &str); 4] = [(5, "kafka"), (6, "rabbitmq"), (7, "jms"), (8, "jms")];
+
+/// The rank of the destination that stands for many of the same kind.
+const TEMPLATE: u8 = 0;
 
 /// Other names of a database or messaging system: those of conventions before `db.system.name`, and what people write.
 pub(super) const SYSTEM_ALIASES: &[(&str, &str)] = &[
@@ -134,12 +139,21 @@ impl SpanFacts<'_> {
         let implied = SYSTEM_OF_DESTINATION.iter().find(|(of, _)| *of == rank).map(|(_, system)| (*system).to_owned());
         let system = self.system(Fact::MessagingSystem).or(implied)?;
         let destination = destination.or_else(|| self.text(Fact::AwsResource));
+        let passing = self.passing_destination().filter(|_| rank != TEMPLATE && destination.is_some());
+        let destination = passing.map(Cow::Borrowed).or(destination);
         let name = match (destination, self.place().host.as_str()) {
             (Some(destination), _) => format!("{system}/{}", last_part(&destination)),
             (None, "") => system,
             (None, host) => format!("{system}@{host}"),
         };
         Some(Peer { name, kind: PeerKind::Queue, place: Place::default() })
+    }
+
+    /// What all destinations are called that live no longer than their client, as the conventions have it in names of
+    /// spans: a reply queue for each connection would be a node for each.
+    fn passing_destination(&self) -> Option<&'static str> {
+        let says = |fact| self.get(fact).is_some_and(is_true);
+        if says(Fact::Temporary) { Some("(temporary)") } else { says(Fact::Anonymous).then_some("(anonymous)") }
     }
 
     /// A service of AWS, which the RPC attributes name; and a function that is called by name.
@@ -175,7 +189,9 @@ impl SpanFacts<'_> {
     /// Host, address and port of the other end. A host that is known by its address only has that as its name.
     fn place(&self) -> Place {
         let url = || self.get(Fact::Url).and_then(Scalar::as_text).and_then(authority_of);
-        let named = self.get(Fact::Host).and_then(Scalar::as_text).map(host_and_port);
+        // Some write a URL where a host belongs; its path and query would make a node for each request.
+        let host_of = |text| if has_scheme(text) { authority_of(text) } else { Some(host_and_port(text)) };
+        let named = self.get(Fact::Host).and_then(Scalar::as_text).and_then(host_of);
         let address = self.get(Fact::Address).and_then(Scalar::as_text).map(host_and_port);
         let (host, mut port) = named.or_else(url).or(address).unwrap_or_default();
         if let Some(told) = self.get(Fact::Port).and_then(Scalar::as_integer).and_then(|p| u16::try_from(p).ok()) {
@@ -189,8 +205,12 @@ impl SpanFacts<'_> {
 
 /// The last part of a path, a URL or an ARN: the name of a queue or a topic.
 fn last_part(text: &str) -> &str {
-    let is_compound = text.contains("://") || text.starts_with("arn:");
+    let is_compound = has_scheme(text) || text.starts_with("arn:");
     if is_compound { text.rsplit(['/', ':']).next().unwrap_or(text) } else { text }
+}
+
+fn has_scheme(text: &str) -> bool {
+    text.contains("://")
 }
 
 /// Host and port of a URL, without credentials.

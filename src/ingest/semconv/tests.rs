@@ -156,6 +156,9 @@ const SPAN_FACTS: &[(&str, &str, &str)] = &[
     ("rabbit.queue", "orders", "Queue rabbitmq/orders at   0 Unset 0 Client None"),
     ("jms.queue", "orders", "Queue jms/orders at   0 Unset 0 Client None"),
     ("jms.topic", "orders", "Queue jms/orders at   0 Unset 0 Client None"),
+    ("messaging.destination.temporary", "true", "Queue rabbitmq/(temporary) at   0 Unset 0 Client None"),
+    ("messaging.temp_destination", "true", "Queue rabbitmq/(temporary) at   0 Unset 0 Client None"),
+    ("messaging.destination.anonymous", "true", "Queue rabbitmq/(anonymous) at   0 Unset 0 Client None"),
     ("messaging.operation.type", "receive", " Unset 0 Consumer None"),
     ("messaging.operation", "receive", " Unset 0 Consumer None"),
     ("messaging.operation.name", "settle", " Unset 0 Internal None"),
@@ -186,6 +189,9 @@ fn told(name: &str, value: &'static str) -> String {
     let beside: &[(&str, &'static str)] = match span_attribute(name).unwrap().0 {
         Fact::DatabaseName => &[("db.system.name", "mysql")],
         Fact::Destination if span_attribute(name).unwrap().1 < 5 => &[("messaging.system", "kafka")],
+        Fact::Temporary | Fact::Anonymous => {
+            &[("messaging.system", "rabbitmq"), ("messaging.destination.name", "amq.gen-Xa2")]
+        }
         Fact::Port | Fact::Address => &[("server.address", "db")],
         Fact::PeerNamespace => &[("service.peer.name", "cart")],
         Fact::RpcSystem => &[("rpc.service", "SQS")],
@@ -267,6 +273,27 @@ fn every_row_of_the_resource_table_tells_its_fact() {
         let better = instances.iter().find(|i| pair.contains(i)).unwrap();
         assert_eq!(facts.get(ResourceFact::Instance), *better);
     }
+}
+
+#[test]
+fn names_that_change_with_every_client_or_request_make_no_nodes() {
+    let name = |attributes: &[(&str, Scalar<'static>)]| facts(attributes).peer(SpanKind::Client).map(|peer| peer.name);
+    let reply = [("messaging.system", text("rabbitmq")), ("messaging.destination.name", text("amq.gen-1"))];
+    let with = |more: &[(&'static str, Scalar<'static>)]| name(&[&reply[..], more].concat());
+    assert_eq!(
+        with(&[("messaging.destination.temporary", Scalar::Bool(false))]).as_deref(),
+        Some("rabbitmq/amq.gen-1")
+    );
+    let both =
+        [("messaging.destination.temporary", Scalar::Bool(false)), ("messaging.destination.anonymous", text("true"))];
+    assert_eq!(with(&both).as_deref(), Some("rabbitmq/(anonymous)"));
+    // A template says more, and is as stable.
+    let template =
+        [("messaging.destination.template", text("reply-{id}")), ("messaging.temp_destination", text("true"))];
+    assert_eq!(with(&template).as_deref(), Some("rabbitmq/reply-{id}"));
+    let url = [("server.address", text("https://pay.example:8443/customers/7?token=1"))];
+    let peer = facts(&url).peer(SpanKind::Client).unwrap();
+    assert_eq!((peer.name.as_str(), peer.place.port), ("pay.example", 8443));
 }
 
 #[test]
