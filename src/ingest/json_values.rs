@@ -185,3 +185,18 @@ fn is_beginning(line: &[u8]) -> bool {
 fn is_value(line: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(line).is_ok() && line.trim_ascii_start().starts_with(b"{")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_lines_take_no_room_in_a_piece() {
+        let text = format!("{}{{}}\n{}", "\n".repeat(10_000), " \r\n".repeat(10_000));
+        let input = Input { path: Path::new("blank.json"), bytes: Box::new(text.as_bytes()), file: None };
+        let (mut reader, mut result) = (LineReader::new(input, &ReadOptions::default()), Ok(()));
+        let piece = Lines::next(&mut reader, &mut result).unwrap();
+        assert_eq!(piece.lines, [(10_001, 0..2)]);
+        assert!(Lines::next(&mut reader, &mut result).is_none() && result.is_ok());
+    }
+}
