@@ -398,10 +398,8 @@ impl<'o, 'de> Decoder<'o, 'de> {
         while json.end().is_err() {
             if let Err(error) = read(self, &mut json) {
                 let (place, problem) = self.source.syntax(&error);
-                match self.source.line {
-                    _ if !error.is_eof() => {}
-                    Some(line) => self.out.torn_line = line,
-                    None => self.out.cut(self.source.path),
+                if error.is_eof() && self.source.line.is_none() {
+                    self.out.cut(self.source.path);
                 }
                 self.out.skip(self.source.path, format!("{place}, near field `{}`", self.field), &problem);
                 return;

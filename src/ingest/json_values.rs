@@ -27,7 +27,6 @@ pub(crate) fn read(
     while let Some(line) = lines.next_line()? {
         file.decode_line(line.number, line.bytes, out, &mut decode);
     }
-    file.look_for_a_cut(&lines, out);
     Ok(())
 }
 
@@ -50,7 +49,6 @@ pub(crate) fn read_side_by_side(
             file.decode_line(*number, line, out, &mut |source, out| decode(source, out));
         }
     });
-    file.look_for_a_cut(&lines, out);
     result
 }
 
@@ -88,13 +86,6 @@ struct File<'f> {
 }
 
 impl File<'_> {
-    /// A last line that ends in the middle of a value, and without a line break, was not written to its end.
-    fn look_for_a_cut(&self, lines: &LineReader<'_>, out: &mut Telemetry) {
-        if out.torn_line > 0 && lines.ended_within(out.torn_line) {
-            out.cut(self.path);
-        }
-    }
-
     fn decode_line(
         &self,
         number: u64,

@@ -189,10 +189,9 @@ pub struct Telemetry {
     pub skipped: u64,
     /// Files that no format recognised.
     pub unrecognised: Vec<Unrecognised>,
-    /// Files that could not be read to their end: what is missing there may look like a change.
+    /// Files that could not be read to their end: what is missing there may look like a change. A last line that is torn
+    /// makes no such file: that is how copies of a file look to which a collector still writes.
     pub cut: BTreeSet<String>,
-    /// The last line that ends in the middle of a value; of no use once its file is read.
-    pub(crate) torn_line: u64,
     /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
     /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
@@ -270,7 +269,6 @@ impl Telemetry {
         self.warnings.extend(other.warnings);
         self.files.extend(other.files);
         self.cut.extend(other.cut);
-        self.torn_line = self.torn_line.max(other.torn_line);
         self.skipped += other.skipped;
         self.unrecognised.extend(other.unrecognised);
     }

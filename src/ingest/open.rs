@@ -261,10 +261,8 @@ fn read_stream<'a>(
         head.set_position(BYTE_ORDER_MARK.len() as u64);
     }
     let bytes = Box::new(head.chain(rest));
-    if let Err(error) = (reader.read)(Input { path, bytes, file }, options, out) {
-        out.cut(path);
-        out.warnings.push(error.to_warning());
-    }
+    let failure = (reader.read)(Input { path, bytes, file }, options, out).err();
+    out.warnings.extend(failure.iter().map(IngestError::to_warning));
     let names_cut = out.spans.names_cut();
     if names_cut > 0 {
         out.warn(path, "", derive::NAMES_CUT, names_cut);
@@ -275,6 +273,9 @@ fn read_stream<'a>(
     let is_silent = spans + series + logs + changes == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
     if is_silent && out.warnings.is_empty() {
         out.warn(path, "", &format!("nothing was found in it, although it looks like {}", reader.format.name()), 1);
+    }
+    if failure.is_some() && !is_silent {
+        out.cut(path);
     }
     let skipped = out.skipped;
     out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, logs, changes, skipped });

@@ -24,14 +24,12 @@ pub(crate) struct LineReader<'a> {
     number: u64,
     limit: u64,
     error: Option<IngestError>,
-    /// The line that ended without a line break; 0 for none.
-    unended: u64,
 }
 
 impl<'a> LineReader<'a> {
     pub(crate) fn new(input: Input<'a>, options: &ReadOptions) -> Self {
         let (path, stream, limit) = (input.path, input.bytes, options.max_file_bytes);
-        Self { path, stream, buffer: Vec::new(), number: 0, limit, error: None, unended: 0 }
+        Self { path, stream, buffer: Vec::new(), number: 0, limit, error: None }
     }
 
     /// The next line; `None` at the end. Before a read error, what there is of the line is returned once.
@@ -58,24 +56,13 @@ impl<'a> LineReader<'a> {
                 self.error = Some(error);
             }
         }
-        let bytes = match self.buffer.strip_suffix(b"\n") {
-            Some(bytes) => bytes,
-            None => {
-                self.unended = self.number;
-                &self.buffer
-            }
-        };
+        let bytes = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         Ok(Some(Line { number: self.number, bytes }))
     }
 }
 
 impl LineReader<'_> {
-    /// Whether the stream ended within that line, without a line break.
-    pub(crate) fn ended_within(&self, line: u64) -> bool {
-        self.unended == line
-    }
-
     /// Everything after the last line, and the error that ended it before its end.
     pub(crate) fn rest(mut self) -> (Vec<u8>, Option<IngestError>) {
         if let Some(error) = self.error.take() {
