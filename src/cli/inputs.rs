@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::case::Case;
-use crate::ingest::{self, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
+use crate::ingest::{self, Expected, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
 use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{TimespecError, parse_window};
@@ -29,13 +29,15 @@ pub(super) struct Inputs {
     /// Logs: files, folders or globs; .gz and .zst are unfolded
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) logs: Vec<PathBuf>,
-    /// Lists of changes (deploys, settings, flags) in JSON or CSV: files, folders or globs
+    /// Lists of changes (time, service, kind, version, title, description; README) in JSON or CSV: files, folders or globs
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) changes: Vec<PathBuf>,
     /// Read files as this format instead of looking at their content
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     pub(super) format: Option<Format>,
-    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
+    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us); fields are
+    /// trace, span, parent, service, instance, version, operation, start, end, duration, kind, status, peer, weight,
+    /// trace_state, attributes, resource
     #[arg(long, value_name = "COLUMNS")]
     pub(super) span_columns: Option<String>,
     /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
@@ -101,7 +103,7 @@ fn flag_of(format: Format) -> Flag {
         | Format::SpanCsv
         | Format::SpanParquet
         | Format::SpanJson => Flag::Traces,
-        Format::LogJson | Format::LogCsv => Flag::Logs,
+        Format::LogJson | Format::LogCsv | Format::LogCri => Flag::Logs,
         Format::ChangesJson | Format::ChangesCsv => Flag::Changes,
         Format::PrometheusRange
         | Format::PrometheusProtobuf
@@ -124,14 +126,15 @@ impl Inputs {
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
         let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
         let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let of_case = || case.and_then(|case| case.sampling_attribute.clone());
+        let sampling_attribute = self.sampling_attribute.clone().or_else(of_case).or(sampling_attribute);
         let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
-            let sampling = self.sampling_attribute.as_deref().or(case.sampling_attribute.as_deref());
-            telemetry.append(read(&case.files, self.format, columns, sampling, &options)?);
+            telemetry.append(read(&case.files, self.format, columns, &options)?);
         }
-        let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
+        let columns = self.span_columns.as_deref();
         let given = [
             (&self.traces, Flag::Traces),
             (&self.metrics, Flag::Metrics),
@@ -141,7 +144,13 @@ impl Inputs {
         for (paths, flag) in given {
             if !paths.is_empty() {
                 let format = self.format.filter(|format| fits(*format, flag));
-                telemetry.append(read(paths, format, columns, sampling, &options)?);
+                let expected = match flag {
+                    Flag::Changes => Some(Expected::Changes),
+                    Flag::Logs => Some(Expected::Logs),
+                    Flag::Traces | Flag::Metrics => None,
+                };
+                let options = ReadOptions { expected, ..options.clone() };
+                telemetry.append(read(paths, format, columns, &options)?);
             }
         }
         // Logs and changes say more about an incident, but show none by themselves.
@@ -149,7 +158,7 @@ impl Inputs {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None, &options)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?);
         }
         // Once for all parts: traces name the services whose pods metrics speak of.
         ingest::finish(&mut telemetry, &options);
@@ -175,12 +184,10 @@ fn read(
     paths: &[PathBuf],
     format: Option<Format>,
     span_columns: Option<&str>,
-    sampling_attribute: Option<&str>,
     options: &ReadOptions,
 ) -> anyhow::Result<Telemetry> {
-    let sampling_attribute = sampling_attribute.map(str::to_owned).or_else(|| options.sampling_attribute.clone());
     let span_columns = columns(span_columns)?;
-    let options = ReadOptions { format, span_columns, sampling_attribute, ..options.clone() };
+    let options = ReadOptions { format, span_columns, ..options.clone() };
     let progress = Progress::start("reading");
     read_parts(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }
