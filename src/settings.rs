@@ -272,6 +272,9 @@ impl Metrics {
             if name.trim().is_empty() {
                 return Err(wrong(&format!("metrics.services.{pattern}"), "a service without a name"));
             }
+            if name.contains(['*', '?']) {
+                return Err(wrong(&format!("metrics.services.{pattern}"), PATTERN_AS_NAME));
+            }
             let Some(pattern) = NamePattern::parse(&pattern) else {
                 return Err(wrong(&format!("metrics.services.{pattern}"), BAD_PATTERN));
             };
@@ -289,6 +292,8 @@ impl Metrics {
     }
 }
 
+const PATTERN_AS_NAME: &str = "the name that a service is to have is taken as it stands, so `*` and `?` cannot stand in it; \
+     write one line for each service";
 const BAD_PATTERN: &str = "not a name or pattern: empty, or its brackets do not close";
 
 impl Rule {
@@ -428,6 +433,10 @@ mod tests {
                  without `_sum`",
             ),
             ("[metrics]\nservice_labels = [\"\"]", "s.toml: key `metrics.service_labels`: a label without a name"),
+            (
+                "[metrics.services]\n\"shop-*\" = \"*\"",
+                &format!("s.toml: key `metrics.services.shop-*`: {PATTERN_AS_NAME}"),
+            ),
             ("[metrics.services]\na = \"\"", "s.toml: key `metrics.services.a`: a service without a name"),
             ("[metrics.services]\n\"[a\" = \"b\"", &format!("s.toml: key `metrics.services.[a`: {BAD_PATTERN}")),
             (

@@ -8,7 +8,7 @@ use std::time::Instant;
 use hypocenter::analysis::{Settings, analyze};
 use hypocenter::assemble::{Request, assemble};
 use hypocenter::explain::Diagnosis;
-use hypocenter::ingest::{Format, ReadOptions, Telemetry, read_bytes, read_paths};
+use hypocenter::ingest::{Expected, Format, ReadOptions, Telemetry, read_bytes, read_paths};
 use hypocenter::report;
 use hypocenter::telemetry::time::{NANOS_PER_SECOND, Window};
 
@@ -219,16 +219,73 @@ fn changes_as_people_list_them() {
         "-30 pay Scale [] replicas 3 -> 5",
     ];
     let skipped = [
-        "changes.json, change 5: changes skipped: they have no readable time",
+        "changes.json, change 5: changes skipped: they have no readable time; write one as `time`, in RFC 3339 or as a Unix time",
         "changes.json, change 6: changes skipped: a change must be an object with a time",
     ];
     check_changes("changes.json", Format::ChangesJson, &json, &skipped);
     let csv = ["-5 pay Deploy [2.3.1] rollout, by ci", "-4 - Config [] pool size 10 to 5"];
-    let skipped = ["changes.csv, line 4: changes skipped: they have no readable time"];
+    let skipped = [
+        "changes.csv, line 4: changes skipped: they have no readable time; write one as `time`, in RFC 3339 or as a Unix time",
+    ];
     check_changes("changes.csv", Format::ChangesCsv, &csv, &skipped);
     let lines = "{\"time\":\"2026-03-02T09:55:00Z\",\"service\":\"pay\",\"version\":\"2\"}\n{\"time\":\"2026-03-02T09:56:00Z\",\"service\":\"pay\",\"image\":\"pay:3\"}\n";
     let telemetry = read_bytes(Path::new("x"), lines.as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!(changes(&telemetry), ["-5 pay Deploy [2] ", "-4 pay Deploy [pay:3] "]);
+}
+
+/// What a file holds whose flag says what is expected of it.
+fn read_as(expected: Expected, name: &str, text: &str) -> Telemetry {
+    let options = ReadOptions { expected: Some(expected), ..ReadOptions::default() };
+    read_bytes(Path::new(name), text.as_bytes(), &options).unwrap()
+}
+
+#[test]
+fn the_flag_decides_between_changes_and_logs() {
+    let changes_of = |text: &str| read_as(Expected::Changes, "f", text);
+    let short = changes_of(r#"[{"time":"2026-03-02 09:55:00","service":"pay"}]"#);
+    assert_eq!(changes(&short), ["-5 pay Other [] "]);
+    assert_eq!(warnings(&short), ["f, line 1, change 1: times of changes name no zone and are read as UTC"]);
+
+    let ambiguous = r#"[{"timestamp":1772445300,"app":"pay","message":"x"}]"#;
+    assert_eq!(changes(&changes_of(ambiguous)), ["-5 pay Other [] x"]);
+    let logs = read_as(Expected::Logs, "f", ambiguous);
+    assert_eq!((logs.logs.len(), logs.changes.len()), (1, 0));
+    // A record that content alone takes for a change.
+    let versioned = r#"{"time":1772445300,"service":"pay","version":"2","text":"x"}"#;
+    assert_eq!(read_bytes(Path::new("f"), versioned.as_bytes(), &ReadOptions::default()).unwrap().changes.len(), 1);
+    assert_eq!(read_as(Expected::Logs, "f", versioned).logs.len(), 1);
+    let table = "time,service,message\n1772445300,pay,x\n";
+    assert_eq!(changes(&changes_of(table)), ["-5 pay Other [] x"]);
+    assert_eq!(read_as(Expected::Logs, "f", table).logs.len(), 1);
+
+    // What can be no other thing stays what it is; what is nothing is told with what is expected.
+    assert_eq!(changes_of(r#"{"resourceSpans":[]}"#).files[0].format, Format::OtlpJson);
+    let options = ReadOptions { expected: Some(Expected::Logs), ..ReadOptions::default() };
+    let error = read_bytes(Path::new("f"), br#"{"colour":"red"}"#, &options).unwrap_err().to_string();
+    assert!(error.contains("a time, a message and a service") && !error.contains("span-columns"), "{error}");
+}
+
+#[test]
+fn a_bad_change_costs_only_itself() {
+    let good = r#"{"time":"2026-03-02T09:55:00Z","service":"pay","version":"2"}"#;
+    let bad = [
+        (r#"{"service":"pay","version":"2"}"#, "they have no readable time; write one"),
+        (r#"{"time":"yesterday","service":"pay","version":"2"}"#, "they have no readable time; write one"),
+        (r#"{"time":"2026-03-02T09:55:00Z"}"#, "they tell nothing but a time; write what was changed"),
+        ("7", "a change must be an object with a time"),
+    ];
+    for (entry, problem) in bad {
+        for (list, place) in [(format!("[{entry},{good}]"), 1), (format!("[{good},{entry}]"), 2)] {
+            let telemetry = read_as(Expected::Changes, "f", &list);
+            assert_eq!(changes(&telemetry), ["-5 pay Deploy [2] "], "{list}");
+            assert_eq!(telemetry.skipped, 1, "{list}");
+            let told = format!("f, line 1, change {place}: changes skipped: {problem}");
+            assert!(warnings(&telemetry)[0].starts_with(&told), "{:?}", warnings(&telemetry));
+        }
+    }
+    // Without a flag the first good entry tells what the list is.
+    let list = format!("[{},{good}]", bad[0].0);
+    assert_eq!(read_bytes(Path::new("f"), list.as_bytes(), &ReadOptions::default()).unwrap().changes.len(), 1);
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn the_classic_format_keeps_what_it_can_and_says_what_it_cannot() {
              (`honor_timestamps`, `promtool tsdb dump-openmetrics`) or ask /api/v1/query_range",
             "classic.prom, line 15: the value is not a number",
             "classic.prom, series `node_load1`: series whose labels name no service are not used; add a label such as \
-             `service` or `pod`",
+             `service` or `pod`, or name the one that there is under `[metrics] service_labels` in a settings file (--config)",
         ]
     );
 }

@@ -60,7 +60,9 @@ pub(super) struct Args {
     /// Read files as this format instead of looking at their content
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     format: Option<Format>,
-    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
+    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us); fields are
+    /// trace, span, parent, service, instance, version, operation, start, end, duration, kind, status, peer, weight,
+    /// trace_state, attributes, resource
     #[arg(long, value_name = "COLUMNS")]
     span_columns: Option<String>,
     /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability

@@ -1,11 +1,12 @@
 //! The flags that say what to read, and the reading.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
 use crate::case::Case;
-use crate::ingest::{self, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
+use crate::ingest::{self, Expected, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
 use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::{TimespecError, parse_window};
@@ -29,13 +30,15 @@ pub(super) struct Inputs {
     /// Logs: files, folders or globs; .gz and .zst are unfolded
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) logs: Vec<PathBuf>,
-    /// Lists of changes (deploys, settings, flags) in JSON or CSV: files, folders or globs
+    /// Lists of changes (time, service, kind, version, title, description; README) in JSON or CSV: files, folders or globs
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) changes: Vec<PathBuf>,
     /// Read files as this format instead of looking at their content
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     pub(super) format: Option<Format>,
-    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us)
+    /// Columns of span tables: `nezha`, or `field=column` joined by commas (trace=TraceID,start=Start:us); fields are
+    /// trace, span, parent, service, instance, version, operation, start, end, duration, kind, status, peer, weight,
+    /// trace_state, attributes, resource
     #[arg(long, value_name = "COLUMNS")]
     pub(super) span_columns: Option<String>,
     /// Attribute of sampled spans that tells how many each stands for: the rate (keeps 1 in N), or below 1 the probability
@@ -101,7 +104,7 @@ fn flag_of(format: Format) -> Flag {
         | Format::SpanCsv
         | Format::SpanParquet
         | Format::SpanJson => Flag::Traces,
-        Format::LogJson | Format::LogCsv => Flag::Logs,
+        Format::LogJson | Format::LogCsv | Format::LogCri => Flag::Logs,
         Format::ChangesJson | Format::ChangesCsv => Flag::Changes,
         Format::PrometheusRange
         | Format::PrometheusProtobuf
@@ -124,27 +127,34 @@ impl Inputs {
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
         let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
         let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let of_case = || case.and_then(|case| case.sampling_attribute.clone());
+        let sampling_attribute = self.sampling_attribute.clone().or_else(of_case).or(sampling_attribute);
         let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
         let mut telemetry = Telemetry::default();
         if let Some(case) = case {
             let columns = self.span_columns.as_deref().or(case.span_columns.as_deref());
-            let sampling = self.sampling_attribute.as_deref().or(case.sampling_attribute.as_deref());
-            telemetry.append(read(&case.files, self.format, columns, sampling, &options)?);
+            telemetry.append(read(&case.files, self.format, columns, &options)?);
         }
-        let (columns, sampling) = (self.span_columns.as_deref(), self.sampling_attribute.as_deref());
+        let columns = self.span_columns.as_deref();
+        // Traces and metrics are read at once, and what was given to them is not read again with the others: a file that
+        // is given to several flags, as OTLP may be, counts once.
+        let traces_and_metrics = [(&self.traces, Flag::Traces), (&self.metrics, Flag::Metrics)];
         let given = [
-            (&self.traces, Flag::Traces),
-            (&self.metrics, Flag::Metrics),
-            (&self.logs, Flag::Logs),
-            (&self.changes, Flag::Changes),
+            (&traces_and_metrics[..], None),
+            (&[(&self.logs, Flag::Logs)][..], Some(Expected::Logs)),
+            (&[(&self.changes, Flag::Changes)][..], Some(Expected::Changes)),
         ];
-        // All that is read in one way at once: a file that is given to several flags, as OTLP may be, counts once.
-        let is_forced = |flag| self.format.is_some_and(|format| fits(format, flag));
-        for format in [self.format, None].into_iter().take(1 + usize::from(self.format.is_some())) {
-            let of_format = given.iter().filter(|(_, flag)| is_forced(*flag) == format.is_some());
-            let paths: Vec<PathBuf> = of_format.flat_map(|(paths, _)| paths.iter().cloned()).collect();
-            if !paths.is_empty() {
-                telemetry.append(read(&paths, format, columns, sampling, &options)?);
+        let mut seen = BTreeSet::new();
+        for (flags, expected) in given {
+            let options = ReadOptions { expected, ..options.clone() };
+            for forced in [true, false] {
+                let fits = |flag| self.format.is_some_and(|format| fits(format, flag));
+                let paths = flags.iter().filter(|(_, flag)| fits(*flag) == forced).flat_map(|(paths, _)| *paths);
+                let paths: Vec<PathBuf> = paths.filter(|path| seen.insert((*path).clone())).cloned().collect();
+                if !paths.is_empty() {
+                    let format = self.format.filter(|_| forced);
+                    telemetry.append(read(&paths, format, columns, &options)?);
+                }
             }
         }
         // Logs and changes say more about an incident, but show none by themselves.
@@ -152,7 +162,7 @@ impl Inputs {
             return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
         }
         if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, None, &options)?);
+            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?);
         }
         // Once for all parts: traces name the services whose pods metrics speak of.
         ingest::finish(&mut telemetry, &options);
@@ -178,12 +188,10 @@ fn read(
     paths: &[PathBuf],
     format: Option<Format>,
     span_columns: Option<&str>,
-    sampling_attribute: Option<&str>,
     options: &ReadOptions,
 ) -> anyhow::Result<Telemetry> {
-    let sampling_attribute = sampling_attribute.map(str::to_owned).or_else(|| options.sampling_attribute.clone());
     let span_columns = columns(span_columns)?;
-    let options = ReadOptions { format, span_columns, sampling_attribute, ..options.clone() };
+    let options = ReadOptions { format, span_columns, ..options.clone() };
     let progress = Progress::start("reading");
     read_parts(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::series::Signal;
+use crate::telemetry::series::{Signal, Subject};
 use crate::telemetry::topology::NodeKind;
 
 use super::{Facts, Finding, Severity, brief, list};
@@ -27,6 +27,32 @@ pub(super) fn plain(name: &str) -> String {
     let letters: String = label.chars().filter(|c| c.is_alphanumeric() || (is_address && *c == '.')).collect();
     let core = ["microservice", "service", "svc"].iter().find_map(|end| letters.strip_suffix(end)).unwrap_or(&letters);
     if core.is_empty() { letters } else { core.to_owned() }
+}
+
+/// Whether one name is the other with something before or after it, set off by a separator: `shop-cart` and `cart`.
+fn extends(longer: &str, shorter: &str) -> bool {
+    let is_separator = |c: Option<char>| c.is_some_and(|c| matches!(c, '-' | '_' | '.' | '/' | ':'));
+    let (longer, shorter) = (longer.to_lowercase(), shorter.to_lowercase());
+    let prefixed = longer.strip_suffix(&shorter).is_some_and(|prefix| is_separator(prefix.chars().next_back()));
+    let suffixed = longer.strip_prefix(&shorter).is_some_and(|suffix| is_separator(suffix.chars().next()));
+    !shorter.is_empty() && (prefixed || suffixed)
+}
+
+/// The name with which another one is told apart only by what stands before or after it: the longest, and none where
+/// two are as long.
+fn extended<'a>(name: &str, others: &[&'a ServiceId]) -> Option<&'a ServiceId> {
+    let mut found: Vec<&ServiceId> = others
+        .iter()
+        .take(MOST_COMPARED)
+        .filter(|other| extends(name, other.as_str()) || extends(other.as_str(), name))
+        .copied()
+        .collect();
+    found.sort_by_key(|other| std::cmp::Reverse(other.as_str().len()));
+    match found.as_slice() {
+        [one] => Some(one),
+        [first, second, ..] if first.as_str().len() > second.as_str().len() => Some(first),
+        _ => None,
+    }
 }
 
 /// How alike two names are, 0 to 1; 1 when they differ in conventions only.
@@ -62,13 +88,17 @@ fn in_metrics(facts: &Facts<'_>) -> Vec<Finding> {
     let mut pairs: Vec<(&ServiceId, &ServiceId)> = Vec::new();
     let mut paired: BTreeSet<&ServiceId> = BTreeSet::new();
     for name in untraced.iter().take(MOST_COMPARED) {
-        if let Some(near) = nearest(name.as_str(), &unmeasured) {
+        if let Some(near) = nearest(name.as_str(), &unmeasured).or_else(|| extended(name.as_str(), &unmeasured)) {
             pairs.push((name, near));
             paired.extend([*name, near]);
         }
     }
     let mut findings = Vec::new();
-    if let Some((first, near)) = pairs.first() {
+    if !pairs.is_empty() {
+        let line = |(in_metrics, in_traces): &(&ServiceId, &ServiceId)| {
+            format!("`\"{}\" = \"{}\"`", brief(in_metrics.as_str()), brief(in_traces.as_str()))
+        };
+        let lines: Vec<String> = pairs.iter().take(MOST_PAIRS).map(line).collect();
         let told: Vec<String> = pairs
             .iter()
             .take(MOST_PAIRS)
@@ -84,10 +114,9 @@ fn in_metrics(facts: &Facts<'_>) -> Vec<Finding> {
             weight: pairs.len() as f64 / facts.traced.len() as f64,
             what: format!("services are named differently: {}{more}", told.join(", ")),
             advice: format!(
-                "give both one name, in a settings file (--config): `[metrics.services]` with `\"{}\" = \"{}\"`; or at the \
-                 source, with OTEL_SERVICE_NAME or `metric_relabel_configs`",
-                brief(first.as_str()),
-                brief(near.as_str())
+                "give both one name, in a settings file (--config): `[metrics.services]` with {}; or at the source, with \
+                 OTEL_SERVICE_NAME or `metric_relabel_configs`",
+                lines.join(", ")
             ),
         });
     }
@@ -103,6 +132,7 @@ fn in_metrics(facts: &Facts<'_>) -> Vec<Finding> {
                 .to_owned(),
         });
     }
+    findings.extend(pods_without_service(facts, untraced.iter().filter(|s| !paired.contains(**s)).copied()));
     let rest: Vec<&str> = untraced.iter().filter(|s| !paired.contains(**s)).map(|s| s.as_str()).collect();
     if !rest.is_empty() {
         findings.push(Finding {
@@ -115,6 +145,33 @@ fn in_metrics(facts: &Facts<'_>) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Pods in metrics whose names lead to no service of the traces.
+fn pods_without_service<'a>(facts: &Facts<'_>, unknown: impl Iterator<Item = &'a ServiceId>) -> Option<Finding> {
+    let unknown: BTreeSet<&ServiceId> = unknown.collect();
+    let pods: BTreeSet<&str> = facts
+        .telemetry
+        .series
+        .iter()
+        .filter_map(|series| match &series.subject {
+            // An instance that begins with its service's name is a pod; an address or host is none.
+            Subject::Instance { service, instance } => {
+                let is_pod = instance.strip_prefix(service.as_str()).is_some_and(|rest| rest.starts_with('-'));
+                (is_pod && unknown.contains(service)).then_some(instance.as_str())
+            }
+            _ => None,
+        })
+        .collect();
+    (!pods.is_empty()).then(|| Finding {
+        severity: Severity::Gap,
+        id: "pods_without_service",
+        weight: 0.5,
+        what: format!("pods in metrics that match no service of the traces: {}", list(pods)),
+        advice: "add kube-state-metrics' `kube_pod_info` and `kube_pod_owner` (and `kube_pod_labels`), which tell whose pods \
+                 they are; or name their services in a settings file (--config) under `[metrics.services]`"
+            .to_owned(),
+    })
 }
 
 /// Callees known from their callers only whose name is that of a service with spans: one node drawn as two.
@@ -161,6 +218,49 @@ mod tests {
         }
         assert_ne!(plain("10.0.0.1:80"), plain("10.0.0.2:80"));
         assert_eq!(plain("service"), "service");
+    }
+
+    #[test]
+    fn a_name_with_something_before_or_after_it_is_paired() {
+        let names: Vec<ServiceId> = ["cart", "cart-api", "pay", "web"].map(ServiceId::new).to_vec();
+        let names: Vec<&ServiceId> = names.iter().collect();
+        let found = |name: &str| extended(name, &names).map(|s| s.as_str());
+        assert_eq!(found("shop-pay"), Some("pay"));
+        assert_eq!(found("pay_v2"), Some("pay"));
+        assert_eq!(found("shop-cart-api"), Some("cart-api"));
+        // `cart` and `cart-api` are both told apart from it by an ending; the longer one is nearer.
+        assert_eq!(found("cart-api-blue"), Some("cart-api"));
+        assert_eq!(found("prepay"), None);
+        assert_eq!(found("pay-web"), None, "as likely one as the other");
+    }
+
+    fn examined(label: &str, value: &str) -> Vec<Finding> {
+        use crate::doctor::{FileFacts, examine};
+        use crate::ingest::{ReadOptions, Telemetry, finish, read_bytes};
+        use std::path::Path;
+
+        let spans = "trace_id,span_id,parent_id,service,start_us,duration_us\n1,2,,cart,1772445600000000,5\n";
+        let metrics = format!("container_memory_working_set_bytes{{{label}=\"{value}\"}} 5 1772445600\n# EOF\n");
+        let options = ReadOptions::default();
+        let mut telemetry = Telemetry::default();
+        for (name, text) in [("s.csv", spans), ("m.prom", metrics.as_str())] {
+            telemetry.append(read_bytes(Path::new(name), text.as_bytes(), &options).expect("recognised"));
+        }
+        finish(&mut telemetry, &options);
+        examine(&telemetry, FileFacts::of(&telemetry, |_| None), None).findings
+    }
+
+    #[test]
+    fn pods_and_prefixed_names_are_told_with_what_maps_them() {
+        let advice = |findings: &[Finding], id: &str| findings.iter().find(|f| f.id == id).map(|f| f.advice.clone());
+        let pods = examined("pod", "inventory-6b5d8f7c9-x2k4q");
+        let advised = advice(&pods, "pods_without_service").expect("told");
+        assert!(advised.contains("kube_pod_owner") && advised.contains("[metrics.services]"), "{advised}");
+        let prefixed = examined("service", "shop-cart");
+        assert_eq!(advice(&prefixed, "pods_without_service"), None);
+        let advised = advice(&prefixed, "names_differ").expect("told");
+        assert!(advised.contains("`\"shop-cart\" = \"cart\"`"), "{advised}");
+        assert_eq!(advice(&examined("pod", "cart-6b5d8f7c9-x2k4q"), "pods_without_service"), None);
     }
 
     #[test]

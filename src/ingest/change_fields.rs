@@ -80,6 +80,8 @@ const WEAK_TEXT: u8 = 1;
 #[derive(Debug, Default)]
 pub(super) struct ChangeFields<'a> {
     time: Option<(u8, i64)>,
+    /// Whether the time names no zone.
+    zoneless: bool,
     services: Vec<(u8, Cow<'a, str>)>,
     namespace: Cow<'a, str>,
     repository: Cow<'a, str>,
@@ -116,6 +118,7 @@ impl<'a> ChangeFields<'a> {
                     && self.time.is_none_or(|(known, _)| rank < known)
                 {
                     self.time = Some((rank, instant.ns));
+                    self.zoneless = !instant.zoned;
                 }
                 return;
             }
@@ -159,6 +162,30 @@ impl<'a> ChangeFields<'a> {
     /// Whether it is Grafana's note that an alert changed its state, which nobody did to the system.
     pub(super) fn is_alert(&self) -> bool {
         self.is_alert
+    }
+
+    pub(super) fn has_time(&self) -> bool {
+        self.time.is_some()
+    }
+
+    /// Whether the time names no zone and was read as UTC.
+    pub(super) fn zoneless(&self) -> bool {
+        self.zoneless
+    }
+
+    /// Whether there is what only other records have, or a time and a text such as logs have.
+    pub(super) fn may_be_log(&self) -> bool {
+        self.is_other || (self.time.is_some() && self.text.as_ref().is_some_and(|(rank, _)| *rank >= WEAK_TEXT))
+    }
+
+    /// Whether anything but a time is told.
+    pub(super) fn tells(&self) -> bool {
+        let texts = [&self.kind, &self.version, &self.title, &self.text];
+        texts.into_iter().any(Option::is_some)
+            || !(self.services.is_empty()
+                && self.tags.is_empty()
+                && self.repository.is_empty()
+                && self.before.is_empty())
     }
 
     /// The change, for each of the services that it names; `None` without a readable time.

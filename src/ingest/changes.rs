@@ -14,13 +14,19 @@ use super::span_csv::{delimiter, header, names};
 use super::span_draft::text_of;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
 
-const NO_TIME: &str = "changes skipped: they have no readable time";
+const NO_TIME: &str = "changes skipped: they have no readable time; write one as `time`, in RFC 3339 or as a Unix time";
+const NOTHING_TOLD: &str = "changes skipped: they tell nothing but a time; write what was changed (`service`, `version`, \
+     `kind`, `title` or `description`)";
+const NO_ZONE: &str = "times of changes name no zone and are read as UTC";
+
+/// Entries that are looked at: the first one may be a bad one.
+const SNIFF_ENTRIES: usize = 8;
 
 /// Names of a list of changes in an object around it.
 const LISTS: &[&str] =
     &["changes", "deployments", "deploys", "releases", "annotations", "events", "items", "history", "data"];
 
-/// Whether the first object is a change, alone on its line, in a list, or in a list within an object.
+/// Whether one of the first objects is a change, and none before it something else: each alone on its line, in a list, or in a list within an object.
 pub(crate) fn sniff_json(head: &Head<'_>) -> bool {
     let text = String::from_utf8_lossy(head.bytes);
     let text = text.trim_start();
@@ -32,10 +38,27 @@ pub(crate) fn sniff_json(head: &Head<'_>) -> bool {
         return true;
     }
     let first = first_of_list(text).unwrap_or_else(|| text.trim_start_matches('[').trim_start());
-    let mut fields = ChangeFields::default();
-    // A head is cut where it is cut: what came before counts.
-    json_fields::read(first, &mut fields);
-    fields.is_change()
+    // A log record before the first change says that the file is a log.
+    entries(first).find(|entry| entry.is_change() || entry.may_be_log()).is_some_and(|entry| entry.is_change())
+}
+
+/// The fields of the first objects of a list, or of objects in a row.
+fn entries(mut rest: &str) -> impl Iterator<Item = ChangeFields<'_>> {
+    let next = move || {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+        if !rest.starts_with('{') {
+            return None;
+        }
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
+        // A head is cut where it is cut: what came before counts.
+        let end = if values.next().is_some_and(|value| value.is_ok()) { values.byte_offset() } else { rest.len() };
+        let (entry, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        rest = after;
+        let mut fields = ChangeFields::default();
+        json_fields::read(entry, &mut fields);
+        Some(fields)
+    };
+    std::iter::from_fn(next).take(SNIFF_ENTRIES)
 }
 
 /// What follows `{"changes": [`.
@@ -66,7 +89,12 @@ fn decode(source: &Source<'_>, out: &mut Telemetry) {
 
 /// The changes of a value: a list of them, an object around a list, or one of them.
 fn changes_in(value: &Value, source: &Source<'_>, out: &mut Telemetry) {
-    let place = |index: usize| source.line.map_or(format!("change {}", index + 1), |line| format!("line {line}"));
+    let is_one = value.is_object() && LISTS.iter().all(|name| value.get(*name).is_none_or(|list| !list.is_array()));
+    let place = |index: usize| match source.line {
+        Some(line) if is_one => format!("line {line}"),
+        Some(line) => format!("line {line}, change {}", index + 1),
+        None => format!("change {}", index + 1),
+    };
     let elements = match value {
         Value::Array(elements) => elements,
         Value::Object(members) => {
@@ -105,8 +133,16 @@ fn push(fields: &ChangeFields<'_>, place: &str, path: &Path, out: &mut Telemetry
         let message = "annotations that tell the state of an alert are no changes and are passed over";
         return out.warn(path, place, message, 1);
     }
+    if !fields.tells() {
+        return out.skip(path, place, if fields.has_time() { NOTHING_TOLD } else { NO_TIME });
+    }
     match fields.changes(&path.to_string_lossy()) {
-        Some(changes) => out.changes.extend(changes),
+        Some(changes) => {
+            if fields.zoneless() {
+                out.warn(path, place, NO_ZONE, 1);
+            }
+            out.changes.extend(changes);
+        }
         None => out.skip(path, place, NO_TIME),
     }
 }
@@ -142,6 +178,11 @@ pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
     let is_told = has(Slot::Service, any) || has(Slot::Title, 1) || has(Slot::Text, any);
     let is_described = has(Slot::Service, any) && (has(Slot::Title, 1) || has(Slot::Text, 1));
     has(Slot::Time, any) && !has(Slot::Other, any) && ((is_named && is_told) || is_described)
+}
+
+/// A first line with a column that changes have, for a file that is said to hold changes.
+pub(super) fn could_be_csv(header: &[String]) -> bool {
+    header.len() > 1 && columns(header).iter().flatten().any(|(slot, _)| *slot != Slot::Other)
 }
 
 fn columns(header: &[String]) -> Vec<Option<(Slot, u8)>> {

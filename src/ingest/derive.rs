@@ -722,7 +722,8 @@ fn place_of(raw: &RawSeries) -> String {
 }
 
 fn no_service(raw: &RawSeries, telemetry: &mut Telemetry) {
-    let message = "series whose labels name no service are not used; add a label such as `service` or `pod`";
+    let message = "series whose labels name no service are not used; add a label such as `service` or `pod`, or name the \
+                   one that there is under `[metrics] service_labels` in a settings file (--config)";
     telemetry.skipped += 1;
     telemetry.warn(Path::new(&*raw.source), place_of(raw), message, 1);
 }

@@ -227,32 +227,69 @@ fn lines(path: &Path, text: &str) -> Guess {
     Guess::new("text of an unknown kind", "name its format with --format if you know it, or leave it out")
 }
 
-/// What a span table needs, and words that its columns usually hold.
+/// The fields of a span table and words that its columns usually hold, the more telling first: `parent_span_id` is no
+/// span's own id, `duration_time` no start. Words of up to three letters must stand alone.
 const SPAN_FIELDS: &[(&str, &[&str])] = &[
-    ("trace", &["trace"]),
-    ("span", &["span", "id"]),
-    ("parent", &["parent"]),
-    ("service", &["service", "app", "component", "pod", "process"]),
-    ("operation", &["operation", "name", "endpoint", "url", "path"]),
-    ("start", &["start", "begin", "time", "date"]),
-    ("duration", &["duration", "elapsed", "latency", "took", "length"]),
+    ("parent", &["parent", "caller", "par", "pid", "psid"]),
+    ("duration", &["duration", "elapsed", "latency", "took", "length", "dur"]),
+    ("end", &["end", "finish", "stop"]),
+    ("trace", &["trace", "request_id", "tid"]),
+    ("span", &["span", "sid", "id"]),
+    ("service", &["service", "app", "svc", "component", "pod", "process"]),
+    ("operation", &["operation", "name", "endpoint", "url", "path", "route", "op"]),
+    ("start", &["start", "begin", "began", "time", "date", "ts", "t0"]),
+    ("kind", &["kind", "knd"]),
+    ("status", &["status", "error", "err", "failed", "bad"]),
 ];
+
+/// The order in which a mapping is shown, and whether a table cannot be read, or not well, without the field.
+const SHOWN: &[(&str, bool)] = &[
+    ("trace", true),
+    ("span", true),
+    ("parent", true),
+    ("service", true),
+    ("operation", false),
+    ("start", true),
+    ("end", false),
+    ("duration", false),
+    ("kind", false),
+    ("status", false),
+];
+
+fn holds(column: &str, word: &str) -> bool {
+    let column = column.to_ascii_lowercase();
+    match word.len() {
+        ..=3 => column.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == word),
+        _ => column.contains(word),
+    }
+}
 
 /// A mapping to begin with: for each field the first column whose name holds one of its words.
 fn table(columns: &[&str]) -> Guess {
     let mut left: Vec<&str> = columns.to_vec();
-    let mut mapping = Vec::new();
+    let mut found: Vec<(&str, &str)> = Vec::new();
     for (field, words) in SPAN_FIELDS {
-        let found = words.iter().find_map(|word| left.iter().position(|c| c.to_ascii_lowercase().contains(word)));
-        if let Some(at) = found {
-            mapping.push(format!("{field}={}", left.remove(at)));
+        if let Some(at) = words.iter().find_map(|word| left.iter().position(|column| holds(column, word))) {
+            found.push((field, left.remove(at)));
         }
+    }
+    let column = |field: &str| found.iter().find(|(known, _)| *known == field).map(|(_, column)| *column);
+    let mapping: Vec<String> =
+        SHOWN.iter().filter_map(|(field, _)| Some(format!("{field}={}", column(field)?))).collect();
+    let mut missing: Vec<&str> =
+        SHOWN.iter().filter(|(field, needed)| *needed && column(field).is_none()).map(|(field, _)| *field).collect();
+    if column("duration").or(column("end")).is_none() {
+        missing.push("duration (or end)");
     }
     let shown: Vec<String> = columns.iter().take(12).map(|c| c.chars().take(40).collect()).collect();
     let more = if columns.len() > shown.len() { ", …" } else { "" };
     let looks_like = format!("a table whose columns are not known ({}{more})", shown.join(", "));
-    let advice = if mapping.iter().any(|m| m.starts_with("trace=")) || mapping.len() >= 4 {
-        format!("if these are spans, name the columns: --span-columns '{}'", mapping.join(","))
+    let advice = if column("trace").is_some() || mapping.len() >= 4 {
+        let missing = match missing.as_slice() {
+            [] => String::new(),
+            missing => format!(", and add which columns hold {}", missing.join(", ")),
+        };
+        format!("if these are spans, name the columns: --span-columns '{}'{missing}", mapping.join(","))
     } else {
         "metrics need a time column (`timestamp`) and a column for each series, spans a trace id, span id, service, start \
          and duration: rename the columns, or name them with --span-columns"
@@ -302,6 +339,28 @@ mod tests {
             assert!(guess.looks_like.contains(looks_like), "{shown}: {}", guess.looks_like);
             assert!(guess.advice.contains(advice), "{shown}: {}", guess.advice);
         }
+    }
+
+    #[test]
+    fn the_proposed_mapping_works_when_it_is_pasted() {
+        use super::super::{ReadOptions, SpanColumns, read_bytes};
+        for (header, row) in [
+            ("TraceID,ID,Par,Pod,Op,Start,Dur,Knd,Bad", "1,2,,cart,get,1772445600000000,9,server,false"),
+            ("my_parent_span;my_span;my_trace;app;began;finished", "0;2;1;cart;1772445600000;1772445600009"),
+        ] {
+            let advice = guess(Path::new("a.csv"), format!("{header}\n{row}\n").as_bytes()).advice;
+            let (_, mapping) = advice.split_once("--span-columns '").expect("a mapping");
+            let mapping = mapping.strip_suffix('\'').expect("nothing is missing");
+            assert!(mapping.contains("parent="), "{mapping}");
+            let options = ReadOptions {
+                span_columns: Some(SpanColumns::parse(mapping).expect("a valid mapping")),
+                ..ReadOptions::default()
+            };
+            let read = read_bytes(Path::new("a.csv"), format!("{header}\n{row}\n").as_bytes(), &options);
+            assert_eq!(read.expect("readable").spans.len(), 1, "{mapping}");
+        }
+        let advice = guess(Path::new("a.csv"), b"trace;span;svc\n").advice;
+        assert!(advice.ends_with("and add which columns hold parent, start, duration (or end)"), "{advice}");
     }
 
     proptest::proptest! {

@@ -24,6 +24,15 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
         && !has(|slot, _| slot == Slot::SpanOnly)
 }
 
+/// A first line that names a time and a message by any name, for a file that is said to hold log records.
+pub(super) fn could_be(header: &[String]) -> bool {
+    let columns = columns(header);
+    let has = |wanted: fn(Slot) -> bool| columns.iter().flatten().any(|(slot, _)| wanted(*slot));
+    has(|slot| matches!(slot, Slot::Time | Slot::Observed))
+        && has(|slot| matches!(slot, Slot::Message | Slot::Event))
+        && !has(|slot| slot == Slot::SpanOnly)
+}
+
 fn columns(header: &[String]) -> Vec<Option<(Slot, u8)>> {
     let plain = |name: &String| {
         let mut plain = String::new();

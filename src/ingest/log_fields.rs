@@ -250,6 +250,12 @@ impl<'a> LogFields<'a> {
         has_message && has_time && !self.is_span
     }
 
+    /// Whether they make a log record, where it was said that it is one.
+    pub(super) fn may_be_log(&self) -> bool {
+        let has_time = self.time_ns() > 0 || self.draft.observed_ns > 0;
+        has_time && !(self.draft.body.is_empty() && self.draft.event.is_empty()) && !self.is_span
+    }
+
     fn time_ns(&self) -> i64 {
         if self.draft.time_ns > 0 || self.seconds <= 0 {
             return self.draft.time_ns;

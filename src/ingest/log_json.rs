@@ -29,6 +29,14 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
     records.iter().any(LogFields::is_log) && !records.iter().any(|fields| fields.is_span)
 }
 
+/// Whether one of the first records has a time and a message by any name, for a file that is said to hold log records.
+pub(super) fn could_be(head: &Head<'_>) -> bool {
+    let text = String::from_utf8_lossy(head.bytes);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(SNIFF_LINES);
+    let whole = text.trim_start().trim_start_matches('[');
+    lines.chain([whole]).filter_map(|line| LogFields::of_json(line, true)).any(|fields| fields.may_be_log())
+}
+
 /// Reads all records of a file.
 pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
     json_values::read(input, options, out, decode)
@@ -40,8 +48,9 @@ fn decode(source: &Source<'_>, out: &mut Telemetry) {
         return log_loki::read(source, out);
     }
     match source.line {
-        Some(number) => record(text, || format!("line {number}"), source.path, out),
-        None => values(source, out),
+        // A whole list may stand in one line.
+        Some(number) if !text.starts_with('[') => record(text, || format!("line {number}"), source.path, out),
+        _ => values(source, out),
     }
 }
 

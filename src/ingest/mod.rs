@@ -18,6 +18,7 @@ mod condense;
 mod derive;
 mod dialects;
 mod error;
+mod expected;
 mod guess;
 mod hosts;
 mod ids;
@@ -28,6 +29,7 @@ mod json_fields;
 mod json_keys;
 mod json_stream;
 mod json_values;
+mod log_cri;
 mod log_csv;
 mod log_draft;
 mod log_fields;
@@ -97,6 +99,7 @@ use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
 
 pub use error::IngestError;
+pub use expected::Expected;
 pub use guess::{Guess, Unrecognised};
 pub use metric_rules::{MetricKind, MetricRule, MetricSettings, NamePattern};
 pub use open::{Progress, finish, read_bytes, read_parts, read_paths};
@@ -139,6 +142,8 @@ pub enum Format {
     LogJson,
     /// Log records as a table in CSV.
     LogCsv,
+    /// Log lines as Kubernetes' container runtimes write them (CRI).
+    LogCri,
     /// A list of changes (deploys, settings, flags) in JSON.
     ChangesJson,
     /// The same in CSV.
@@ -192,6 +197,8 @@ pub struct Telemetry {
     /// Files that could not be read to their end: what is missing there may look like a change. A last line that is torn
     /// makes no such file: that is how copies of a file look to which a collector still writes.
     pub cut: BTreeSet<String>,
+    /// Whether a span has the attribute that was named as telling how it was sampled.
+    pub(crate) sampling_seen: bool,
     /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
     /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
@@ -270,6 +277,7 @@ impl Telemetry {
         self.files.extend(other.files);
         self.cut.extend(other.cut);
         self.skipped += other.skipped;
+        self.sampling_seen |= other.sampling_seen;
         self.unrecognised.extend(other.unrecognised);
     }
 }
@@ -281,6 +289,8 @@ const FURTHER_WARNINGS: &str = "further warnings of other kinds";
 pub struct ReadOptions {
     /// Read every file as this format instead of looking at its content.
     pub format: Option<Format>,
+    /// What the files were said to hold, which decides where the content leaves it open.
+    pub expected: Option<Expected>,
     /// Columns of span tables; `None` finds them by their usual names.
     pub span_columns: Option<SpanColumns>,
     /// Attribute of spans that tells how they were sampled, for example `SampleRate`: from 1 on the rate, one span kept of
@@ -300,6 +310,7 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             format: None,
+            expected: None,
             span_columns: None,
             sampling_attribute: None,
             max_file_bytes: 8 << 30,
@@ -343,6 +354,7 @@ pub(crate) static FORMATS: &[FormatReader] = &[
     FormatReader { format: Format::OtlpProtobuf, sniff: otlp_protobuf::sniff, read: otlp_protobuf::read },
     // Logs name the ids of their traces as spans do, so their strict sniffs stand before the looser ones of spans.
     FormatReader { format: Format::ChangesJson, sniff: changes::sniff_json, read: changes::read_json },
+    FormatReader { format: Format::LogCri, sniff: log_cri::sniff, read: log_cri::read },
     FormatReader { format: Format::LogJson, sniff: log_json::sniff, read: log_json::read },
     FormatReader { format: Format::ZipkinJson, sniff: zipkin_json::sniff, read: zipkin_json::read },
     FormatReader { format: Format::JaegerJson, sniff: jaeger_json::sniff, read: jaeger_json::read },
@@ -386,6 +398,7 @@ impl Format {
             Self::PrometheusProtobuf => "prometheus-protobuf",
             Self::LogJson => "log-json",
             Self::LogCsv => "log-csv",
+            Self::LogCri => "log-cri",
             Self::ChangesJson => "changes-json",
             Self::ChangesCsv => "changes-csv",
         }
@@ -434,6 +447,6 @@ mod tests {
         for reader in FORMATS {
             assert_eq!(Format::from_name(reader.format.name()), Some(reader.format));
         }
-        assert_eq!(FORMATS.len(), 19);
+        assert_eq!(FORMATS.len(), 20);
     }
 }

@@ -73,6 +73,17 @@ pub fn read_parts(
 
 /// Makes series of the metrics that were read, and tells what only all files together show.
 pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
+    if let Some(name) = &options.sampling_attribute
+        && !telemetry.sampling_seen
+        && let Some(first) = telemetry.files.iter().find(|file| file.spans > 0)
+    {
+        let path = first.path.clone();
+        let message = format!(
+            "no span has the attribute `{name}`, which was named as telling how spans were sampled; check its spelling: \
+             spans count as their tracestate says, else once"
+        );
+        telemetry.warn(&path, "", &message, telemetry.spans.len() as u64);
+    }
     derive::finish(telemetry, &options.metrics);
     if let Some((words, records)) = telemetry.logs.shortened() {
         let kept = match words {
@@ -263,6 +274,13 @@ fn read_stream<'a>(
     let bytes = Box::new(head.chain(rest));
     let failure = (reader.read)(Input { path, bytes, file }, options, out).err();
     out.warnings.extend(failure.iter().map(IngestError::to_warning));
+    let is_table = matches!(reader.format, Format::SpanCsv | Format::SpanParquet | Format::SpanJson);
+    if is_table && !out.spans.is_empty() && out.spans.parent.iter().all(|parent| *parent == 0) {
+        let services: BTreeSet<&str> = out.spans.resources().iter().map(|r| r.service.as_str()).collect();
+        if services.len() > 1 {
+            out.warn(path, "", NO_PARENTS, out.spans.len() as u64);
+        }
+    }
     let names_cut = out.spans.names_cut();
     if names_cut > 0 {
         out.warn(path, "", derive::NAMES_CUT, names_cut);
@@ -281,6 +299,9 @@ fn read_stream<'a>(
     out.files.push(FileSummary { path: path.to_owned(), format: reader.format, spans, series, logs, changes, skipped });
     Ok(())
 }
+
+const NO_PARENTS: &str = "no span of the table names a parent, so that every span counts as a request of its own and no service \
+     calls another; name the column of the parents with --span-columns 'parent=…'";
 
 fn choose(
     path: &Path,
@@ -301,13 +322,23 @@ fn choose(
         None if fits_mapping(columns) => of_format(Format::SpanParquet),
         None if fits_mapping(&header) => of_format(Format::SpanCsv),
         None if span_json::fits_mapping(&head, options) => of_format(Format::SpanJson),
-        None => FORMATS.iter().find(|reader| (reader.sniff)(&head)),
+        None => {
+            let sniffed = FORMATS.iter().find(|reader| (reader.sniff)(&head));
+            match options.expected {
+                Some(expected) => expected.format(&head, sniffed.map(|reader| reader.format)).and_then(of_format),
+                None => sniffed,
+            }
+        }
     };
     if chosen.is_none() && options.span_columns.is_some() && header.len() > 1 {
         // A table that the mapping was meant for: which column is not there helps more than a list of formats.
         SpanColumns::resolve(options.span_columns.as_ref(), path, &header)?;
     }
-    chosen.ok_or_else(|| IngestError::Unrecognised { path: path.to_owned(), guess: guess(path, bytes) })
+    chosen.ok_or_else(|| {
+        let guess = guess(path, bytes);
+        let guess = options.expected.map_or_else(|| guess.clone(), |expected| expected.mend(guess.clone()));
+        IngestError::Unrecognised { path: path.to_owned(), guess }
+    })
 }
 
 /// UTF-8's byte order mark, which some exporters write.

@@ -123,7 +123,44 @@ pub(crate) fn of_value(value: &Scalar<'_>) -> Said {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::ingest::{ReadOptions, read_bytes};
+
+    /// What is warned of where the attribute `rate` was named.
+    fn warned(name: &str, text: &str) -> Vec<String> {
+        let options = ReadOptions { sampling_attribute: Some("rate".to_owned()), ..ReadOptions::default() };
+        let telemetry = read_bytes(Path::new(name), text.as_bytes(), &options).expect("recognised");
+        telemetry.warnings.iter().map(|warning| warning.message.clone()).collect()
+    }
+
+    #[test]
+    fn an_attribute_that_no_span_carries_is_told() {
+        let otlp = |key: &str| {
+            format!(
+                r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"00000000000000000000000000000001",
+                "spanId":"0000000000000002","name":"a","startTimeUnixNano":"1772445600000000000",
+                "endTimeUnixNano":"1772445600000000005","attributes":[{{"key":"{key}","value":{{"intValue":"8"}}}}]}}]}}]}}]}}"#
+            )
+        };
+        let table = |key: &str| {
+            let header = "trace_id,span_id,parent_id,service,start_us,duration_us,attributes";
+            format!("{header}\n1,2,,cart,1772445600000000,5,\"{{\"\"{key}\"\":8}}\"\n")
+        };
+        let row = |key: &str| {
+            format!(
+                r#"{{"trace_id":"1","span_id":"2","service":"cart","start_us":1772445600000000,"duration_us":5,"attributes":{{"{key}":8}}}}"#
+            )
+        };
+        let is_told =
+            |name: &str, text: &str| warned(name, text).iter().any(|w| w.starts_with("no span has the attribute"));
+        for (name, text) in [("a.json", &otlp as &dyn Fn(&str) -> String), ("a.csv", &table), ("a.jsonl", &row)] {
+            assert!(!is_told(name, &text("rate")), "{name}");
+            assert!(is_told(name, &text("raet")), "{name}");
+        }
+        assert!(!is_told("a.prom", "up{job=\"cart\"} 1 1772445600\n# EOF\n"), "there are no spans");
+    }
 
     #[test]
     fn thresholds_are_those_of_the_specification() {

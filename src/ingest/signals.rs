@@ -79,6 +79,8 @@ const SERVICE_LABELS: &[(&str, Naming)] = &[
     ("app_kubernetes_io_name", Naming::Whole),
     ("label_app_kubernetes_io_name", Naming::Whole),
     ("label_app", Naming::Whole),
+    // Micrometer's usual common tag.
+    ("application", Naming::Whole),
     ("exported_job", Naming::Whole),
     ("job", Naming::Whole),
     ("deployment", Naming::Whole),

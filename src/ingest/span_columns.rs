@@ -404,6 +404,22 @@ impl Columns {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_table_without_parents_is_told_where_services_could_call_each_other() {
+        use crate::ingest::{ReadOptions, read_bytes};
+        let warned = |header: &str, rows: &[&str]| {
+            let text = format!("{header}\n{}\n", rows.join("\n"));
+            let telemetry = read_bytes(Path::new("t.csv"), text.as_bytes(), &ReadOptions::default()).expect("a table");
+            telemetry.warnings.iter().any(|w| w.message.contains("every span counts as a request of its own"))
+        };
+        let without = "trace_id,span_id,service,start_us,duration_us";
+        let (cart, web) = ("1,2,cart,1772445600000000,5", "1,3,web,1772445600000000,5");
+        assert!(warned(without, &[cart, web]));
+        assert!(!warned(without, &[cart]));
+        let with = "trace_id,span_id,service,start_us,duration_us,parent_id";
+        assert!(!warned(with, &[&format!("{cart},3"), &format!("{web},")]));
+    }
+
     fn header(text: &str) -> Vec<String> {
         text.split(',').map(str::to_owned).collect()
     }

@@ -182,6 +182,7 @@ impl Rows<'_> {
             trace_state,
             facts,
         };
+        out.sampling_seen |= row.facts.has_sampling();
         if let Some(message) = row.push(&mut out.spans) {
             let name = self.name(columns.sampling.or(columns.trace_state).unwrap_or_default());
             out.warn(path, format_args!("line {line}, field `{name}`"), message, 1);

@@ -132,6 +132,7 @@ impl<'de> SpanDraft<'de> {
     ) {
         let trace = TraceId(ids.trace);
         let said = self.facts.sampling(self.trace_state.as_text().map_or(Said::Nothing, sampling::of_trace_state));
+        out.sampling_seen |= self.facts.has_sampling();
         let weight = said.weight_at(trace, out, path, place);
         let kind = self.facts.role(self.kind);
         let peer = self.facts.peer(kind).map(|peer| out.spans.peer_key_of(peer));

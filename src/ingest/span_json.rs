@@ -224,6 +224,7 @@ impl<'n, 'c, 'o, 'de> RowNode<'n, 'c, 'o, 'de> {
         if *self.value(Field::Sampling) != Scalar::Absent {
             facts.note_sampling("", self.value(Field::Sampling).clone());
         }
+        self.decoder.out.sampling_seen |= facts.has_sampling();
         let spans = &mut self.decoder.out.spans;
         let resource = self.table.resources.key(resource, spans);
         let (operation, peer, trace_state) = (&*operation, &*peer, &*trace_state);

@@ -188,6 +188,7 @@ impl Rows<'_> {
         let named = span.peer.map(|peer| out.spans.peers()[peer.0 as usize].name.clone());
         let peer = peer(&facts, kind, named.as_deref().unwrap_or_default()).map(|peer| out.spans.peer_key_of(peer));
         let status = facts.status(kind, span.status);
+        out.sampling_seen |= facts.has_sampling();
         let said = rate.or_else(|| facts.sampling(trace_state));
         self.push_weighted(row, Span { kind, status, peer, ..span }, said, out);
         out.spans.mark(facts.marks(kind));

@@ -189,6 +189,11 @@ impl<'de> SpanFacts<'de> {
         self.has |= 1 << Fact::Sampling as u32;
     }
 
+    /// Whether it has the attribute that the user named as telling how spans were sampled.
+    pub(crate) fn has_sampling(&self) -> bool {
+        self.has & 1 << Fact::Sampling as u32 != 0
+    }
+
     /// What the span says of how it was sampled: in the attribute that the user named, else in its tracestate, else in a tag
     /// with the tracestate. The parameter of Jaeger's samplers is a probability for one of their types only.
     pub(crate) fn sampling(&self, trace_state: Said) -> Said {
