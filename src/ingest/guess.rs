@@ -289,7 +289,8 @@ fn table(columns: &[&str]) -> Guess {
             [] => String::new(),
             missing => format!(", and add which columns hold {}", missing.join(", ")),
         };
-        format!("if these are spans, name the columns: --span-columns '{}'{missing}", mapping.join(","))
+        // With spaces, so that a terminal's line break is at one and a pasted mapping still means the same.
+        format!("if these are spans, name the columns: --span-columns '{}'{missing}", mapping.join(", "))
     } else {
         "metrics need a time column (`timestamp`) and a column for each series, spans a trace id, span id, service, start \
          and duration: rename the columns, or name them with --span-columns"
@@ -327,7 +328,7 @@ mod tests {
                 "a.csv",
                 b"my_trace;my_span;parent;app;started;elapsed\n",
                 "a table",
-                "'trace=my_trace,span=my_span,parent=parent,service=app,start=started,duration=elapsed'",
+                "'trace=my_trace, span=my_span, parent=parent, service=app, start=started, duration=elapsed'",
             ),
             ("a", b"2026-03-02 10:00:00 INFO started\n", "log lines", "JSON"),
             ("a", b"receivers:\n  otlp:\n", "YAML", "leave it out"),
@@ -353,7 +354,7 @@ mod tests {
             let mapping = mapping.strip_suffix('\'').expect("nothing is missing");
             assert!(mapping.contains("parent="), "{mapping}");
             let options = ReadOptions {
-                span_columns: Some(SpanColumns::parse(mapping).expect("a valid mapping")),
+                span_columns: Some(SpanColumns::parse(&mapping.replace(' ', "\n   ")).expect("a valid mapping")),
                 ..ReadOptions::default()
             };
             let read = read_bytes(Path::new("a.csv"), format!("{header}\n{row}\n").as_bytes(), &options);
