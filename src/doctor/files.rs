@@ -219,11 +219,8 @@ fn brief_path(text: &str) -> String {
     crate::report::terminal_text(text, 60)
 }
 
-/// What to do about an oddity whose message says nothing of that. `unused` when nothing of the file was used.
-fn advice_without_advice(message: &str, unused: bool) -> &'static str {
-    if unused && !message.contains("is empty") && !message.starts_with("nothing was found in it") {
-        return "nothing of the file was used: it is cut, damaged or not what it seems; fetch it again, or see what wrote it";
-    }
+/// What to do about an oddity whose message says nothing of that.
+fn advice_without_advice(message: &str) -> &'static str {
     if message.contains("is empty") || message.starts_with("nothing was found in it") {
         "see why whoever wrote it had nothing to write: a query that found nothing, a file just rotated"
     } else if message.contains("count as gaps") {
@@ -284,8 +281,6 @@ fn skipped(facts: &Facts<'_>) -> Vec<Finding> {
             }
         }
     }
-    let unused =
-        |source: &str| facts.files.iter().any(|file| file.gave_nothing() && file.path.to_string_lossy() == source);
     // A file that gave nothing because of an oddity is a hole, however few records that is: a login page in place of the
     // metrics is one.
     let lost: FxHashSet<String> =
@@ -306,7 +301,7 @@ fn skipped(facts: &Facts<'_>) -> Vec<Finding> {
             let is_loss = is_loss(message, sources);
             let share = *affected as f64 / (*affected as f64 + read).max(1.0);
             // The message says what is wrong and, after a semicolon, what to do.
-            let without = if is_loss { LOSS_ADVICE } else { advice_without_advice(message, unused(&first.source)) };
+            let without = if is_loss { LOSS_ADVICE } else { advice_without_advice(message) };
             let (what, advice) = message.split_once("; ").unwrap_or((message, without));
             let at = if first.place.is_empty() { String::new() } else { format!(", {}", brief(&first.place)) };
             let more = match sources.len() {
@@ -364,11 +359,12 @@ mod tests {
         let read = |name: &str, bytes: &[u8]| read_bytes(Path::new(name), bytes, &ReadOptions::default()).unwrap();
         let advice = |telemetry: &Telemetry| {
             let examination = super::super::examine(telemetry, FileFacts::of(telemetry, |_| None), None);
-            let odd = examination.findings.into_iter().find(|finding| finding.id == "skipped_or_odd");
+            let ids = ["skipped_or_odd", "file_lost"];
+            let odd = examination.findings.into_iter().find(|finding| ids.contains(&finding.id));
             odd.expect("an oddity").advice
         };
         let broken = advice(&read("a.parquet", b"PAR1 no footer follows"));
-        assert!(broken.contains("nothing of the file was used"), "{broken}");
+        assert!(broken.contains("nothing of this file was used"), "{broken}");
         let header = "trace_id,span_id,parent_id,service,start_us,duration_us\n";
         let torn = format!("{header}1,2,,cart,1772445600000000,5\nzz,3,,cart,1772445600000000,5\n");
         let torn = advice(&read("a.csv", torn.as_bytes()));

@@ -75,6 +75,7 @@ pub fn read_parts(
 pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
     if let Some(name) = &options.sampling_attribute
         && !telemetry.sampling_seen
+        && telemetry.spans.weight.is_empty()
         && let Some(first) = telemetry.files.iter().find(|file| file.spans > 0)
     {
         let path = first.path.clone();
