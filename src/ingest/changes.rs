@@ -1,16 +1,14 @@
 //! A list of changes (deploys, settings, flags, scaling) in JSON or CSV: people's own lists, annotations exported from
 //! Grafana, GitHub's deployments, Argo CD's history.
 
-use std::io::BufRead;
 use std::path::Path;
 
-use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 use serde_json::Value;
 
 use super::change_fields::{ChangeFields, Slot, WEAK_VERSION, slot};
-use super::json_fields::{self, push_plain};
+use super::csv_table::{CsvTable, columns, header};
+use super::json_fields;
 use super::json_stream::{Scalar, Source};
-use super::span_csv::{delimiter, header, names};
 use super::span_draft::text_of;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, json_values};
 
@@ -170,7 +168,7 @@ fn argo_history(application: &Value, place: &str, path: &Path, out: &mut Telemet
 
 /// A first line that names a time and what a change has and nothing else has.
 pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
-    let columns = columns(&header(head));
+    let columns = columns(&header(head), slot);
     let has = |wanted: Slot, below: u8| columns.iter().flatten().any(|(slot, rank)| *slot == wanted && *rank < below);
     let any = u8::MAX;
     // `value` is a column of series as well.
@@ -182,39 +180,15 @@ pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
 
 /// A first line with a column that changes have, for a file that is said to hold changes.
 pub(super) fn could_be_csv(header: &[String]) -> bool {
-    header.len() > 1 && columns(header).iter().flatten().any(|(slot, _)| *slot != Slot::Other)
-}
-
-fn columns(header: &[String]) -> Vec<Option<(Slot, u8)>> {
-    let plain = |name: &String| {
-        let mut plain = String::new();
-        push_plain(name, &mut plain);
-        slot(&plain)
-    };
-    header.iter().map(plain).collect()
+    header.len() > 1 && columns(header, slot).iter().flatten().any(|(slot, _)| *slot != Slot::Other)
 }
 
 /// Reads all rows.
-pub(crate) fn read_csv(mut input: Input<'_>, _options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
+pub(crate) fn read_csv(input: Input<'_>, _options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
     let path = input.path;
-    let start = input.bytes.fill_buf().map_err(|e| IngestError::io(path, "line 1", e))?;
-    let delimiter = delimiter(start.split(|&b| b == b'\n').next().unwrap_or_default());
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(input.bytes);
-    let mut record = ByteRecord::new();
-    let mut next = |record: &mut ByteRecord, line: u64| {
-        reader.read_byte_record(record).map_err(|error| match error.into_kind() {
-            ErrorKind::Io(source) => IngestError::io(path, format_args!("line {line}"), source),
-            other => IngestError::malformed(path, format_args!("line {line}"), format_args!("broken CSV: {other:?}")),
-        })
-    };
-    if !next(&mut record, 1)? {
-        return Ok(());
-    }
-    let columns = columns(&names(&record));
-    let mut line = 2;
-    while next(&mut record, line)? {
-        line = record.position().map_or(line, csv::Position::line);
+    let Some(mut table) = CsvTable::open(input)? else { return Ok(()) };
+    let columns = columns(&table.header, slot);
+    while let Some((line, record)) = table.next()? {
         let mut fields = ChangeFields::default();
         for (cell, column) in record.iter().zip(&columns) {
             if let Some((slot, rank)) = column {
@@ -223,7 +197,6 @@ pub(crate) fn read_csv(mut input: Input<'_>, _options: &ReadOptions, out: &mut T
             }
         }
         push(&fields, &format!("line {line}"), path, out);
-        line += 1;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! A time, a service and a message are a log record and a change alike: whoever gives the file to `--changes` knows.
 
-use super::span_csv::header;
+use super::csv_table::header;
 use super::{Format, Guess, Head, changes, log_csv, log_json};
 
 /// What a file was said to hold.

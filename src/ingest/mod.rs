@@ -15,6 +15,7 @@ mod change_fields;
 mod changes;
 mod changes_from_metrics;
 mod condense;
+mod csv_table;
 mod derive;
 mod dialects;
 mod error;

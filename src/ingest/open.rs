@@ -12,7 +12,7 @@ use super::error::LimitReached;
 use super::guess::{Unrecognised, guess};
 use super::{
     FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
-    Telemetry, derive, span_csv, span_json, table,
+    Telemetry, csv_table, derive, span_json, table,
 };
 
 /// How far reading has come, in bytes and files as they lie on the disk.
@@ -317,7 +317,7 @@ fn choose(
     let fits_mapping = |header: &[String]| {
         options.span_columns.is_some() && SpanColumns::resolve(options.span_columns.as_ref(), path, header).is_ok()
     };
-    let header = if columns.is_empty() { span_csv::header(&head) } else { columns.to_vec() };
+    let header = if columns.is_empty() { csv_table::header(&head) } else { columns.to_vec() };
     let chosen = match options.format {
         Some(format) => of_format(format),
         None if fits_mapping(columns) => of_format(Format::SpanParquet),

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+use csv::ByteRecord;
 use rustc_hash::FxHashMap;
 
 use crate::telemetry::id::{SpanId, TraceId};
 use crate::telemetry::span::{ResourceKey, SpanKind, SpanStatus};
 
 use super::attribute_text::{NO_ATTRIBUTES, read_text};
+use super::csv_table::{CsvTable, header};
 use super::json_stream::Scalar;
 use super::semconv::{self, ResourceFacts, SpanFacts};
 use super::span_columns::{Columns, SpanColumns, TimeUnit};
@@ -24,49 +25,11 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
     SpanColumns::recognises(&header(head))
 }
 
-/// The cells of the first line; empty when it cannot be one of column names.
-pub(crate) fn header(head: &Head<'_>) -> Vec<String> {
-    let line = head.bytes.split(|&b| b == b'\n').next().unwrap_or_default();
-    if line.is_empty() || matches!(line.first(), Some(b'{' | b'[' | b'#')) || line.contains(&0) {
-        return Vec::new();
-    }
-    let mut reader = ReaderBuilder::new().has_headers(false).delimiter(delimiter(line)).from_reader(line);
-    let mut record = ByteRecord::new();
-    match reader.read_byte_record(&mut record) {
-        Ok(true) => names(&record),
-        _ => Vec::new(),
-    }
-}
-
-pub(crate) fn names(record: &ByteRecord) -> Vec<String> {
-    record.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect()
-}
-
-/// The separator that the header has most of.
-pub(crate) fn delimiter(header: &[u8]) -> u8 {
-    let count = |separator| memchr::memchr_iter(separator, header).count();
-    // The comma wins ties, being last.
-    [b'\t', b';', b','].into_iter().max_by_key(|&separator| count(separator)).unwrap_or(b',')
-}
-
 /// Reads all rows.
-pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
+pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
     let path = input.path;
-    let start = input.bytes.fill_buf().map_err(|e| IngestError::io(path, "line 1", e))?;
-    let delimiter = delimiter(start.split(|&b| b == b'\n').next().unwrap_or_default());
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(input.bytes);
-    let mut record = ByteRecord::new();
-    let mut next = |record: &mut ByteRecord, line: u64| {
-        reader.read_byte_record(record).map_err(|error| match error.into_kind() {
-            ErrorKind::Io(source) => IngestError::io(path, format_args!("line {line}"), source),
-            other => IngestError::malformed(path, format_args!("line {line}"), format_args!("broken CSV: {other:?}")),
-        })
-    };
-    if !next(&mut record, 1)? {
-        return Ok(());
-    }
-    let header = names(&record);
+    let Some(mut table) = CsvTable::open(input)? else { return Ok(()) };
+    let header = std::mem::take(&mut table.header);
     let mut rows = Rows {
         columns: SpanColumns::resolve(options.span_columns.as_ref(), path, &header)?,
         header,
@@ -78,14 +41,10 @@ pub(crate) fn read(mut input: Input<'_>, options: &ReadOptions, out: &mut Teleme
     if let Some((column, message)) = rows.columns.unit_guess() {
         out.warn(path, format_args!("field `{}`", rows.name(column)), message, 1);
     }
-    let mut line = 2;
-    while next(&mut record, line)? {
-        // A record may stretch over lines; its first one is its place.
-        line = record.position().map_or(line, csv::Position::line);
-        if let Err((column, message)) = rows.push(&record, line, out, path) {
+    while let Some((line, record)) = table.next()? {
+        if let Err((column, message)) = rows.push(record, line, out, path) {
             out.skip(path, format_args!("line {line}, field `{}`", rows.name(column)), message);
         }
-        line += 1;
     }
     Ok(())
 }
