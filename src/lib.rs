@@ -40,6 +40,7 @@
 //! | [`settings`] | the settings file: rules for metrics, labels and names of services |
 //! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
+//! | [`simulate`] | incidents on paper: a system, its load and a fault, played event by event; telemetry in real formats |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
 //! Dependencies run downwards only; `tests/rooms.rs` holds the table of who may import whom.
@@ -74,6 +75,7 @@ pub mod ingest;
 pub mod rank;
 pub mod report;
 pub mod settings;
+pub mod simulate;
 pub mod stats;
 pub mod telemetry;
 pub mod timespec;

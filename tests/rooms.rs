@@ -43,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "case",
         ],
     ),
+    ("simulate", &["telemetry", "timespec"]),
     (
         "cli",
         &[
@@ -63,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "settings",
             "doctor",
             "eval",
+            "simulate",
         ],
     ),
     ("main", &["cli"]),
@@ -72,7 +74,9 @@ const ROOMS: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("petgraph", &["graph/"]),
     ("statrs", &["stats/"]),
-    ("polars", &["aggregate/local.rs", "ingest/"]),
+    ("polars", &["aggregate/local.rs", "ingest/", "simulate/write/parquet.rs"]),
+    ("rand_pcg", &["simulate/random.rs"]),
+    ("rand_core", &["simulate/random.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("clap_complete", &["cli/"]),
     ("indicatif", &["cli/"]),

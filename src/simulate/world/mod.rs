@@ -1,0 +1,1 @@
+//! The world: plays a plan on a system, event by event.
