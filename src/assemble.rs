@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::aggregate::{aggregate, log_stats, version_changes};
+use crate::case::Case;
 use crate::incident::{Incident, IncidentError, IncidentParts};
 use crate::ingest::Telemetry;
 use crate::telemetry::alert::Symptom;
@@ -23,6 +24,19 @@ pub struct Request {
     pub entry: Option<ServiceId>,
     /// What they felt; `None` looks at both.
     pub symptom: Option<Symptom>,
+}
+
+impl From<&Case> for Request {
+    /// What a case folder says.
+    fn from(case: &Case) -> Self {
+        Self {
+            name: case.name.clone(),
+            window: case.incident,
+            baselines: case.baselines.clone(),
+            entry: case.entry.clone(),
+            symptom: case.symptom,
+        }
+    }
 }
 
 /// Bin widths to choose from, seconds: they divide minutes and hours, so that tables of several runs can be merged.

@@ -59,8 +59,8 @@ fn nezha_has_its_sixty_faults() {
     let kinds = [("cpu_contention", 12), ("cpu_consumed", 6), ("network_delay", 22), ("return", 10), ("exception", 10)];
     assert_eq!(counts(&found, |c| c.fault_kind.clone()), table(&kinds));
     assert_eq!(found[0].id, "2022-08-23/12:01:25");
-    assert_eq!(found[0].truth, ["frontend".into()]);
-    assert_eq!(found[59].truth, ["ts-security-service".into()]);
+    assert_eq!(found[0].truth(), "frontend");
+    assert_eq!(found[59].truth(), "ts-security-service");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn petshop_has_its_issues_and_quiet_cases() {
     assert_eq!(counts(&found, |c| c.fault_kind.clone()), table(&kinds));
     let splits = [("train", 8), ("test", 18), ("", 10)];
     assert_eq!(counts(&found, |c| c.split.clone().unwrap_or_default()), table(&splits));
-    assert!(found.iter().all(|case| case.truth.is_empty() == (case.fault_kind == QUIET)));
+    assert!(found.iter().all(|case| case.causes.is_empty() == (case.fault_kind == QUIET)));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn petshop_cases_have_an_entry_edges_and_rows_on_both_sides() {
         assert!(request.symptom.is_some() && !telemetry.given_edges.is_empty(), "{}", case.id);
         let rows = |window: &Window| telemetry.series.iter().map(|s| s.values_in(window).len()).max().unwrap_or(0);
         let normal: usize = request.baselines.iter().map(rows).sum();
-        if case.truth.is_empty() {
+        if case.causes.is_empty() {
             let cut: usize = case.id.rsplit('_').next().unwrap().parse().unwrap();
             assert_eq!((normal, rows(&request.window)), (589 * cut / 100, 589 - 589 * cut / 100), "{}", case.id);
         } else {
@@ -163,7 +163,7 @@ fn petshop_windows_by_hand() {
     let found = cases(dir.path(), DatasetFormat::PetShop, 0).unwrap();
     let ids: Vec<&str> = found.iter().map(|case| case.id.as_str()).collect();
     assert_eq!(ids[..2], ["dataset/small/train/issue_7", "dataset/small/noissue/latency_50"]);
-    assert_eq!((found.len(), &found[0].truth), (6, &vec!["back".into()]));
+    assert_eq!((found.len(), found[0].truth()), (6, "back".to_owned()));
 
     let (telemetry, request) = load(&found[0]);
     assert_eq!(seconds(&request.window), (1_500_000_600, 1_500_001_500), "rows three to five");
@@ -202,7 +202,7 @@ fn nezha_windows_by_hand() {
     write(day.join("metric/b-6f6cfc45b-h5m2n_metric.csv"), metric);
 
     let found = cases(dir.path(), DatasetFormat::Nezha, 0).unwrap();
-    assert_eq!(found.iter().map(|c| &c.truth[0]).collect::<Vec<_>>(), [&"ts-a-service".into(), &"b".into()]);
+    assert_eq!(found.iter().map(RecordedCase::truth).collect::<Vec<_>>(), ["ts-a-service", "b"]);
     let (telemetry, request) = load(&found[0]);
     assert_eq!(telemetry.spans.len(), 2 + 2, "08:44, 08:50; the fourth minute is not the fault's");
     assert_eq!(telemetry.series.len(), 1);

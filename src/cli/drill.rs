@@ -50,13 +50,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         let read = read_bytes(Path::new(file), bytes, &ReadOptions::default());
         telemetry.append(read.context("cannot read the built-in incident")?);
     }
-    let request = Request {
-        name: case.name,
-        window: case.incident,
-        baselines: case.baselines,
-        entry: case.entry,
-        symptom: case.symptom,
-    };
+    let request = Request::from(&case);
     let diagnosis = diagnose(telemetry, request, None)?;
     let format = terminal.format(args.output);
     terminal.print(|out| match args.output {

@@ -23,7 +23,8 @@ const OURS: &str = "hypocenter";
 /// Measure how often the cause is found in recorded incidents
 ///
 /// AC@k is the share of incidents whose cause is among the first k services, Avg@5 the mean of AC@1 to AC@5, MRR the mean
-/// of 1/rank, specificity the share of quiet cases in which no cause is named. A tie counts against the method: the true
+/// of 1/rank, all@n the share of incidents with n causes at once whose first n services are these, specificity the share of
+/// quiet cases in which no cause is named. A tie counts against the method: the true
 /// service stands behind all others of equal score. Cases that fail stay in the denominator.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -138,8 +139,7 @@ fn methods(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
 
 fn list(cases: &[RecordedCase], out: &mut dyn Write) -> io::Result<()> {
     for case in cases {
-        let truth: Vec<&str> = case.truth.iter().map(|service| service.as_str()).collect();
-        let truth = if truth.is_empty() { "no cause".to_owned() } else { truth.join(", ") };
+        let truth = if case.causes.is_empty() { "no cause".to_owned() } else { case.truth() };
         writeln!(out, "{}\t{}\t{}\t{truth}", case.id, case.system, case.fault_kind)?;
     }
     writeln!(out)?;

@@ -12,7 +12,7 @@ const DEPTH: usize = 3;
 
 /// Finds all case folders with a truth below `dir`, itself included.
 ///
-/// The system is the folder that holds the case.
+/// The system is what the case says, else the folder that holds it.
 ///
 /// # Errors
 /// [`EvalError`] when the folder cannot be read, a description is wrong, or there is no case with a truth.
@@ -24,7 +24,8 @@ pub fn cases(dir: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>, EvalError> 
         }
         let case = Case::read(&folder)?;
         let Some(truth) = case.truth.clone() else { continue };
-        let system = folder.canonicalize().ok().and_then(|f| f.parent().map(name_of)).unwrap_or_default();
+        let above = || folder.canonicalize().ok().and_then(|f| f.parent().map(name_of));
+        let system = case.system.clone().or_else(above).unwrap_or_default();
         found.push(RecordedCase {
             id: id_below(dir, &folder),
             system,
@@ -33,20 +34,14 @@ pub fn cases(dir: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>, EvalError> 
                 .clone()
                 .unwrap_or_else(|| if truth.is_quiet() { QUIET } else { "unknown" }.to_owned()),
             split: None,
-            truth: truth.services,
+            severity: truth.severity,
+            causes: truth.causes,
             load: Box::new(move || {
                 let span_columns = case.span_columns.as_deref().map(SpanColumns::parse).transpose()?;
                 let sampling_attribute = case.sampling_attribute.clone();
                 let options = ReadOptions { span_columns, sampling_attribute, ..ReadOptions::default() };
                 let telemetry = read_paths(&case.files, &options, &|_| {})?;
-                let request = Request {
-                    name: case.name.clone(),
-                    window: case.incident,
-                    baselines: case.baselines.clone(),
-                    entry: case.entry.clone(),
-                    symptom: case.symptom,
-                };
-                Ok((telemetry, shifted(request, shift_ns)?))
+                Ok((telemetry, shifted(Request::from(&case), shift_ns)?))
             }),
         });
     }

@@ -117,7 +117,8 @@ fn day_cases(root: &Path, day: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>
                 system: system.to_owned(),
                 fault_kind: fault.inject_type,
                 split: None,
-                truth: vec![ServiceId::new(service_of(&fault.inject_pod))],
+                severity: None,
+                causes: vec![vec![ServiceId::new(service_of(&fault.inject_pod))]],
                 load: Box::new(move || day.load(&id, at_ns, shift_ns)),
             }
         })

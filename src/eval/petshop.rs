@@ -110,7 +110,8 @@ fn scenario_cases(dir: &Path, scenario: &Path, shift_ns: i64) -> Result<Vec<Reco
                 system: system.clone(),
                 fault_kind: target.metric.name().to_owned(),
                 split: Some(name_of(&split)),
-                truth: vec![ServiceId::new(&root_cause.node)],
+                severity: None,
+                causes: vec![vec![ServiceId::new(&root_cause.node)]],
                 load: Box::new(move || load_issue(&paths, &alarm, shift_ns)),
             });
             targets.push((target.metric, target.node));
@@ -128,7 +129,8 @@ fn scenario_cases(dir: &Path, scenario: &Path, shift_ns: i64) -> Result<Vec<Reco
                 system: system.clone(),
                 fault_kind: QUIET.to_owned(),
                 split: None,
-                truth: Vec::new(),
+                severity: None,
+                causes: Vec::new(),
                 load: Box::new(move || load_quiet(&paths, &alarm, cut)),
             });
         }

@@ -23,14 +23,25 @@ pub struct RecordedCase {
     pub fault_kind: String,
     /// The part of the dataset that it belongs to (train, test), where the dataset has parts.
     pub split: Option<String>,
-    /// The services that are right answers; empty for a quiet case, in which nothing is wrong.
-    pub truth: Vec<ServiceId>,
+    /// How bad it was, where that is known.
+    pub severity: Option<String>,
+    /// The causes, each with the names of services that are right answers; empty for a quiet case, in which nothing is
+    /// wrong.
+    pub causes: Vec<Vec<ServiceId>>,
     /// The telemetry. The truth is not in it.
     pub load: Load,
 }
 
 /// Fault kind of cases without a fault.
 pub const QUIET: &str = "none";
+
+impl RecordedCase {
+    /// The right answers in one line: names of one cause are parted by `|`, causes by ` + `.
+    pub fn truth(&self) -> String {
+        let names = |cause: &Vec<ServiceId>| cause.iter().map(|s| s.as_str()).collect::<Vec<_>>().join("|");
+        self.causes.iter().map(names).collect::<Vec<_>>().join(" + ")
+    }
+}
 
 /// Why a dataset, or a case of it, cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -34,7 +34,7 @@ pub struct Answer {
 pub struct CaseResult {
     /// [`RecordedCase::id`].
     pub id: String,
-    /// The true services, joined by `|`; empty for a quiet case.
+    /// [`RecordedCase::truth`]; empty for a quiet case.
     pub truth: String,
     /// Kinds of group to which the case belongs, with its group: `("system", "Train Ticket")`.
     pub groups: Vec<(&'static str, String)>,
@@ -55,7 +55,7 @@ pub struct MethodResult {
     pub accuracy: Accuracy,
     /// Cases that failed; they count as misses.
     pub failures: usize,
-    /// By kind of group (`system`, `fault_kind`, `split`) and group.
+    /// By kind of group (`system`, `fault_kind`, `severity`, `split`) and group.
     pub by: BTreeMap<&'static str, BTreeMap<String, Accuracy>>,
 }
 
@@ -109,16 +109,16 @@ fn run_case(case: &RecordedCase, methods: &[&str], settings: &Settings) -> CaseR
     let (answers, error) = match rankings(case, methods, settings) {
         Ok(rankings) => (rankings.iter().map(|ranking| answer(ranking, case)).collect(), None),
         Err(error) => {
-            let failed = Answer { outcome: Outcome::failed(&case.truth), first: None, verdict: None, failed: true };
+            let failed = Answer { outcome: Outcome::failed(&case.causes), first: None, verdict: None, failed: true };
             (vec![failed; methods.len()], Some(chain(&error)))
         }
     };
     let mut groups = vec![("system", case.system.clone()), ("fault_kind", case.fault_kind.clone())];
+    groups.extend(case.severity.clone().map(|severity| ("severity", severity)));
     groups.extend(case.split.clone().map(|split| ("split", split)));
-    let truth: Vec<&str> = case.truth.iter().map(|service| service.as_str()).collect();
     CaseResult {
         id: case.id.clone(),
-        truth: truth.join("|"),
+        truth: case.truth(),
         groups,
         seconds: started.elapsed().as_secs_f64(),
         error,
@@ -135,9 +135,9 @@ fn rankings(case: &RecordedCase, methods: &[&str], settings: &Settings) -> Resul
 
 fn answer(ranking: &Ranking, case: &RecordedCase) -> Answer {
     // Nothing ranked is a failure where there is something to find; in a quiet case it is an answer.
-    let failed = ranking.candidates.is_empty() && !case.truth.is_empty();
+    let failed = ranking.candidates.is_empty() && !case.causes.is_empty();
     Answer {
-        outcome: if failed { Outcome::failed(&case.truth) } else { Outcome::of(ranking, &case.truth) },
+        outcome: if failed { Outcome::failed(&case.causes) } else { Outcome::of(ranking, &case.causes) },
         first: ranking.candidates.first().map(|c| c.suspect.service().to_string()),
         verdict: Some(ranking.verdict),
         failed,
@@ -186,7 +186,8 @@ mod tests {
             system: "shop".to_owned(),
             fault_kind: kind.to_owned(),
             split: None,
-            truth: truth.iter().map(|&t| t.into()).collect(),
+            severity: None,
+            causes: truth.iter().map(|&t| vec![t.into()]).collect(),
             load: Box::new(|| {
                 let source = std::io::Error::other("disk on fire");
                 Err(EvalError::Io { path: PathBuf::from("x.csv"), source })

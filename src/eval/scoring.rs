@@ -4,13 +4,14 @@
 //! AC@k  = share of incidents whose cause is among the first k services     (k = 1, 3, 5)
 //! Avg@5 = (AC@1 + AC@2 + AC@3 + AC@4 + AC@5) / 5
 //! MRR   = mean of 1 / rank of the cause; 0 where it is not ranked
+//! all@n = share of incidents with several causes at once whose n causes are the first n services
 //! specificity = share of quiet cases in which the method names no cause
 //! ```
 //! Rules that change figures, all in the harder way:
 //! - **Ties count against the method**: the true service stands behind all others of equal score.
 //! - Failed cases stay in the denominator as misses (quiet ones as false alarms).
 //! - Services are ranked, not candidates: a service counts once, at the best of its candidates (node or edges).
-//! - With several true services, finding any of them is a hit, and they do not stand in each other's way.
+//! - With several true services, finding any of them is a hit for AC@k, and they do not stand in each other's way.
 //! - A list counts whatever the verdict says: "cannot tell" with the right service on top is a hit. The verdict decides
 //!   quiet cases only.
 
@@ -22,39 +23,54 @@ use crate::telemetry::id::ServiceId;
 /// What a method made of one case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// An incident; the rank of the true service from 1, `None` when it is not ranked.
-    Incident(Option<usize>),
+    /// An incident.
+    Incident {
+        /// The rank of the best true service from 1, `None` when none is ranked.
+        rank: Option<usize>,
+        /// With several causes at once: whether each was found before any innocent service. `None` with one cause.
+        all: Option<bool>,
+    },
     /// A quiet case; whether the method rightly named no cause.
     Quiet(bool),
 }
 
 impl Outcome {
-    /// Judges a ranking. No true service means a quiet case.
-    pub fn of(ranking: &Ranking, truth: &[ServiceId]) -> Self {
-        if truth.is_empty() {
-            Self::Quiet(ranking.verdict != Verdict::CauseFound)
-        } else {
-            Self::Incident(rank_of(ranking, truth))
+    /// Judges a ranking by the causes, each with the names that are right for it. No cause means a quiet case.
+    pub fn of(ranking: &Ranking, causes: &[Vec<ServiceId>]) -> Self {
+        if causes.is_empty() {
+            return Self::Quiet(ranking.verdict != Verdict::CauseFound);
         }
+        let scores = scores(ranking);
+        let ranks = causes.iter().map(|cause| rank_of(&scores, cause, causes));
+        let all = (causes.len() > 1).then(|| ranks.clone().all(|rank| rank == Some(1)));
+        Self::Incident { rank: ranks.flatten().min(), all }
     }
 
     /// What a failure counts as.
-    pub fn failed(truth: &[ServiceId]) -> Self {
-        if truth.is_empty() { Self::Quiet(false) } else { Self::Incident(None) }
+    pub fn failed(causes: &[Vec<ServiceId>]) -> Self {
+        if causes.is_empty() {
+            return Self::Quiet(false);
+        }
+        Self::Incident { rank: None, all: (causes.len() > 1).then_some(false) }
     }
 }
 
-/// The rank, from 1, of the best true service, behind all others of equal score. A score that is not a number stands
-/// last.
-fn rank_of(ranking: &Ranking, truth: &[ServiceId]) -> Option<usize> {
+/// The best score of each service. One that is not a number stands last.
+fn scores(ranking: &Ranking) -> BTreeMap<&ServiceId, f64> {
     let mut best: BTreeMap<&ServiceId, f64> = BTreeMap::new();
     for candidate in &ranking.candidates {
         let score = if candidate.score.is_nan() { f64::NEG_INFINITY } else { candidate.score };
         let known = best.entry(candidate.suspect.service()).or_insert(score);
         *known = known.max(score);
     }
-    let score = truth.iter().filter_map(|service| best.get(service)).copied().max_by(f64::total_cmp)?;
-    let before = best.iter().filter(|(service, other)| **other >= score && !truth.contains(service)).count();
+    best
+}
+
+/// The rank, from 1, of the best name of a cause among the services that are no cause, behind all of equal score.
+fn rank_of(scores: &BTreeMap<&ServiceId, f64>, cause: &[ServiceId], causes: &[Vec<ServiceId>]) -> Option<usize> {
+    let score = cause.iter().filter_map(|service| scores.get(service)).copied().max_by(f64::total_cmp)?;
+    let is_innocent = |service: &ServiceId| !causes.iter().flatten().any(|cause| cause == service);
+    let before = scores.iter().filter(|(service, other)| **other >= score && is_innocent(service)).count();
     Some(before + 1)
 }
 
@@ -73,6 +89,9 @@ pub struct Accuracy {
     pub avg5: f64,
     /// Mean reciprocal rank.
     pub mrr: f64,
+    /// Of incidents with several causes at once, the share with all of them before any other service; `None` without
+    /// such incidents.
+    pub all_causes: Option<f64>,
     /// Share of quiet cases in which no cause was named; `None` without quiet cases.
     pub specificity: Option<f64>,
 }
@@ -81,10 +100,15 @@ impl Accuracy {
     /// Sums up outcomes. Without incidents the shares are 0.
     pub fn of(outcomes: &[Outcome]) -> Self {
         let mut ranks = Vec::new();
+        let (mut several, mut all_found) = (0_usize, 0_usize);
         let (mut quiet, mut kept_quiet) = (0_usize, 0_usize);
         for outcome in outcomes {
             match *outcome {
-                Outcome::Incident(rank) => ranks.push(rank),
+                Outcome::Incident { rank, all } => {
+                    ranks.push(rank);
+                    several += usize::from(all.is_some());
+                    all_found += usize::from(all == Some(true));
+                }
                 Outcome::Quiet(right) => {
                     quiet += 1;
                     kept_quiet += usize::from(right);
@@ -103,6 +127,7 @@ impl Accuracy {
             // One division of a whole number, so that five hits of five are exactly 1.
             avg5: share((1..=5).map(within).sum(), 5 * cases),
             mrr: if cases == 0 { 0.0 } else { reciprocal / cases as f64 },
+            all_causes: (several > 0).then(|| share(all_found, several)),
             specificity: (quiet > 0).then(|| share(kept_quiet, quiet)),
         }
     }
@@ -124,26 +149,49 @@ mod tests {
 
     fn rank(scores: &[(&str, f64)], truth: &[&str]) -> Outcome {
         let truth: Vec<ServiceId> = truth.iter().map(|&t| t.into()).collect();
-        Outcome::of(&ranking(Verdict::CauseFound, scores), &truth)
+        Outcome::of(&ranking(Verdict::CauseFound, scores), &[truth])
+    }
+
+    fn at(rank: usize) -> Outcome {
+        Outcome::Incident { rank: Some(rank), all: None }
     }
 
     #[test]
     fn ties_count_against_the_method() {
         let scores = [("a", 3.0), ("b", 2.0), ("c", 2.0), ("d", 2.0), ("e", 0.0)];
-        assert_eq!(rank(&scores, &["a"]), Outcome::Incident(Some(1)));
-        assert_eq!(rank(&scores, &["b"]), Outcome::Incident(Some(4)), "first of three equals is the last of them");
-        assert_eq!(rank(&scores, &["d"]), Outcome::Incident(Some(4)));
-        assert_eq!(rank(&scores, &["e"]), Outcome::Incident(Some(5)));
-        assert_eq!(rank(&scores, &["absent"]), Outcome::Incident(None));
-        assert_eq!(rank(&[("a", f64::NAN), ("b", 0.0)], &["a"]), Outcome::Incident(Some(2)));
+        assert_eq!(rank(&scores, &["a"]), at(1));
+        assert_eq!(rank(&scores, &["b"]), at(4), "first of three equals is the last of them");
+        assert_eq!(rank(&scores, &["d"]), at(4));
+        assert_eq!(rank(&scores, &["e"]), at(5));
+        assert_eq!(rank(&scores, &["absent"]), Outcome::Incident { rank: None, all: None });
+        assert_eq!(rank(&[("a", f64::NAN), ("b", 0.0)], &["a"]), at(2));
     }
 
     #[test]
     fn several_true_services_are_one_hit() {
         let scores = [("a", 3.0), ("b", 2.0), ("c", 2.0), ("d", 2.0)];
-        assert_eq!(rank(&scores, &["d", "b"]), Outcome::Incident(Some(3)), "behind a and c, not behind each other");
-        assert_eq!(rank(&scores, &["c", "a"]), Outcome::Incident(Some(1)));
-        assert_eq!(rank(&scores, &["c", "absent"]), Outcome::Incident(Some(4)));
+        assert_eq!(rank(&scores, &["d", "b"]), at(3), "behind a and c, not behind each other");
+        assert_eq!(rank(&scores, &["c", "a"]), at(1));
+        assert_eq!(rank(&scores, &["c", "absent"]), at(4));
+    }
+
+    #[test]
+    fn of_several_causes_any_is_a_hit_and_all_are_counted_apart() {
+        let scores = [("a", 3.0), ("b", 2.0), ("x", 1.0), ("c", 0.5)];
+        let ranking = ranking(Verdict::CauseFound, &scores);
+        let judged = |causes: &[&[&str]]| {
+            let causes: Vec<Vec<ServiceId>> =
+                causes.iter().map(|names| names.iter().map(|&name| name.into()).collect()).collect();
+            Outcome::of(&ranking, &causes)
+        };
+        let outcome = |rank, all| Outcome::Incident { rank: Some(rank), all: Some(all) };
+        assert_eq!(judged(&[&["a"], &["b"]]), outcome(1, true));
+        assert_eq!(judged(&[&["b"], &["a", "absent"]]), outcome(1, true));
+        assert_eq!(judged(&[&["a"], &["c"]]), outcome(1, false), "x stands before c");
+        assert_eq!(judged(&[&["b"], &["absent"]]), outcome(2, false));
+        assert_eq!(judged(&[&["a", "b"]]), at(1), "two names of one cause");
+        let outcomes = [outcome(1, true), outcome(1, false), at(1), Outcome::failed(&[vec![], vec![]])];
+        assert_eq!(Accuracy::of(&outcomes).all_causes, Some(1.0 / 3.0));
     }
 
     #[test]
@@ -153,7 +201,7 @@ mod tests {
         ranking.candidates.push(candidate(edge("x", "a"), 4.0));
         ranking.candidates.push(candidate(edge("y", "a"), 3.0));
         ranking.candidates.push(candidate(edge("a", "b"), 2.0));
-        assert_eq!(Outcome::of(&ranking, &["b".into()]), Outcome::Incident(Some(2)), "three candidates of a are one");
+        assert_eq!(Outcome::of(&ranking, &[vec!["b".into()]]), at(2), "three candidates of a are one");
     }
 
     #[test]
@@ -169,13 +217,13 @@ mod tests {
     /// wrong, one failed.
     #[test]
     fn figures_by_hand() {
-        let truth = ["t".into()];
+        let truth = [vec!["t".into()]];
         let outcomes = [
-            Outcome::Incident(Some(1)),
-            Outcome::Incident(Some(2)),
-            Outcome::Incident(Some(4)),
-            Outcome::Incident(Some(6)),
-            Outcome::Incident(None),
+            at(1),
+            at(2),
+            at(4),
+            at(6),
+            Outcome::Incident { rank: None, all: None },
             Outcome::failed(&truth),
             Outcome::Quiet(true),
             Outcome::Quiet(false),
@@ -194,7 +242,7 @@ mod tests {
         for (at, (figure, expected)) in figures.into_iter().enumerate() {
             assert!((figure - expected).abs() < 1e-15, "figure {at}: {figure} against {expected}");
         }
-        assert_eq!(Accuracy::of(&[Outcome::Incident(Some(1))]).specificity, None);
+        assert_eq!(Accuracy::of(&[at(1)]).specificity, None);
         assert_eq!(Accuracy::of(&[]).mrr.to_bits(), 0.0_f64.to_bits());
     }
 }

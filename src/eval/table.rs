@@ -12,7 +12,7 @@ use crate::rank::Verdict;
 /// Failed cases that the table names; one wrong folder can fail them all.
 const FAILURES_SHOWN: usize = 5;
 
-/// Writes the figures of all methods, then AC@1 and AC@3 by system, fault kind and split.
+/// Writes the figures of all methods, then AC@1 and AC@3 by system, fault kind, severity and split.
 ///
 /// # Errors
 /// What the writer says.
@@ -29,13 +29,16 @@ pub fn write_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
     }
     writeln!(out, "; ties count against the method\n")?;
 
-    let mut rows =
-        vec![["method", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "specificity", "failures"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["method", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "all@n", "specificity", "failures"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for method in &evaluation.methods {
         let a = &method.accuracy;
         let mut row = vec![method.name.clone()];
         row.extend([a.ac1, a.ac3, a.ac5, a.avg5, a.mrr].map(share));
-        row.push(a.specificity.map_or_else(|| "-".to_owned(), share));
+        row.extend([a.all_causes, a.specificity].map(|figure| figure.map_or_else(|| "-".to_owned(), share)));
         row.push(method.failures.to_string());
         rows.push(row);
     }
@@ -70,6 +73,7 @@ fn group_rows(kind: &str, methods: &[MethodResult]) -> Vec<Vec<String>> {
     let heading = match kind {
         "system" => "by system, AC@1/AC@3",
         "fault_kind" => "by fault kind, AC@1/AC@3",
+        "severity" => "by severity, AC@1/AC@3",
         _ => "by split, AC@1/AC@3",
     };
     let mut rows = vec![vec![heading.to_owned(), "incidents".to_owned()]];
@@ -106,8 +110,8 @@ fn case_row(case: &CaseResult) -> Vec<String> {
     let mut row = vec![plain(&case.id), plain(kind), plain(&case.truth)];
     row.extend(case.answers.iter().map(|answer| match answer.outcome {
         _ if answer.failed => "failed".to_owned(),
-        Outcome::Incident(Some(rank)) => rank.to_string(),
-        Outcome::Incident(None) => "-".to_owned(),
+        Outcome::Incident { rank: Some(rank), .. } => rank.to_string(),
+        Outcome::Incident { rank: None, .. } => "-".to_owned(),
         Outcome::Quiet(true) => "ok".to_owned(),
         Outcome::Quiet(false) => "alarm".to_owned(),
     }));
@@ -181,6 +185,7 @@ struct MethodJson<'a> {
     avg5: f64,
     mrr: f64,
     failures: usize,
+    all_causes: Option<f64>,
     specificity: Option<f64>,
     by: BTreeMap<&'a str, BTreeMap<&'a str, GroupJson>>,
 }
@@ -193,6 +198,7 @@ struct GroupJson {
     ac5: f64,
     avg5: f64,
     mrr: f64,
+    all_causes: Option<f64>,
     specificity: Option<f64>,
 }
 
@@ -205,6 +211,7 @@ impl From<&Accuracy> for GroupJson {
             ac5: a.ac5,
             avg5: a.avg5,
             mrr: a.mrr,
+            all_causes: a.all_causes,
             specificity: a.specificity,
         }
     }
@@ -228,6 +235,7 @@ pub fn write_json(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
             avg5: a.avg5,
             mrr: a.mrr,
             failures: method.failures,
+            all_causes: a.all_causes,
             specificity: a.specificity,
             by: by.collect(),
         }
@@ -247,7 +255,8 @@ mod tests {
     use crate::eval::run::Answer;
 
     fn evaluation() -> Evaluation {
-        let incidents = [Outcome::Incident(Some(1)), Outcome::Incident(Some(4)), Outcome::Quiet(true)];
+        let incidents = [(Some(1), None), (Some(4), None)].map(|(rank, all)| Outcome::Incident { rank, all });
+        let incidents = [incidents[0], incidents[1], Outcome::Quiet(true)];
         let accuracy = Accuracy::of(&incidents);
         let by = BTreeMap::from([(
             "fault_kind",
@@ -286,8 +295,8 @@ mod tests {
         let expected = "\
 shop: 2 incidents, 1 quiet case; ties count against the method
 
-method       AC@1   AC@3   AC@5  Avg@5    MRR  specificity  failures
-hypocenter  0.500  0.500  1.000  0.700  0.625        1.000         0
+method       AC@1   AC@3   AC@5  Avg@5    MRR  all@n  specificity  failures
+hypocenter  0.500  0.500  1.000  0.700  0.625      -        1.000         0
 
 by fault kind, AC@1/AC@3  incidents   hypocenter
 cpu                               2    0.50/0.50
@@ -315,12 +324,12 @@ case  fault kind  truth     hypocenter  first  verdict      seconds
             "cases": 2,
             "methods": [{
                 "name": "hypocenter", "ac1": 0.5, "ac3": 0.5, "ac5": 1.0, "avg5": 0.7, "mrr": 0.625,
-                "failures": 0, "specificity": 1.0,
+                "failures": 0, "all_causes": null, "specificity": 1.0,
                 "by": {"fault_kind": {
                     "cpu": {"cases": 2, "ac1": 0.5, "ac3": 0.5, "ac5": 1.0, "avg5": 0.7, "mrr": 0.625,
-                            "specificity": null},
+                            "all_causes": null, "specificity": null},
                     "none": {"cases": 0, "ac1": 0.0, "ac3": 0.0, "ac5": 0.0, "avg5": 0.0, "mrr": 0.0,
-                             "specificity": 1.0},
+                             "all_causes": null, "specificity": 1.0},
                 }},
             }],
         });

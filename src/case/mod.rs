@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! name = "checkout is slow"               # optional, else the folder's name
+//! system = "shop"                         # optional, for tables by system; else the folder above
 //! entry = "frontend"                      # optional: where users felt it
 //! symptom = "latency"                     # optional: latency or errors
 //! files = ["traces/*.json", "metrics.om"] # optional globs, else every file of the folder
@@ -17,10 +18,16 @@
 //! end = 2026-03-02T10:10:00Z
 //!
 //! [truth]                                 # optional: what eval measures against
-//! services = ["payments"]                 # or none = true for a quiet case
+//! services = ["payments"]                 # right answers, any of them; or none = true for a quiet case
 //! kind = "pool exhaustion"
+//! severity = "middle"
 //! description = "the pool of payments shrank to two connections"
 //! ```
+//!
+//! Where two things went wrong at once, `causes = [["payments"], ["cart", "redis@cart-cache"]]` names the right answers
+//! for each. `onset`, `at`, `entries` and `path` may say more: how and when it began, where it was felt, on which way.
+
+mod truth;
 
 use std::fs;
 use std::io;
@@ -33,32 +40,19 @@ use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::{EmptyWindow, Window};
 use crate::timespec::{TimespecError, parse_time};
 
+pub use truth::Truth;
+use truth::TruthToml;
+
 /// Name of the description inside a case folder.
 pub const CASE_FILE: &str = "case.toml";
-
-/// What is known about the cause of a recorded incident.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Truth {
-    /// The services that are right answers; empty for a quiet case, in which nothing is wrong.
-    pub services: Vec<ServiceId>,
-    /// Kind of fault, for tables by kind.
-    pub kind: Option<String>,
-    /// What happened, for people.
-    pub description: Option<String>,
-}
-
-impl Truth {
-    /// Whether the right answer is "no cause found".
-    pub fn is_quiet(&self) -> bool {
-        self.services.is_empty()
-    }
-}
 
 /// A recorded incident: where its telemetry lies and how to look at it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Case {
     /// Name for reports.
     pub name: String,
+    /// The system that was observed, where it is said.
+    pub system: Option<String>,
     /// When users felt it.
     pub incident: Window,
     /// Normal operation; at least one.
@@ -137,8 +131,12 @@ pub enum CaseError {
         /// Which file.
         path: PathBuf,
     },
-    /// A truth that says both or neither.
-    #[error("{}: [truth] needs either `services = [...]` with a name in it or `none = true`", path.display())]
+    /// A truth that says nothing, or contradicts itself.
+    #[error(
+        "{}: [truth] needs one of `services = [...]` with a name in it, `causes = [[...], [...]]` for several at once \
+         (which then hold all names of `services`), or `none = true`",
+        path.display()
+    )]
     Truth {
         /// Which file.
         path: PathBuf,
@@ -176,6 +174,7 @@ pub enum CaseError {
 #[serde(deny_unknown_fields)]
 struct CaseToml {
     name: Option<String>,
+    system: Option<String>,
     incident: WindowToml,
     #[serde(default)]
     baseline: Vec<WindowToml>,
@@ -202,17 +201,6 @@ struct WindowToml {
 enum SymptomToml {
     Latency,
     Errors,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TruthToml {
-    #[serde(default)]
-    services: Vec<String>,
-    #[serde(default)]
-    none: bool,
-    kind: Option<String>,
-    description: Option<String>,
 }
 
 impl Case {
@@ -258,6 +246,7 @@ impl Case {
         baselines.sort();
         let case = Self {
             name: raw.name.unwrap_or_else(|| name.to_owned()),
+            system: raw.system,
             incident,
             baselines,
             entry: raw.entry.as_deref().map(ServiceId::new),
@@ -265,22 +254,13 @@ impl Case {
                 SymptomToml::Latency => Symptom::Latency,
                 SymptomToml::Errors => Symptom::Errors,
             }),
-            truth: raw.truth.map(|truth| checked_truth(truth, path)).transpose()?,
+            truth: raw.truth.map(|truth| truth.checked(path)).transpose()?,
             files: Vec::new(),
             span_columns: raw.span_columns,
             sampling_attribute: raw.sampling_attribute,
         };
         Ok((case, raw.files))
     }
-}
-
-fn checked_truth(raw: TruthToml, path: &Path) -> Result<Truth, CaseError> {
-    let named = raw.services.iter().any(|name| !name.trim().is_empty());
-    if named == raw.none {
-        return Err(CaseError::Truth { path: path.to_owned() });
-    }
-    let services = raw.services.iter().map(|name| ServiceId::new(name)).collect();
-    Ok(Truth { services, kind: raw.kind, description: raw.description })
 }
 
 fn window(raw: &WindowToml, path: &Path, key: &str) -> Result<Window, CaseError> {
@@ -376,7 +356,7 @@ mod tests {
         assert_eq!(case.span_columns.as_deref(), Some("nezha"));
         assert_eq!(case.sampling_attribute.as_deref(), Some("SampleRate"));
         let truth = case.truth.unwrap();
-        assert_eq!(truth.services, [ServiceId::new("payments")]);
+        assert_eq!(truth.causes, [[ServiceId::new("payments")]]);
         assert!(!truth.is_quiet());
     }
 
@@ -386,6 +366,23 @@ mod tests {
         assert_eq!(case.name, "folder");
         assert_eq!((case.entry, case.symptom, case.truth), (None, None, None));
         assert!(read(&format!("{WINDOWS}[truth]\nnone = true\n")).unwrap().truth.unwrap().is_quiet());
+    }
+
+    #[test]
+    fn two_causes_and_what_else_is_known() {
+        let text = format!(
+            "system = \"shop\"\n{WINDOWS}[truth]\ncauses = [[\"a\"], [\"b\", \"postgresql/b\"]]\nservices = [\"b\", \"a\"]\n\
+             severity = \"middle\"\nonset = \"sudden\"\nat = 2026-03-02T10:10:00Z\nentries = [\"web\"]\n\
+             path = [\"web\", \"a\"]\n"
+        );
+        let case = read(&text).unwrap();
+        assert_eq!(case.system.as_deref(), Some("shop"));
+        let truth = case.truth.unwrap();
+        let ids = |names: &[&str]| names.iter().map(|name| ServiceId::new(name)).collect::<Vec<_>>();
+        assert_eq!(truth.causes, [ids(&["a"]), ids(&["b", "postgresql/b"])]);
+        assert_eq!((truth.entries, truth.path), (ids(&["web"]), ids(&["web", "a"])));
+        assert_eq!((truth.severity.as_deref(), truth.onset.as_deref()), (Some("middle"), Some("sudden")));
+        assert_eq!(truth.at_ns, Some(case.incident.start_ns()));
     }
 
     #[test]
@@ -401,6 +398,9 @@ mod tests {
             (WINDOWS.replace("10:15:00Z", "10:05:00Z"), ["`incident`", "ends before"]),
             (format!("{WINDOWS}[truth]\nkind = \"x\"\n"), ["[truth]", "none = true"]),
             (format!("{WINDOWS}[truth]\nnone = true\nservices = [\"x\"]\n"), ["[truth]", "services"]),
+            (format!("{WINDOWS}[truth]\ncauses = [[\"a\"], []]\n"), ["[truth]", "causes"]),
+            (format!("{WINDOWS}[truth]\ncauses = [[\"a\"]]\nservices = [\"b\"]\n"), ["[truth]", "causes"]),
+            (format!("{WINDOWS}[truth]\nservices = [\"b\"]\nat = true\n"), ["truth.at", "boolean"]),
             (format!("symptom = \"slow\"\n{WINDOWS}"), ["slow", "latency"]),
             ("incident = 3".to_owned(), ["case.toml", "incident"]),
         ] {
