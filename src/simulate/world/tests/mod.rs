@@ -1,0 +1,4 @@
+//! What a user of the world sees.
+
+mod queueing;
+mod support;
