@@ -2,6 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+mod builder;
+mod calibrate;
+pub mod check;
+pub mod flow;
+pub mod queueing;
+pub mod shop;
+
 /// Place of a service in [`System::services`].
 pub type ServiceIdx = usize;
 /// Place of an operation in [`System::operations`].
@@ -269,6 +276,18 @@ pub struct Entry {
     pub rate_per_s: f64,
     /// 99 % of requests are promised to be faster, ms: the objective of the alert rule.
     pub objective_ms: f64,
+}
+
+/// Systems that come with the program: name and what it is.
+pub const NAMES: [(&str, &str); 1] =
+    [("shop", "a web shop of 10 services with databases, caches, a broker and a card processor")];
+
+/// A system by its name. `None`: there is no system of that name.
+pub fn by_name(name: &str, _seed: u64) -> Option<System> {
+    match name {
+        "shop" => Some(shop::shop()),
+        _ => None,
+    }
 }
 
 impl System {
