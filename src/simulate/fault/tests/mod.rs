@@ -1,0 +1,5 @@
+//! Faults on a small shop.
+
+mod made;
+mod numbers;
+pub(in crate::simulate) mod shop;
