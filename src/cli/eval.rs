@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::analysis::Settings;
 use crate::eval::{DatasetFormat, cases, recorded::RecordedCase, run::evaluate, table};
@@ -14,6 +13,7 @@ use crate::rank;
 use crate::telemetry::time::NANOS_PER_SECOND;
 
 use super::errors::Usage;
+use super::progress::Progress;
 
 /// Methods that need no knowledge of the system: without them no figure means anything.
 const ALWAYS: [&str; 3] = ["largest_change", "earliest_onset", "random"];
@@ -99,12 +99,10 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let progress = ProgressBar::with_draw_target(Some(found.len() as u64), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} cases, {elapsed}") {
-        progress.set_style(style);
-    }
-    let evaluation = evaluate(&dataset_name(args), &found, &methods, &Settings::default(), &|_| progress.inc(1));
-    progress.finish_and_clear();
+    let progress = Progress::counting("evaluating", "cases", found.len() as u64);
+    let evaluation =
+        evaluate(&dataset_name(args), &found, &methods, &Settings::default(), &|_| progress.one_more());
+    drop(progress);
     match args.output {
         OutputArg::Json => table::write_json(&evaluation, &mut out)?,
         OutputArg::Table => {

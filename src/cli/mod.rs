@@ -15,6 +15,7 @@ mod graph;
 mod inputs;
 mod progress;
 mod schema;
+mod simulate;
 mod terminal;
 mod windows;
 
@@ -56,6 +57,7 @@ enum Command {
     Drill(drill::Args),
     Eval(eval::EvalArgs),
     Graph(graph::Args),
+    Simulate(simulate::Args),
     /// Print the JSON Schema of the JSON report
     #[command(after_help = "Examples:\n  hypocenter schema > report.schema.json")]
     Schema,
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Drill(args) => drill::run(args, &terminal),
         Command::Eval(args) => eval::run(args),
         Command::Graph(args) => graph::run(args, &terminal),
+        Command::Simulate(args) => simulate::run(args, &terminal),
         Command::Schema => schema::run(&terminal),
         Command::Completions(args) => completions::run(args, &terminal),
     };

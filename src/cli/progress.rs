@@ -35,6 +35,19 @@ impl Progress {
         Self { bar, done: Some(done), waiting: Some(waiting) }
     }
 
+    /// A bar that counts `total` things, named in the plural.
+    pub(super) fn counting(stage: &'static str, things: &'static str, total: u64) -> Self {
+        let progress = Self::start(stage);
+        progress.bar.set_length(total);
+        progress.bar.set_style(style(&format!("{{spinner}} {{msg}} {{wide_bar}} {{pos}}/{{len}} {things}, {{elapsed}}")));
+        progress
+    }
+
+    /// One more of the things is done. From any thread.
+    pub(super) fn one_more(&self) {
+        self.bar.inc(1);
+    }
+
     /// Shows how far reading has come.
     pub(super) fn reading(&self, progress: ingest::Progress) {
         if self.bar.length() != Some(progress.bytes) {

@@ -13,6 +13,7 @@
 //! same bytes from run to run and from machine to machine (own random numbers, no mathematics of the platform's).
 
 pub mod fault;
+pub mod incident;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
@@ -20,5 +21,6 @@ pub mod random;
 pub mod recording;
 pub mod scenario;
 pub mod system;
+pub mod windows;
 pub mod world;
 pub mod write;

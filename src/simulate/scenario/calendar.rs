@@ -62,7 +62,9 @@ impl Calendar {
 }
 
 /// Draws the calendar of a case: about 20 minutes of normal operation, then 8 to 10 minutes of incident.
-pub(super) fn draw(system: &System, lot: &Lot, random: &mut Random) -> Calendar {
+///
+/// `spans` is about how many spans the case shall have before sampling.
+pub(super) fn draw(system: &System, lot: &Lot, spans: Option<u32>, random: &mut Random) -> Calendar {
     let day_s = FIRST_DAY_S + random.below(DAYS) as i64 * DAY_S;
     let start_ns = (day_s + random.below(DAY_S as usize) as i64) * SECOND_NS;
     let onset_ns = start_ns + ((random.between(19.0, 21.0) * 60.0) as i64) * SECOND_NS;
@@ -71,7 +73,8 @@ pub(super) fn draw(system: &System, lot: &Lot, random: &mut Random) -> Calendar 
     let (daily, weekend) = (random.between(0.1, 0.5), random.between(0.0, 0.4));
     let surge = matches!(lot, Lot::Fault(kind) if kind.name == "traffic-surge");
     let (least, most) = if surge { SPANS_OF_SURGE } else { SPANS };
-    let spans = random.between(least, most);
+    let drawn = random.between(least, most);
+    let spans = spans.map_or(drawn, f64::from);
     let rhythm = rhythm_at(onset_ns, daily, weekend);
     let usual = spans_per_s(system) * rhythm * (duration_ns as f64 / 1e9);
     let factor = if usual > 0.0 { (spans / usual).min(MOST_LOAD / rhythm) } else { 1.0 };

@@ -47,6 +47,8 @@ pub struct Choice {
     pub severity: Option<Severity>,
     /// How sudden.
     pub onset: Option<Onset>,
+    /// About how many spans before sampling; the load follows, up to what the system is laid out for.
+    pub spans: Option<u32>,
 }
 
 /// Why there is no such scenario.
@@ -130,7 +132,7 @@ fn drawn_in(
     index: u64,
 ) -> Result<Scenario, ScenarioError> {
     let part = |name: &str| Random::of_part(case_seed, name);
-    let calendar = calendar::draw(&system, lot, &mut part("calendar"));
+    let calendar = calendar::draw(&system, lot, choice.spans, &mut part("calendar"));
     let severity = choice.severity.unwrap_or_else(|| lot::severity(lot, &mut part("severity")));
     let onset = choice.onset.unwrap_or_else(|| lot::onset(&mut part("onset")));
     let moment = Moment {
