@@ -4,14 +4,20 @@
 
 #[path = "simulated_metrics/played.rs"]
 mod played;
+#[path = "simulated_metrics/prometheus.rs"]
+mod prometheus;
 
 use std::path::Path;
 
 use hypocenter::ingest::{ReadOptions, Telemetry, read_bytes};
+use hypocenter::simulate::alert::{self, Expression, Firing};
 use hypocenter::simulate::metrics::{Family, MetricSeries, collect, openmetrics};
 use hypocenter::simulate::observe::{Imperfections, Sampling};
+use hypocenter::simulate::recording::{Side, SpanRecord};
+use hypocenter::telemetry::alert::Symptom;
 use hypocenter::telemetry::series::{Series, Signal, Statistic};
-use played::{DEPLOY_S, FAULT_S, KILLED_S, SECOND_NS, START_NS, played};
+use played::{DEPLOY_S, FAULT_S, KILLED_S, SECOND_NS, START_NS, plan, played, quiet};
+use prometheus::Prometheus;
 
 fn read(families: &[Family]) -> Telemetry {
     let file = openmetrics::write(families);
@@ -123,4 +129,189 @@ fn scrapes_are_missing_where_telemetry_lacks_them() {
     assert!((1..=28).contains(&lost), "{lost}");
     // A pod that ended has no more samples.
     assert_eq!(count(&whole, "cart-6b5d8f7c94-h7jrw"), 40);
+}
+
+#[test]
+fn alerts_fire_where_users_feel_it_and_not_before() {
+    let (system, recording) = played();
+    let families = collect(&system, &recording, &Imperfections::default(), 7);
+    let firings = alert::evaluate(&system, &families, &plan());
+    let told: Vec<(&str, &str)> = firings.iter().map(|firing| (firing.rule, firing.service())).collect();
+    let expected = [
+        ("ErrorRatioHigh", "front"),
+        ("LatencyHigh", "front"),
+        ("ErrorBudgetBurn", "front"),
+        ("LatencyObjectiveMissed", "front"),
+        ("TopicLag", "shipping"),
+        ("LatencyDoubled", "front"),
+    ];
+    assert_eq!(told, expected);
+    for firing in &firings {
+        let since_s = (firing.pending_since_ns - START_NS) / SECOND_NS;
+        assert!((FAULT_S..FAULT_S + 90).contains(&since_s), "{since_s} {}", firing.rule);
+        assert_eq!(firing.ends_ns, None);
+    }
+    let (system, recording) = quiet();
+    let families = collect(&system, &recording, &Imperfections::default(), 7);
+    assert_eq!(alert::evaluate(&system, &families, &plan()), []);
+}
+
+/// Calls vanish though every answer is OK, later all requests, and then all is well again.
+#[test]
+fn alerts_fire_on_what_is_missing_and_end() {
+    let (system, mut recording) = quiet();
+    let since_s = |span: &SpanRecord| (span.end_ns - START_NS) / SECOND_NS;
+    recording.spans.retain(|span| span.side != Side::Consumer || since_s(span) < 1200);
+    recording.spans.retain(|span| !(1380..1620).contains(&since_s(span)));
+    let families = collect(&system, &recording, &Imperfections::default(), 7);
+    let firings = alert::evaluate(&system, &families, &plan());
+    let dropped: Vec<&Firing> = firings.iter().filter(|firing| firing.rule == "CallsDropped").collect();
+    assert_eq!(dropped.iter().map(|firing| firing.service()).collect::<Vec<_>>(), ["shipping"]);
+    // Half of five minutes after the calls end the share is half, two minutes later it is known.
+    let starts_s = (dropped[0].starts_ns - START_NS) / SECOND_NS;
+    assert!((1200 + 150 + 120 - 30..1200 + 150 + 120 + 60).contains(&starts_s), "{starts_s}");
+    let silent: Vec<&Firing> = firings.iter().filter(|firing| firing.rule == "ServiceSilent").collect();
+    assert_eq!(silent.len(), 2, "{firings:?}");
+    for firing in silent {
+        let (starts_s, ends_s) = ((firing.starts_ns - START_NS) / SECOND_NS, firing.ends_ns.unwrap() - START_NS);
+        assert!((1490..1600).contains(&starts_s) && ends_s / SECOND_NS < 1740, "{firing:?}");
+    }
+    let body = alert::body(&firings, &system);
+    let read = read_bytes(Path::new(&body.name), &body.bytes, &ReadOptions::default()).unwrap();
+    // What ended is not what an analysis starts from.
+    assert_eq!(read.alerts.len(), firings.iter().filter(|firing| firing.ends_ns.is_none()).count());
+}
+
+#[test]
+fn our_own_ingest_reads_the_body() {
+    let (system, recording) = played();
+    let families = collect(&system, &recording, &Imperfections::default(), 7);
+    let firings = alert::evaluate(&system, &families, &plan());
+    let file = alert::body(&firings, &system);
+    let telemetry = read_bytes(Path::new(&file.name), &file.bytes, &ReadOptions::default()).unwrap();
+    assert!(telemetry.warnings.is_empty(), "{:?}", telemetry.warnings);
+    assert_eq!(telemetry.alerts.len(), firings.len());
+    for (alert, firing) in telemetry.alerts.iter().zip(&firings) {
+        let symptom = match firing.rule {
+            "ErrorRatioHigh" | "ErrorBudgetBurn" => Some(Symptom::Errors),
+            "LatencyHigh" | "LatencyObjectiveMissed" | "LatencyDoubled" => Some(Symptom::Latency),
+            _ => None,
+        };
+        assert_eq!(alert.name, firing.rule);
+        assert_eq!(alert.symptom, symptom, "{}", firing.rule);
+        assert_eq!(alert.service.as_ref().map(ToString::to_string).as_deref(), Some(firing.service()));
+        assert_eq!((alert.starts_ns, alert.ends_ns), (Some(firing.starts_ns), None));
+        assert_eq!(alert.expression.as_ref(), Some(&firing.expression));
+        assert_eq!(alert.summary.as_ref(), Some(&firing.summary));
+    }
+}
+
+#[test]
+fn promtool_accepts_the_rules() {
+    let (system, _) = played();
+    let Some(told) = prometheus::check_rules(&alert::rules_file(&system).bytes) else { return };
+    let expected = format!("SUCCESS: {} rules found", alert::rules(&system).len());
+    assert!(told.contains(&expected), "{told}");
+}
+
+/// An expression and everything that it is made of.
+fn parts(expression: &Expression) -> Vec<Expression> {
+    let inner: Vec<&Expression> = match expression {
+        Expression::Divide(left, right)
+        | Expression::Times(left, right)
+        | Expression::Above(left, right)
+        | Expression::Below(left, right)
+        | Expression::And(left, right) => vec![&**left, &**right],
+        Expression::Number(_)
+        | Expression::Sum(_)
+        | Expression::SumRate(..)
+        | Expression::SumDelta(..)
+        | Expression::Quantile(..) => Vec::new(),
+    };
+    let inner = inner.into_iter().flat_map(parts);
+    inner.filter(|part| !matches!(part, Expression::Number(_))).chain([expression.clone()]).collect()
+}
+
+/// Every rule at every instant at which it is evaluated, and other expressions, by our own arithmetic and by a real
+/// Prometheus over the file that was written.
+#[test]
+fn a_real_prometheus_computes_the_same() {
+    let (system, recording) = played();
+    let families = collect(&system, &recording, &Imperfections::default(), 7);
+    let Some(prometheus) = Prometheus::over(&openmetrics::text(&families)) else { return };
+    let instants = alert::instants(&plan());
+    let rules = alert::rules(&system);
+    let mut compared = 0;
+    for expression in rules.iter().flat_map(|rule| parts(&rule.expression)) {
+        let ours = expression.values(&families, &instants);
+        let theirs = prometheus.query_range(&expression.to_string(), &instants, i64::from(alert::INTERVAL_S));
+        for ((ours, theirs), at_ns) in ours.iter().zip(&theirs).zip(&instants) {
+            let same = match (ours, theirs) {
+                (Some(ours), Some(theirs)) => {
+                    (ours.is_nan() && theirs.is_nan()) || (ours - theirs).abs() <= 1e-9 * theirs.abs()
+                }
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(same, "{ours:?} {theirs:?} at {at_ns} of {expression}");
+            compared += usize::from(ours.is_some());
+        }
+    }
+    // Each rule has parts that have a value for most of the time.
+    assert!(compared > 40 * rules.len(), "{compared} values of {} rules", rules.len());
+
+    // Its verdict on each alert: nothing before it was pending, something from then on.
+    for firing in alert::evaluate(&system, &families, &plan()) {
+        let theirs = prometheus.query_range(&firing.expression, &instants, i64::from(alert::INTERVAL_S));
+        let holds = |at_ns: i64| theirs[instants.iter().position(|instant| *instant == at_ns).unwrap()].is_some();
+        let interval_ns = i64::from(alert::INTERVAL_S) * SECOND_NS;
+        assert!(!holds(firing.pending_since_ns - interval_ns), "{}", firing.expression);
+        assert!(holds(firing.pending_since_ns) && holds(firing.starts_ns), "{}", firing.expression);
+    }
+}
+
+/// What people ask a Prometheus of a cluster, against what the recording was written with.
+#[test]
+fn a_real_prometheus_answers_what_people_ask() {
+    let (system, recording) = played();
+    let families = collect(&system, &recording, &Imperfections::default(), 7);
+    let Some(prometheus) = Prometheus::over(&openmetrics::text(&families)) else { return };
+    let at_ns = START_NS + 1000 * SECOND_NS;
+    let check = |expression: &str, label: &str, expected: &[(&str, f64)]| {
+        let found = prometheus.query(expression, at_ns, label);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "{expression}");
+        for ((name, found), (_, expected)) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= 0.001 * expected.abs(), "{found} of {name} for {expression}");
+        }
+    };
+    let by_pod = [
+        ("bus-0", 0.3),
+        ("cart-6b5d8f7c94-n4kvz", 0.2),
+        ("cart-77d9c8b5f6-m8txk", 0.45),
+        ("front-5c8d7b6f44-b2k9x", 0.05),
+        ("front-5c8d7b6f44-x7j2l", 0.1),
+        ("orders-db-0", 0.25),
+        ("report-batch-29480222-cfqjs", 1.5),
+        ("shipping-7f9c6d5b88-q2wtx", 0.35),
+    ];
+    check("sum by (pod) (rate(container_cpu_usage_seconds_total[2m]))", "pod", &by_pod);
+    let of_machines = [("10.0.0.10:9100", 0.3), ("10.0.0.11:9100", 0.85), ("10.0.0.12:9100", 2.05)];
+    check(r#"sum by (instance) (rate(node_cpu_seconds_total{mode!="idle"}[5m]))"#, "instance", &of_machines);
+    let of_nodes = [("node-0", 2.0), ("node-1", 3.0), ("node-2", 3.0)];
+    check("count by (node) (kube_pod_info)", "node", &of_nodes);
+    check(
+        "container_memory_working_set_bytes / on (namespace, pod, container) container_spec_memory_limit_bytes \
+         and on (pod) kube_pod_owner{owner_kind=\"StatefulSet\"}",
+        "pod",
+        &[("bus-0", 300.0 / 512.0), ("orders-db-0", 300.0 / 512.0)],
+    );
+    check(
+        r#"sum by (container) (container_spec_cpu_quota{container!=""} / container_spec_cpu_period)"#,
+        "container",
+        &[("bus", 1.0), ("cart", 2.0), ("front", 2.0), ("orders-db", 1.0), ("shipping", 1.0)],
+    );
+    let as_wanted = [("cart", 2.0), ("front", 2.0), ("shipping", 1.0)];
+    check("kube_deployment_status_replicas_available == kube_deployment_spec_replicas", "deployment", &as_wanted);
+    check("max by (pool) (hikaricp_connections_active / hikaricp_connections_max)", "pool", &[("orders-db", 0.4)]);
 }

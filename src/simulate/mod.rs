@@ -12,6 +12,7 @@
 //! only then [`observe`] forgets what real telemetry does not see. All of it is a pure function of the scenario: the
 //! same bytes from run to run and from machine to machine (own random numbers, no mathematics of the platform's).
 
+pub mod alert;
 pub mod fault;
 pub mod incident;
 pub mod metrics;

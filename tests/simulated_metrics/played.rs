@@ -1,5 +1,6 @@
 //! A small run, written down by hand: a shop of four services in which the cart begins to fail after 20 minutes.
 
+use hypocenter::simulate::plan::{Load, Plan};
 use hypocenter::simulate::random::Random;
 use hypocenter::simulate::recording::*;
 use hypocenter::simulate::system::*;
@@ -59,17 +60,45 @@ pub(crate) fn system() -> System {
             operation(0, "/checkout", Protocol::Http("POST".to_owned())),
             operation(1, "shop.Cart/Take", Protocol::Grpc),
             operation(2, "INSERT orders", Protocol::Database),
-            operation(4, "ship \"fast\"", Protocol::Message),
+            operation(4, "ship", Protocol::Message),
+            // A route that has to be escaped wherever it is written.
+            operation(0, "/cart/{id}/\"a\\b\"", Protocol::Http("GET".to_owned())),
         ],
         links: vec![link(0, 1, None), link(1, 2, Some(10)), link(1, 3, None), link(3, 4, None)],
         topics: vec![Topic { name: "orders".to_owned(), broker: 3, consumers: vec![3], linked: true, prefetch: 4 }],
-        entries: vec![Entry { operation: 0, rate_per_s: 8.0, objective_ms: 150.0 }],
+        entries: vec![
+            Entry { operation: 0, rate_per_s: 8.0, objective_ms: 150.0 },
+            Entry { operation: 4, rate_per_s: 4.0, objective_ms: 150.0 },
+        ],
         machines: 3,
         machine_cores: 4.0,
     }
 }
 
+pub(crate) fn plan() -> Plan {
+    Plan {
+        seed: 7,
+        start_ns: START_NS,
+        warm_up_ns: 0,
+        duration_ns: DURATION_S * SECOND_NS,
+        scrape_ns: SCRAPE_S * SECOND_NS,
+        load: Load { factor: 1.0, daily: 0.0, weekend: 0.0, bursts: Vec::new() },
+        effects: Vec::new(),
+        deploys: Vec::new(),
+    }
+}
+
+/// With the fault.
 pub(crate) fn played() -> (System, Recording) {
+    run(FAULT_S)
+}
+
+/// Without it.
+pub(crate) fn quiet() -> (System, Recording) {
+    run(i64::MAX)
+}
+
+fn run(fault_s: i64) -> (System, Recording) {
     let system = system();
     let instance = |service, pod: &str, machine, version: &str, from_s: i64, until_s: Option<i64>| Instance {
         service,
@@ -98,10 +127,14 @@ pub(crate) fn played() -> (System, Recording) {
         if at_s >= DURATION_S as f64 {
             break;
         }
-        checkout(&mut recording, &mut random, START_NS + (at_s * 1e9) as i64);
+        let start_ns = START_NS + (at_s * 1e9) as i64;
+        checkout(&mut recording, &mut random, start_ns, (at_s as i64) >= fault_s);
+        if random.chance(0.5) {
+            look(&mut recording, &mut random, start_ns);
+        }
     }
     recording.spans.sort_by_key(|span| (span.end_ns, span.span));
-    readings(&mut recording);
+    readings(&mut recording, fault_s);
     let change = |at_s: i64, kind, version: &str| ChangeRecord {
         at_ns: START_NS + at_s * SECOND_NS,
         service: 1,
@@ -115,9 +148,26 @@ pub(crate) fn played() -> (System, Recording) {
     (system, recording)
 }
 
-fn checkout(recording: &mut Recording, random: &mut Random, start_ns: i64) {
+/// A request that asks nobody else.
+fn look(recording: &mut Recording, random: &mut Random, start_ns: i64) {
+    recording.spans.push(SpanRecord {
+        trace: u128::from(random.bits() | 1),
+        span: random.bits() | 1,
+        parent: 0,
+        link: (0, 0),
+        start_ns,
+        end_ns: start_ns + (random.log_normal(20.0, 0.5) * 1e6) as i64,
+        instance: 1,
+        operation: 4,
+        topic: None,
+        side: Side::Server,
+        outcome: Outcome::Ok,
+        attempt: 0,
+    });
+}
+
+fn checkout(recording: &mut Recording, random: &mut Random, start_ns: i64, broken: bool) {
     let since_s = (start_ns - START_NS) / SECOND_NS;
-    let broken = since_s >= FAULT_S;
     let own_ms = random.log_normal(if broken { 150.0 } else { 30.0 }, 0.5);
     let failed = broken && random.chance(0.33);
     let outcome = |failed: bool, how| if failed { how } else { Outcome::Ok };
@@ -157,7 +207,7 @@ fn checkout(recording: &mut Recording, random: &mut Random, start_ns: i64) {
 }
 
 /// Every pod at its own phase.
-fn readings(recording: &mut Recording) {
+fn readings(recording: &mut Recording, fault_s: i64) {
     for n in 0..DURATION_S / SCRAPE_S {
         for (index, instance) in (0..).zip(&recording.instances) {
             let at_ns = START_NS + n * SCRAPE_S * SECOND_NS + i64::from(index) * 1_234_567_891;
@@ -192,7 +242,7 @@ fn readings(recording: &mut Recording) {
             }
         }
         let at_ns = START_NS + n * SCRAPE_S * SECOND_NS + 4_321_000_000;
-        let lag = 5 + u64::try_from((n * SCRAPE_S - FAULT_S).max(0)).unwrap() * 3;
+        let lag = 5 + u64::try_from(n.saturating_mul(SCRAPE_S).saturating_sub(fault_s).max(0)).unwrap() * 3;
         recording.topic_samples.push(TopicSample { at_ns, topic: 0, consumer: 0, lag });
         let cpu_us = u64::try_from(n * SCRAPE_S).unwrap() * 1_500_000;
         recording.neighbour_samples.push(NeighbourSample { at_ns, machine: 2, cpu_us });

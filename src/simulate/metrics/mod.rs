@@ -18,6 +18,9 @@ use super::observe::Imperfections;
 use super::recording::Recording;
 use super::system::System;
 use pods::Pods;
+pub(crate) use spans::{CALLS, DURATIONS, operation_name};
+pub(crate) use topics::{KAFKA_LAG, RABBITMQ_READY};
+
 use scrapes::Scrapes;
 
 /// A family of metrics.

@@ -133,14 +133,21 @@ impl Names {
 /// The name of a span by OpenTelemetry's conventions.
 fn span_name(system: &System, span: &SpanRecord) -> String {
     let topic = || span.topic.and_then(|topic| system.topics.get(topic)).map_or("", |topic| topic.name.as_str());
-    let operation = system.operations.get(span.operation);
-    match (span.side, operation.map(|operation| (&operation.protocol, &operation.name))) {
+    match (span.side, system.operations.get(span.operation).map(|operation| &operation.protocol)) {
         (Side::Producer, _) => format!("publish {}", topic()),
         (Side::Consumer, _) => format!("process {}", topic()),
-        (Side::Server, Some((Protocol::Http(method), route))) => format!("{method} {route}"),
-        (Side::Client, Some((Protocol::Http(method), _))) => method.clone(),
-        (_, Some((_, name))) => name.clone(),
+        (Side::Client, Some(Protocol::Http(method))) => method.clone(),
+        (Side::Server | Side::Client, Some(_)) => operation_name(system, span.operation),
         (_, None) => String::new(),
+    }
+}
+
+/// The name of the span in which an operation that is no consumer is handled.
+pub(crate) fn operation_name(system: &System, operation: OperationIdx) -> String {
+    let operation = &system.operations[operation];
+    match &operation.protocol {
+        Protocol::Http(method) => format!("{method} {}", operation.name),
+        Protocol::Grpc | Protocol::Database | Protocol::Message => operation.name.clone(),
     }
 }
 
