@@ -43,7 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "case",
         ],
     ),
-    ("simulate", &["telemetry", "timespec"]),
+    ("simulate", &["telemetry", "timespec", "case"]),
     (
         "cli",
         &[

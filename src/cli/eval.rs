@@ -100,8 +100,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let progress = Progress::counting("evaluating", "cases", found.len() as u64);
-    let evaluation =
-        evaluate(&dataset_name(args), &found, &methods, &Settings::default(), &|_| progress.one_more());
+    let evaluation = evaluate(&dataset_name(args), &found, &methods, &Settings::default(), &|_| progress.one_more());
     drop(progress);
     match args.output {
         OutputArg::Json => table::write_json(&evaluation, &mut out)?,

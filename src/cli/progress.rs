@@ -39,7 +39,9 @@ impl Progress {
     pub(super) fn counting(stage: &'static str, things: &'static str, total: u64) -> Self {
         let progress = Self::start(stage);
         progress.bar.set_length(total);
-        progress.bar.set_style(style(&format!("{{spinner}} {{msg}} {{wide_bar}} {{pos}}/{{len}} {things}, {{elapsed}}")));
+        progress
+            .bar
+            .set_style(style(&format!("{{spinner}} {{msg}} {{wide_bar}} {{pos}}/{{len}} {things}, {{elapsed}}")));
         progress
     }
 

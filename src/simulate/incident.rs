@@ -3,15 +3,14 @@
 use super::alert::{self, Firing};
 use super::fault::{Fault, Severity};
 use super::metrics::{self, Family, openmetrics};
-use super::observe::{clocks::Clocks, observe};
+use super::observe::{Clocks, observe};
 use super::random::Random;
 use super::recording::Recording;
 use super::scenario::{Choice, Scenario, ScenarioError, draw};
 use super::system;
 use super::windows::windows;
 use super::world;
-use super::write::case_toml::{Described, case_toml};
-use super::write::{CaseFile, TraceFormat, changes::changes, logs::logs, traces};
+use super::write::{CaseFile, TraceFormat, case_toml::case_toml, changes::changes, logs::logs, traces};
 
 /// Of a fault that users are to notice, so many variants are played until an alert fires. Decided by the rules of the
 /// alerts alone: whether an analysis finds the cause has no part in it.
@@ -97,12 +96,12 @@ impl Take {
         let clocks = Clocks::of(&self.recording, imperfections);
         let windows = windows(plan, &self.scenario.faults, &self.firings);
         let files = [
-            Some(case_toml(&Described { scenario: &self.scenario, firings: &self.firings, windows })),
+            Some(case_toml(&self.scenario, &self.firings, &windows)),
             Some(traces(format, system, &self.recording, &observed)),
             Some(openmetrics::write(&self.families)),
             logs(system, &self.recording, &clocks),
             changes(system, &self.recording),
-            (!self.firings.is_empty()).then(|| alert::body::body(&self.firings, system)),
+            (!self.firings.is_empty()).then(|| alert::body(&self.firings, system)),
         ];
         Played {
             system: system.name.clone(),

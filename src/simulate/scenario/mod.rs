@@ -21,6 +21,8 @@ pub use quiet::{QUIET, Quiet};
 pub struct Scenario {
     /// Name of the case, `0007-slow-database-middle`.
     pub name: String,
+    /// Kind of its fault, `two-faults`, or a kind of [`QUIET`].
+    pub kind: &'static str,
     /// The system.
     pub system: System,
     /// Load, effects and deploys, the faults' and the red herrings'.
@@ -162,7 +164,7 @@ fn drawn_in(
     let kind = lot.name();
     let name =
         if faults.is_empty() { format!("{index:04}-{kind}") } else { format!("{index:04}-{kind}-{}", severity.name()) };
-    Ok(Scenario { name, system, plan, faults, herrings, imperfections })
+    Ok(Scenario { name, kind, system, plan, faults, herrings, imperfections })
 }
 
 fn one_fault(

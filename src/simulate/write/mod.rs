@@ -2,6 +2,7 @@
 
 mod attributes;
 mod batches;
+pub mod case_toml;
 pub mod changes;
 mod failures;
 mod json;
