@@ -353,8 +353,8 @@ impl World<'_> {
             && let Some(breaker) = &mut outgoing.breaker
         {
             match breaker.note(self.now_ns, outcome != Outcome::Ok) {
-                Turn::Opened => self.log_bounded(caller, LogEvent::BreakerOpened(link), (0, 0)),
-                Turn::Closed => self.log_bounded(caller, LogEvent::BreakerClosed(link), (0, 0)),
+                Turn::Opened => self.log(caller, LogEvent::BreakerOpened(link), (0, 0)),
+                Turn::Closed => self.log(caller, LogEvent::BreakerClosed(link), (0, 0)),
                 Turn::Stayed => {}
             }
         }

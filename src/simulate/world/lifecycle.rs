@@ -122,7 +122,7 @@ impl World<'_> {
             self.empty_cache(place, MISSES_AFTER_RESTART);
         }
         self.make_ready(place);
-        self.log_bounded(place, LogEvent::Started, (0, 0));
+        self.log(place, LogEvent::Started, (0, 0));
         if let Some(old) = old {
             self.drain(old);
         }
@@ -131,7 +131,7 @@ impl World<'_> {
 
     /// The kernel kills a container that is over its limit.
     pub(super) fn kill_out_of_memory(&mut self, place: usize) {
-        self.log_bounded(place, LogEvent::OutOfMemory, (0, 0));
+        self.log(place, LogEvent::OutOfMemory, (0, 0));
         let settled = self.now_ns - self.pods[place].counters.started_ns > SETTLED_NS;
         self.abort(place);
         let pod = &mut self.pods[place];
@@ -208,7 +208,7 @@ impl World<'_> {
         self.unroute(place);
         match self.pods[place].stage {
             Stage::Ready => {
-                self.log_bounded(place, LogEvent::Stopping, (0, 0));
+                self.log(place, LogEvent::Stopping, (0, 0));
                 self.pods[place].stage = Stage::Draining;
                 self.events.plan(self.now_ns + GRACE_NS, What::Stop(place as u32));
                 self.end_if_drained(place);

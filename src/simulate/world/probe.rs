@@ -134,7 +134,7 @@ impl World<'_> {
         }
     }
 
-    /// What would flood the log is cut off, as services do it.
+    /// What would flood the log is cut off.
     pub(super) fn log_bounded(&mut self, place: usize, event: LogEvent, context: (u128, u64)) {
         let second = self.now_ns / SECOND_NS;
         let pod = &mut self.pods[place];
@@ -147,7 +147,8 @@ impl World<'_> {
         }
     }
 
-    fn log(&mut self, place: usize, event: LogEvent, context: (u128, u64)) {
+    /// A line, if anybody keeps it.
+    pub(super) fn log(&mut self, place: usize, event: LogEvent, context: (u128, u64)) {
         let visibility = self.system.services[self.pods[place].service].visibility;
         if visibility != Visibility::Nothing && self.is_recorded_time() {
             let (trace, span) = context;
