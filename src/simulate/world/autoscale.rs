@@ -41,10 +41,7 @@ impl World<'_> {
     }
 
     fn scale(&mut self, service: ServiceIdx, settings: Autoscale) {
-        let pods: Vec<usize> = (0..self.pods.len())
-            .filter(|pod| self.pods[*pod].service == service && self.pods[*pod].is_wanted())
-            .filter(|pod| !self.pods.iter().any(|other| other.replaces == Some(*pod)))
-            .collect();
+        let pods = self.wanted_pods(service);
         let n = pods.len();
         let least = self.system.services[service].instances.max(1) as usize;
         let wish = wish(n, self.use_of(service), settings.target);
@@ -93,8 +90,9 @@ impl World<'_> {
     /// CPU use of the ready pods since the last look, in limits of one pod, and how many they are.
     fn use_of(&mut self, service: ServiceIdx) -> (f64, usize) {
         let (mut used_ns, mut ready) = (0, 0);
-        for pod in 0..self.pods.len() {
-            if self.pods[pod].service == service && self.pods[pod].stage == Stage::Ready {
+        for nth in 0..self.pods_of[service].len() {
+            let pod = self.pods_of[service][nth];
+            if self.pods[pod].stage == Stage::Ready {
                 self.settle_cpu(pod);
                 let pod = &mut self.pods[pod];
                 used_ns += pod.counters.cpu_ns - pod.scaled_cpu_ns;
@@ -107,7 +105,8 @@ impl World<'_> {
 
     fn next_ordinal(&self, service: ServiceIdx) -> u32 {
         let taken = |ordinal: u32| {
-            self.pods.iter().any(|pod| pod.service == service && pod.stage != Stage::Ended && pod.ordinal == ordinal)
+            let mut pods = self.pods_of[service].iter().map(|pod| &self.pods[*pod]);
+            pods.any(|pod| pod.stage != Stage::Ended && pod.ordinal == ordinal)
         };
         (0..).find(|ordinal| !taken(*ordinal)).unwrap_or(0)
     }

@@ -1,5 +1,7 @@
 //! How pods come and go: starts, kills and restarts, silence, deploys and draining.
 
+use std::collections::VecDeque;
+
 use crate::simulate::plan::Deploy;
 use crate::simulate::recording::{ChangeKind, ChangeRecord, Instance, LogEvent, Outcome};
 use crate::simulate::system::{Role, ServiceIdx};
@@ -59,7 +61,7 @@ impl World<'_> {
             crashes: 0,
             replaces: None,
             busy: 0,
-            line: Default::default(),
+            line: VecDeque::new(),
             consuming: vec![0; self.groups_in_service[service]],
             outgoing,
             knobs,
@@ -77,17 +79,17 @@ impl World<'_> {
             log_second: 0,
             log_lines: 0,
         });
+        self.pods_of[service].push(place);
         self.plan_telemetry(place);
         place
     }
 
     fn new_outgoing(&mut self, service: ServiceIdx) -> Vec<Outgoing> {
-        let links = &self.system.links;
-        let of_service = links.iter().filter(|link| link.caller == service);
-        of_service
+        let links = self.links_of[service].iter().map(|link| &self.system.links[*link]);
+        links
             .map(|link| Outgoing {
                 used: 0,
-                line: Default::default(),
+                line: VecDeque::new(),
                 waiting: 0,
                 breaker: link.breaker.map(BreakerState::new),
                 turn: self.draws.routes.below(1 << 16),
@@ -246,13 +248,9 @@ impl World<'_> {
         let plan = self.plan;
         let deploy = &plan.deploys[place];
         let service = deploy.service;
-        let is_old = |pod: usize| {
-            self.pods[pod].service == service
-                && self.pods[pod].is_wanted()
-                && self.recording.instances[pod].version != deploy.version
-                && !self.pods.iter().any(|other| other.replaces == Some(pod))
-        };
-        let old: Vec<usize> = (0..self.pods.len()).filter(|pod| is_old(*pod)).collect();
+        let wanted = self.wanted_pods(service);
+        let is_old = |pod: &&usize| self.recording.instances[**pod].version != deploy.version;
+        let old: Vec<usize> = wanted.iter().filter(is_old).copied().collect();
         let left = match self.deploys_left[place] {
             Some(left) => left,
             None => {
@@ -276,6 +274,13 @@ impl World<'_> {
         if left > 1 {
             self.events.plan(self.now_ns + deploy.step_ns.max(SECOND_NS), What::Replace(place as u32));
         }
+    }
+
+    /// Pods that a service should have: neither told to stop nor about to be.
+    pub(super) fn wanted_pods(&self, service: ServiceIdx) -> Vec<usize> {
+        let pods = &self.pods_of[service];
+        let is_replaced = |pod: usize| pods.iter().any(|other| self.pods[*other].replaces == Some(pod));
+        pods.iter().copied().filter(|pod| self.pods[*pod].is_wanted() && !is_replaced(*pod)).collect()
     }
 
     fn announce(&mut self, deploy: &Deploy) {
