@@ -4,7 +4,8 @@
 //! desired = ceil(n · utilisation / target)     unless utilisation / target is within 0.9 to 1.1
 //! ```
 //!
-//! `n` pods, `utilisation` their mean CPU use since the last look over the CPU limit. Looked at every 15 s; growth is at
+//! `n` pods, `utilisation` their mean CPU use since the last look over the CPU limit; a pod that is not ready yet counts
+//! as idle where more are wished for. Looked at every 15 s; growth is at
 //! once, at most to twice as many or by four; shrinking waits until the largest wish of the last 5 min is below
 //! (kubernetes.io, "Horizontal Pod Autoscaling", Algorithm details and Default behavior).
 
@@ -40,15 +41,10 @@ impl World<'_> {
     }
 
     fn scale(&mut self, service: ServiceIdx, settings: Autoscale) {
-        let utilisation = self.utilisation(service);
-        let pods: Vec<usize> = (0..self.pods.len())
-            .filter(|pod| self.pods[*pod].service == service && self.pods[*pod].is_wanted())
-            .filter(|pod| !self.pods.iter().any(|other| other.replaces == Some(*pod)))
-            .collect();
+        let pods = self.wanted_pods(service);
         let n = pods.len();
-        let ratio = utilisation / settings.target.max(0.01);
         let least = self.system.services[service].instances.max(1) as usize;
-        let wish = if (ratio - 1.0).abs() <= TOLERANCE { n } else { (n as f64 * ratio).ceil() as usize };
+        let wish = wish(n, self.use_of(service), settings.target);
         let wish = wish.clamp(least, (settings.most as usize).max(least));
         let wishes = &mut self.wishes[service];
         if wishes.len() == REMEMBERED {
@@ -91,28 +87,39 @@ impl World<'_> {
         });
     }
 
-    /// CPU use of the ready pods since the last look over their limits, 0 to 1.
-    fn utilisation(&mut self, service: ServiceIdx) -> f64 {
-        let (mut used_ns, mut allowed_ns) = (0.0, 0.0);
-        let cores = self.system.services[service].cores;
-        for pod in 0..self.pods.len() {
-            if self.pods[pod].service != service || self.pods[pod].stage != Stage::Ready {
-                continue;
+    /// CPU use of the ready pods since the last look, in limits of one pod, and how many they are.
+    fn use_of(&mut self, service: ServiceIdx) -> (f64, usize) {
+        let (mut used_ns, mut ready) = (0, 0);
+        for nth in 0..self.pods_of[service].len() {
+            let pod = self.pods_of[service][nth];
+            if self.pods[pod].stage == Stage::Ready {
+                self.settle_cpu(pod);
+                let pod = &mut self.pods[pod];
+                used_ns += pod.counters.cpu_ns - pod.scaled_cpu_ns;
+                pod.scaled_cpu_ns = pod.counters.cpu_ns;
+                ready += 1;
             }
-            self.settle_cpu(pod);
-            let pod = &mut self.pods[pod];
-            let since_ns = LOOK_NS.min(self.now_ns - pod.counters.started_ns);
-            used_ns += (pod.counters.cpu_ns - pod.scaled_cpu_ns) as f64;
-            allowed_ns += since_ns as f64 * cores;
-            pod.scaled_cpu_ns = pod.counters.cpu_ns;
         }
-        if allowed_ns > 0.0 { used_ns / allowed_ns } else { 0.0 }
+        (used_ns as f64 / (LOOK_NS as f64 * self.system.services[service].cores), ready)
     }
 
     fn next_ordinal(&self, service: ServiceIdx) -> u32 {
         let taken = |ordinal: u32| {
-            self.pods.iter().any(|pod| pod.service == service && pod.stage != Stage::Ended && pod.ordinal == ordinal)
+            let mut pods = self.pods_of[service].iter().map(|pod| &self.pods[*pod]);
+            pods.any(|pod| pod.stage != Stage::Ended && pod.ordinal == ordinal)
         };
         (0..).find(|ordinal| !taken(*ordinal)).unwrap_or(0)
     }
+}
+
+/// How many pods there should be: `n` there are, some of them not ready yet.
+fn wish(n: usize, (used, ready): (f64, usize), target: f64) -> usize {
+    let target = target.max(0.01);
+    let ratio = if ready > 0 { used / ready as f64 / target } else { 1.0 };
+    if (ratio - 1.0).abs() <= TOLERANCE {
+        return n;
+    }
+    let wish = (used / target).ceil() as usize;
+    // Those that are not ready count as idle when more are wished for, or each look would add for the same need.
+    if ratio > 1.0 { wish.max(n) } else { wish.min(n) }
 }

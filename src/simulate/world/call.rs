@@ -207,7 +207,7 @@ impl World<'_> {
             (job.trace, job.span, job.recorded) = (context.0, context.1, false);
         }
         if self.draws.choice.chance(self.links[site.link].misconfigured) {
-            self.reject(job);
+            self.turn_away(job, Outcome::Rejected);
         } else {
             self.admit(job);
         }
@@ -353,8 +353,8 @@ impl World<'_> {
             && let Some(breaker) = &mut outgoing.breaker
         {
             match breaker.note(self.now_ns, outcome != Outcome::Ok) {
-                Turn::Opened => self.log_bounded(caller, LogEvent::BreakerOpened(link), (0, 0)),
-                Turn::Closed => self.log_bounded(caller, LogEvent::BreakerClosed(link), (0, 0)),
+                Turn::Opened => self.log(caller, LogEvent::BreakerOpened(link), (0, 0)),
+                Turn::Closed => self.log(caller, LogEvent::BreakerClosed(link), (0, 0)),
                 Turn::Stayed => {}
             }
         }
@@ -384,10 +384,8 @@ impl World<'_> {
     /// The size of the pools of a link has changed.
     pub(super) fn resize_pools(&mut self, link: LinkIdx) {
         let caller = self.system.links[link].caller;
-        for pod in 0..self.pods.len() {
-            if self.pods[pod].service == caller {
-                self.connect_waiting(pod, link);
-            }
+        for nth in 0..self.pods_of[caller].len() {
+            self.connect_waiting(self.pods_of[caller][nth], link);
         }
     }
 

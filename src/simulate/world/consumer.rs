@@ -72,11 +72,11 @@ impl World<'_> {
 
     /// The broker has a message: every group gets it.
     pub(super) fn deliver(&mut self, topic: TopicIdx, context: (u128, u64)) {
-        for group in 0..self.groups.len() {
-            if self.groups[group].topic == topic {
-                self.groups[group].line.push_back(Message { context, deliveries: 1 });
-                self.take_messages(group);
-            }
+        // Groups stand in the order of their topics.
+        let first = self.groups.partition_point(|group| group.topic < topic);
+        for group in first..first + self.system.topics[topic].consumers.len() {
+            self.groups[group].line.push_back(Message { context, deliveries: 1 });
+            self.take_messages(group);
         }
     }
 

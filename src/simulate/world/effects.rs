@@ -228,8 +228,7 @@ impl World<'_> {
     /// Pods that an effect on instances is about, those that are alive only.
     pub(super) fn pods_meant(&self, target: &Target) -> Vec<usize> {
         let of_service = |service: ServiceIdx| {
-            let all = self.pods.iter().enumerate();
-            all.filter(move |(_, pod)| pod.service == service && pod.stage != Stage::Ended).map(|(place, _)| place)
+            self.pods_of[service].iter().copied().filter(|pod| self.pods[*pod].stage != Stage::Ended)
         };
         match target {
             Target::Instances(service, Which::All) => of_service(*service).collect(),

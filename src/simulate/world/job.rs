@@ -11,11 +11,13 @@ use super::call::{Purpose, Site};
 use super::consumer::Message;
 use super::cpu::CORE;
 use super::events::What;
-use super::time::{MILLISECOND_NS, ms_of_ns, ns_of_us};
+use super::time::{MICROSECOND_NS, MILLISECOND_NS, ms_of_ns, ns_of_us};
 
 /// Statements that take longer are logged by databases.
 const SLOW_STATEMENT_NS: i64 = 250 * MILLISECOND_NS;
 
+/// How long it takes to say no.
+const TURNED_AWAY_NS: i64 = 150 * MICROSECOND_NS;
 /// What a request of a service and one of a database leave on the disk, bytes.
 const LINE_BYTES: u64 = 200;
 const PAGE_BYTES: u64 = 4_096;
@@ -63,6 +65,8 @@ pub(super) struct Job {
     pub(super) step: u32,
     /// Calls under way.
     pub(super) pending: u32,
+    /// It gets no worker, and is answered so.
+    turned_away: Option<Outcome>,
     /// How it will end because a call went wrong that it needs.
     pub(super) broken: Option<Outcome>,
     fate: Fate,
@@ -103,6 +107,7 @@ impl World<'_> {
             origin,
             step: 0,
             pending: 0,
+            turned_away: None,
             broken: None,
             fate: Fate::Usual,
             corrupt: false,
@@ -130,7 +135,7 @@ impl World<'_> {
             let id = self.jobs.insert(job);
             self.pods[place].line.push_back(id);
         } else {
-            self.conclude(job, Outcome::Overloaded);
+            self.turn_away(job, Outcome::Overloaded);
         }
     }
 
@@ -189,6 +194,12 @@ impl World<'_> {
     pub(super) fn go_on(&mut self, id: Id) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let place = job.pod as usize;
+        if let Some(outcome) = job.turned_away {
+            if let Some(job) = self.jobs.remove(id) {
+                self.conclude(job, outcome);
+            }
+            return;
+        }
         let Some(piece) = &mut job.piece else { return self.run(id) };
         let lengthened_ns = self.pods[place].paused_ns - piece.paused_ns;
         if lengthened_ns > 0 {
@@ -324,9 +335,11 @@ impl World<'_> {
         }
     }
 
-    /// Does not begin at all: its setting is wrong.
-    pub(super) fn reject(&mut self, job: Job) {
-        self.conclude(job, Outcome::Rejected);
+    /// Answers without work.
+    pub(super) fn turn_away(&mut self, mut job: Job, outcome: Outcome) {
+        job.turned_away = Some(outcome);
+        let id = self.jobs.insert(job);
+        self.events.plan(self.now_ns + TURNED_AWAY_NS, What::GoOn(id));
     }
 
     fn log_end(&mut self, job: &Job, outcome: Outcome) {

@@ -1,5 +1,7 @@
 //! How pods come and go: starts, kills and restarts, silence, deploys and draining.
 
+use std::collections::VecDeque;
+
 use crate::simulate::plan::Deploy;
 use crate::simulate::recording::{ChangeKind, ChangeRecord, Instance, LogEvent, Outcome};
 use crate::simulate::system::{Role, ServiceIdx};
@@ -59,7 +61,7 @@ impl World<'_> {
             crashes: 0,
             replaces: None,
             busy: 0,
-            line: Default::default(),
+            line: VecDeque::new(),
             consuming: vec![0; self.groups_in_service[service]],
             outgoing,
             knobs,
@@ -77,17 +79,17 @@ impl World<'_> {
             log_second: 0,
             log_lines: 0,
         });
+        self.pods_of[service].push(place);
         self.plan_telemetry(place);
         place
     }
 
     fn new_outgoing(&mut self, service: ServiceIdx) -> Vec<Outgoing> {
-        let links = &self.system.links;
-        let of_service = links.iter().filter(|link| link.caller == service);
-        of_service
+        let links = self.links_of[service].iter().map(|link| &self.system.links[*link]);
+        links
             .map(|link| Outgoing {
                 used: 0,
-                line: Default::default(),
+                line: VecDeque::new(),
                 waiting: 0,
                 breaker: link.breaker.map(BreakerState::new),
                 turn: self.draws.routes.below(1 << 16),
@@ -122,7 +124,7 @@ impl World<'_> {
             self.empty_cache(place, MISSES_AFTER_RESTART);
         }
         self.make_ready(place);
-        self.log_bounded(place, LogEvent::Started, (0, 0));
+        self.log(place, LogEvent::Started, (0, 0));
         if let Some(old) = old {
             self.drain(old);
         }
@@ -131,7 +133,7 @@ impl World<'_> {
 
     /// The kernel kills a container that is over its limit.
     pub(super) fn kill_out_of_memory(&mut self, place: usize) {
-        self.log_bounded(place, LogEvent::OutOfMemory, (0, 0));
+        self.log(place, LogEvent::OutOfMemory, (0, 0));
         let settled = self.now_ns - self.pods[place].counters.started_ns > SETTLED_NS;
         self.abort(place);
         let pod = &mut self.pods[place];
@@ -208,7 +210,7 @@ impl World<'_> {
         self.unroute(place);
         match self.pods[place].stage {
             Stage::Ready => {
-                self.log_bounded(place, LogEvent::Stopping, (0, 0));
+                self.log(place, LogEvent::Stopping, (0, 0));
                 self.pods[place].stage = Stage::Draining;
                 self.events.plan(self.now_ns + GRACE_NS, What::Stop(place as u32));
                 self.end_if_drained(place);
@@ -246,13 +248,9 @@ impl World<'_> {
         let plan = self.plan;
         let deploy = &plan.deploys[place];
         let service = deploy.service;
-        let is_old = |pod: usize| {
-            self.pods[pod].service == service
-                && self.pods[pod].is_wanted()
-                && self.recording.instances[pod].version != deploy.version
-                && !self.pods.iter().any(|other| other.replaces == Some(pod))
-        };
-        let old: Vec<usize> = (0..self.pods.len()).filter(|pod| is_old(*pod)).collect();
+        let wanted = self.wanted_pods(service);
+        let is_old = |pod: &&usize| self.recording.instances[**pod].version != deploy.version;
+        let old: Vec<usize> = wanted.iter().filter(is_old).copied().collect();
         let left = match self.deploys_left[place] {
             Some(left) => left,
             None => {
@@ -276,6 +274,13 @@ impl World<'_> {
         if left > 1 {
             self.events.plan(self.now_ns + deploy.step_ns.max(SECOND_NS), What::Replace(place as u32));
         }
+    }
+
+    /// Pods that a service should have: neither told to stop nor about to be.
+    pub(super) fn wanted_pods(&self, service: ServiceIdx) -> Vec<usize> {
+        let pods = &self.pods_of[service];
+        let is_replaced = |pod: usize| pods.iter().any(|other| self.pods[*other].replaces == Some(pod));
+        pods.iter().copied().filter(|pod| self.pods[*pod].is_wanted() && !is_replaced(*pod)).collect()
     }
 
     fn announce(&mut self, deploy: &Deploy) {

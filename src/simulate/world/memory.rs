@@ -63,8 +63,17 @@ impl World<'_> {
     /// Memory that the container shows, bytes.
     pub(super) fn memory_bytes(&self, pod: usize) -> u64 {
         let limit = self.system.services[self.pods[pod].service].memory_mib;
-        let used = (self.live_mib(pod) + self.pods[pod].memory.garbage).min(limit);
+        let memory = &self.pods[pod].memory;
+        let used = (self.live_mib(pod) + memory.garbage + memory.drift).clamp(1.0, limit);
         (used * 1_048_576.0) as u64
+    }
+
+    /// Between two scrapes, memory wanders around what is in use by about one in a hundred.
+    pub(super) fn drift_memory(&mut self, pod: usize) {
+        let idle = self.system.services[self.pods[pod].service].idle_memory_mib;
+        let step = 0.004 * idle * self.draws.logs.normal();
+        let memory = &mut self.pods[pod].memory;
+        memory.drift = 0.9 * memory.drift + step;
     }
 
     /// A request begins: it will leave garbage, and may be the one that fills the room.

@@ -43,7 +43,7 @@ mod tests;
 use super::plan::Plan;
 use super::random::Random;
 use super::recording::Recording;
-use super::system::{Shape, Step, System, Visibility, Work};
+use super::system::{LinkIdx, Shape, Step, System, Visibility, Work};
 
 use arena::Arena;
 use autoscale::Wishes;
@@ -139,6 +139,10 @@ struct World<'a> {
     links: Vec<LinkKnobs>,
     /// Place of each link among those of its caller.
     slot_of_link: Vec<usize>,
+    /// Links out of each service.
+    links_of: Vec<Vec<LinkIdx>>,
+    /// Pods of each service, those that ended too.
+    pods_of: Vec<Vec<usize>>,
     groups_in_service: Vec<usize>,
     traits: Vec<Traits>,
     /// Steps of each operation, then of what a broker does for each topic.
@@ -164,11 +168,12 @@ impl<'a> World<'a> {
         for operation in system.topics.iter().flat_map(|topic| &topic.consumers) {
             groups_in_service[system.operations[*operation].service] += 1;
         }
-        let mut links_of_service = vec![0; system.services.len()];
-        let slot_of_link = system.links.iter().map(|link| {
-            links_of_service[link.caller] += 1;
-            links_of_service[link.caller] - 1
-        });
+        let mut links_of = vec![Vec::new(); system.services.len()];
+        let mut slot_of_link = Vec::new();
+        for (place, link) in system.links.iter().enumerate() {
+            slot_of_link.push(links_of[link.caller].len());
+            links_of[link.caller].push(place);
+        }
         let operations = system.operations.iter().map(|operation| operation.steps.as_slice());
         let brokers = system.topics.iter().map(|_| BROKER_STEPS.as_slice());
         let programs: Vec<&[Step]> = operations.chain(brokers).collect();
@@ -176,7 +181,9 @@ impl<'a> World<'a> {
             Arrivals::new(entry.rate_per_s, Random::of_part(plan.seed, &format!("world arrivals {place}")))
         });
         Self {
-            slot_of_link: slot_of_link.collect(),
+            slot_of_link,
+            links_of,
+            pods_of: vec![Vec::new(); system.services.len()],
             arrivals: arrivals.collect(),
             sizes: sizes(programs.len()),
             programs,
@@ -297,7 +304,10 @@ impl<'a> World<'a> {
     fn into_recording(self, events: u64) -> Recording {
         let mut recording = self.recording;
         recording.events = events;
-        recording.spans.sort_by_key(|span| (span.end_ns, span.span));
+        // They were written down as they ended; only those of one instant are in no order of their own.
+        for instant in recording.spans.chunk_by_mut(|one, other| one.end_ns == other.end_ns) {
+            instant.sort_unstable_by_key(|span| span.span);
+        }
         recording.instance_samples.sort_by_key(|sample| (sample.at_ns, sample.instance));
         recording.pool_samples.sort_by_key(|sample| (sample.at_ns, sample.instance, sample.link));
         recording.changes.sort_by_key(|change| change.at_ns);

@@ -50,6 +50,8 @@ pub(super) struct Memory {
     pub(super) allocated: f64,
     /// Waits for the next collection.
     pub(super) garbage: f64,
+    /// What the kernel and the allocator keep at the moment, more or less than usual.
+    pub(super) drift: f64,
 }
 
 /// A pod.

@@ -58,6 +58,7 @@ impl World<'_> {
         self.settle_disk(place);
         let now_ns = self.now_ns;
         let runs = self.pods[place].serves();
+        self.drift_memory(place);
         let memory_bytes = if runs { self.memory_bytes(place) } else { 0 };
         let pod = &self.pods[place];
         let counters = &pod.counters;
@@ -82,8 +83,7 @@ impl World<'_> {
             waiting: pod.line.len() as u32,
             cpu_limit: pod.knobs.cpu_limit as f64 / super::cpu::CORE as f64,
         });
-        let links = self.system.links.iter().enumerate().filter(|(_, link)| link.caller == pod.service);
-        for ((link, _), outgoing) in links.zip(&pod.outgoing) {
+        for (&link, outgoing) in self.links_of[pod.service].iter().zip(&pod.outgoing) {
             if let Some(size) = self.links[link].pool {
                 let (used, waiting) = (outgoing.used, outgoing.waiting);
                 let instance = place as u32;
@@ -134,7 +134,7 @@ impl World<'_> {
         }
     }
 
-    /// What would flood the log is cut off, as services do it.
+    /// What would flood the log is cut off.
     pub(super) fn log_bounded(&mut self, place: usize, event: LogEvent, context: (u128, u64)) {
         let second = self.now_ns / SECOND_NS;
         let pod = &mut self.pods[place];
@@ -147,7 +147,8 @@ impl World<'_> {
         }
     }
 
-    fn log(&mut self, place: usize, event: LogEvent, context: (u128, u64)) {
+    /// A line, if anybody keeps it.
+    pub(super) fn log(&mut self, place: usize, event: LogEvent, context: (u128, u64)) {
         let visibility = self.system.services[self.pods[place].service].visibility;
         if visibility != Visibility::Nothing && self.is_recorded_time() {
             let (trace, span) = context;

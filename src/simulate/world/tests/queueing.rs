@@ -22,11 +22,11 @@ fn queue(workers: u32, step: Step) -> System {
 fn play(system: &System, service_ms: f64) -> [Vec<f64>; 3] {
     let mut found = [const { Vec::new() }; 3];
     for seed in 0..RUNS {
-        let mut plan = plan(20);
+        let mut plan = plan(8);
         plan.seed = seed;
         plan.scrape_ns = 100_000_000;
         let recording = run(system, &plan);
-        let served = spans(&recording, Side::Server, 0, 0..20);
+        let served = spans(&recording, Side::Server, 0, 0..8);
         let samples = &recording.instance_samples;
         let n = samples.len() as f64;
         found[0].push(mean_ms(&served) - service_ms);
@@ -43,7 +43,7 @@ fn check(what: &str, runs: &[f64], expected: f64) {
     let error = (variance / n).sqrt();
     assert!((mean - expected).abs() < 4.5 * error, "{what}: {mean} against {expected}, standard error {error}");
     // A tolerance so wide that anything lies within would show nothing.
-    assert!(error < 0.06 * expected, "{what}: standard error {error} of {expected}");
+    assert!(error < 0.1 * expected, "{what}: standard error {error} of {expected}");
 }
 
 /// Probability of having to wait in M/M/c with `c` servers and the load `a` in erlangs (Gross, Shortle, Thompson &
