@@ -71,10 +71,10 @@ pub fn check(system: &System) -> Result<(), SystemFlaw> {
     services(system)?;
     links(system)?;
     let names = operations(system)?;
+    topics(system, &names)?;
     for (at, operation) in system.operations.iter().enumerate() {
         steps(system, &names, at, operation)?;
     }
-    topics(system, &names)?;
     for entry in &system.entries {
         exists("an entry", "operation", entry.operation, names.len())?;
         let name = &names[entry.operation];

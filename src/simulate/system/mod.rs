@@ -9,6 +9,7 @@ mod builder;
 mod calibrate;
 pub mod check;
 pub mod flow;
+pub mod from_graph;
 pub mod generated;
 pub mod queueing;
 pub mod shop;
