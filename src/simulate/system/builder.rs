@@ -3,6 +3,8 @@
 //! Operations are given callees first, so that no program comes back to itself. Links come into being with the calls;
 //! workers, limits, pools and timeouts follow from the load once everything is known ([`super::calibrate`]).
 
+use std::collections::BTreeMap;
+
 use super::calibrate::calibrate;
 use super::{
     Autoscale, Breaker, Call, Entry, Link, LinkIdx, Operation, OperationIdx, Protocol, Role, Runtime, Service,
@@ -47,7 +49,7 @@ pub(super) struct Ask {
 /// What a cache can be asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cache {
-    get: OperationIdx,
+    pub(super) get: OperationIdx,
     set: OperationIdx,
 }
 
@@ -97,6 +99,8 @@ pub(super) fn together(needed: &[OperationIdx], optional: &[OperationIdx]) -> Do
 #[derive(Debug)]
 pub(super) struct Builder {
     system: System,
+    /// By caller and callee.
+    links: BTreeMap<(ServiceIdx, ServiceIdx), LinkIdx>,
 }
 
 impl Builder {
@@ -113,7 +117,7 @@ impl Builder {
             machines,
             machine_cores,
         };
-        Self { system }
+        Self { system, links: BTreeMap::new() }
     }
 
     /// A service of the system.
@@ -319,12 +323,14 @@ impl Builder {
     }
 
     fn link(&mut self, caller: ServiceIdx, callee: ServiceIdx) -> LinkIdx {
-        if let Some(known) = self.system.link(caller, callee) {
-            return known;
+        let new = self.system.links.len();
+        let link = *self.links.entry((caller, callee)).or_insert(new);
+        if link < new {
+            return link;
         }
         let outside = self.system.services[callee].role == Role::External;
         let network_us = if outside { OUTSIDE_US } else { CLUSTER_US };
         self.system.links.push(Link { caller, callee, network_us, pool: None, breaker: None });
-        self.system.links.len() - 1
+        link
     }
 }

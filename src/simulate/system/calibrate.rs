@@ -25,9 +25,9 @@ const TIMEOUTS_MS: [f64; 7] = [1_000.0, 2_000.0, 3_000.0, 5_000.0, 10_000.0, 20_
 /// percentile is at two to three times the mean, and waits have longer tails than work.
 const PROMISE: f64 = 4.0;
 /// Steps to which promises are rounded up, ms.
-const PROMISES_MS: [f64; 17] = [
+const PROMISES_MS: [f64; 20] = [
     100.0, 150.0, 200.0, 250.0, 300.0, 400.0, 500.0, 600.0, 800.0, 1_000.0, 1_250.0, 1_500.0, 2_000.0, 2_500.0,
-    3_000.0, 4_000.0, 5_000.0,
+    3_000.0, 4_000.0, 5_000.0, 6_000.0, 8_000.0, 10_000.0,
 ];
 
 /// Sets what follows from the load. Numbers of workers and cores that are there already are the least.

@@ -71,10 +71,10 @@ pub fn check(system: &System) -> Result<(), SystemFlaw> {
     services(system)?;
     links(system)?;
     let names = operations(system)?;
+    topics(system, &names)?;
     for (at, operation) in system.operations.iter().enumerate() {
         steps(system, &names, at, operation)?;
     }
-    topics(system, &names)?;
     for entry in &system.entries {
         exists("an entry", "operation", entry.operation, names.len())?;
         let name = &names[entry.operation];
@@ -241,4 +241,61 @@ fn number(place: &str, what: &'static str, value: f64, range: std::ops::RangeInc
 
 fn link_name(system: &System, link: &Link) -> String {
     format!("the link from {} to {}", system.services[link.caller].name, system.services[link.callee].name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Work, shop::shop};
+    use super::*;
+
+    #[test]
+    fn each_flaw_is_found_and_told() {
+        type Break = fn(&mut System);
+        let breaks: &[(Break, &str)] = &[
+            (|s| s.entries.clear(), "it has no entry"),
+            (|s| s.entries[0].operation = 999, "an entry names operation 999, which does not exist"),
+            (|s| s.entries[0].rate_per_s = f64::NAN, "requests per second is NaN"),
+            (|s| s.services[1].name = s.services[0].name.clone(), "service frontend is there twice"),
+            (|s| s.services[0].workers = 0, "frontend: number of workers is 0"),
+            (|s| s.services[0].idle_memory_mib = s.services[0].memory_mib, "idle memory in MiB is 384"),
+            (|s| s.links[1] = s.links[0], "is there twice"),
+            (|s| s.links[0].callee = 999, "a link names service 999"),
+            (|s| s.topics[0].broker = 0, "topic orders is on no broker"),
+            (|s| s.topics[0].consumers[0] = s.entries[0].operation, "is asked in a way that it does not serve"),
+            (|s| s.operations[0].steps.push(Step::Sometimes { probability: 0.5, skip: 1 }), "leaves out more steps"),
+            (|s| s.operations[0].steps.push(Step::Sometimes { probability: 1.5, skip: 0 }), "probability is 1.5"),
+            (
+                |s| s.operations[0].steps = vec![Step::Work(Work { mean_us: -1.0, shape: Shape::Constant, cpu: 0.5 })],
+                "mean time in µs is -1",
+            ),
+        ];
+        for (break_it, expected) in breaks {
+            let mut system = shop();
+            break_it(&mut system);
+            let flaw = check(&system).unwrap_err().to_string();
+            assert!(flaw.contains(expected), "{flaw:?} does not say {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_in_circles_or_on_the_wrong_way_is_found() {
+        let mut system = shop();
+        let place =
+            system.operations.iter().position(|operation| operation.name == "shop.Checkout/PlaceOrder").unwrap();
+        let Some(Step::Parallel(calls)) =
+            system.operations[place].steps.iter().find(|step| matches!(step, Step::Parallel(_)))
+        else {
+            panic!("the checkout asks several at once");
+        };
+        let call = calls[0];
+        let wrong = Call { operation: place, ..call };
+        system.operations[call.operation].steps.push(Step::Call(wrong));
+        assert!(matches!(check(&system), Err(SystemFlaw::WrongLink(_))));
+        let (cart, checkout) = (system.operations[call.operation].service, system.operations[place].service);
+        system.links.push(Link { caller: cart, callee: checkout, ..system.links[call.link] });
+        let link = system.links.len() - 1;
+        system.operations[call.operation].steps.pop();
+        system.operations[call.operation].steps.push(Step::Call(Call { link, ..wrong }));
+        assert!(matches!(check(&system), Err(SystemFlaw::Circle(_))));
+    }
 }

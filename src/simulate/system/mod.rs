@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub mod booking;
+use generated::Blueprint;
+
 mod builder;
 mod calibrate;
 pub mod check;
 pub mod flow;
+pub mod from_graph;
+pub mod generated;
 pub mod queueing;
 pub mod shop;
 
@@ -279,14 +284,23 @@ pub struct Entry {
 }
 
 /// Systems that come with the program: name and what it is.
-pub const NAMES: [(&str, &str); 1] =
-    [("shop", "a web shop of 10 services with databases, caches, a broker and a card processor")];
+pub const NAMES: [(&str, &str); 3] = [
+    ("shop", "a web shop of 10 services with databases, caches, a broker and a card processor"),
+    ("booking", "a travel booking system of 40 services, seven calls deep, with two brokers and callbacks"),
+    ("generated", "a random system of 8 to 60 services; generated:N has N services"),
+];
 
-/// A system by its name. `None`: there is no system of that name.
-pub fn by_name(name: &str, _seed: u64) -> Option<System> {
+/// A system by its name; `seed` draws the generated ones. `None`: there is no system of that name.
+pub fn by_name(name: &str, seed: u64) -> Option<System> {
     match name {
         "shop" => Some(shop::shop()),
-        _ => None,
+        "booking" => Some(booking::booking()),
+        "generated" => Some(generated::generated(&Blueprint::random(seed), seed)),
+        _ => {
+            let services = name.strip_prefix("generated:")?.parse().ok()?;
+            let possible = (1..=generated::MOST_SERVICES).contains(&services);
+            possible.then(|| generated::generated(&Blueprint::of_size(services), seed))
+        }
     }
 }
 
@@ -361,3 +375,6 @@ impl System {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
