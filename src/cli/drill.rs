@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         choice.system = Some(FIRST_SYSTEM.to_owned());
     }
     let progress = Progress::start("simulating");
-    let played = play(&choice, args.chosen.seed, 0, TraceFormat::OtlpJson).context("cannot simulate this")?;
+    let played = play(&choice, args.chosen.seed, 0, TraceFormat::OtlpProtobuf).context("cannot simulate this")?;
     drop(progress);
     let case = case_of(&played)?;
     let diagnosis = diagnose(telemetry_of(&played)?, Request::from(&case), None)?;

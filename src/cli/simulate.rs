@@ -14,7 +14,7 @@ use crate::simulate::fault::kinds::KINDS;
 use crate::simulate::fault::{Onset, Severity};
 use crate::simulate::incident::{Played, play};
 use crate::simulate::scenario::{Choice, QUIET, draw};
-use crate::simulate::system::{self, System};
+use crate::simulate::system::{self, System, from_graph};
 use crate::simulate::write::TraceFormat;
 
 use super::errors::Usage;
@@ -116,9 +116,9 @@ impl TracesArg {
     fn format(self) -> TraceFormat {
         match self {
             Self::OtlpJson => TraceFormat::OtlpJson,
-            Self::OtlpProtobuf => TraceFormat::OtlpJson,
-            Self::Jaeger => TraceFormat::OtlpJson,
-            Self::Parquet => TraceFormat::OtlpJson,
+            Self::OtlpProtobuf => TraceFormat::OtlpProtobuf,
+            Self::Jaeger => TraceFormat::JaegerJson,
+            Self::Parquet => TraceFormat::Parquet,
         }
     }
 }
@@ -152,8 +152,14 @@ impl Chosen {
     }
 }
 
-fn topology(_path: &Path) -> anyhow::Result<System> {
-    anyhow::bail!("later")
+/// Reads a system from what `hypocenter graph -o json` wrote.
+fn topology(path: &Path) -> anyhow::Result<System> {
+    let bytes = fs::read(path).map_err(|source| {
+        let names: Vec<&str> = system::NAMES.iter().map(|(name, _)| *name).collect();
+        let hint = format!("--system takes {} or a file of `hypocenter graph -o json`", names.join(", "));
+        anyhow::Error::new(source).context(format!("cannot read {} ({hint})", path.display()))
+    })?;
+    from_graph::from_graph(&bytes, path).context("cannot make a system of this graph")
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {

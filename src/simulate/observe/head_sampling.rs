@@ -54,20 +54,27 @@ mod tests {
 
     #[test]
     fn thresholds_are_those_of_the_collector() {
-        // Encodings from the examples of the specification ("TraceState: Probability Sampling") and the Collector's
-        // probability_test.go: 1/16 is f, 1/3 is aaab, 5 % is f333, 10 % is e666, 0.1 % is ffbe77, 90 % is 199a.
+        // Cases of the Collector's pkg/sampling/probability_test.go that round to four digits or need none:
+        // TestProbabilityToThresholdWithPrecision, ExampleProbabilityToThreshold_limitedprecision, …_verysmall.
+        let below_one = |numerator: u64, bits: u32| 1.0 - numerator as f64 / (1_u64 << bits) as f64;
+        let of_all = |kept: f64| kept / RANDOM_VALUES as f64;
         for (probability, encoded) in [
-            (1.0, "ot=th:0"),
-            (0.5, "ot=th:8"),
-            (0.25, "ot=th:c"),
-            (0.0625, "ot=th:f"),
-            (1.0 / 3.0, "ot=th:aaab"),
-            (0.05, "ot=th:f333"),
-            (0.1, "ot=th:e666"),
-            (0.9, "ot=th:199a"),
-            (0.001, "ot=th:ffbe77"),
+            (below_one(0x0456_789a, 28), "4568"),
+            (below_one(0x0456_789a, 40), "0004568"),
+            (below_one(0x0007_89ab_cdef, 40), "0789b"),
+            (below_one(0x1234_5678, 32), "1234"),
+            (1.0, "0"),
+            (15.0 / 16.0, "1"),
+            (0.5, "8"),
+            (0.25, "c"),
+            (0.125, "e"),
+            (0.0625, "f"),
+            (of_all(1.0), "ffffffffffffff"),
+            (of_all(3.0), "fffffffffffffd"),
+            (of_all(16.0), "fffffffffffff"),
         ] {
-            assert_eq!(threshold(probability).map(trace_state).as_deref(), Some(encoded), "{probability}");
+            let found = threshold(probability).map(trace_state);
+            assert_eq!(found, Some(format!("ot=th:{encoded}")), "{probability}");
         }
         assert_eq!(threshold(0.0), None);
         assert_eq!(threshold(f64::NAN), None);

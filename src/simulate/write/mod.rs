@@ -5,10 +5,14 @@ mod batches;
 pub mod case_toml;
 pub mod changes;
 mod failures;
+mod jaeger_json;
 mod json;
 mod log_messages;
 pub mod logs;
 mod otlp_json;
+mod otlp_protobuf;
+mod parquet;
+mod protobuf;
 #[cfg(test)]
 mod read_back;
 #[cfg(test)]
@@ -46,6 +50,16 @@ fn compressed(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Vec<
         encoder.finish()
     };
     into_memory().expect("writing into memory does not fail")
+}
+
+/// Numbers of OTLP's enum `SpanKind`.
+fn span_kind(side: Side) -> u64 {
+    match side {
+        Side::Server => 2,
+        Side::Client => 3,
+        Side::Producer => 4,
+        Side::Consumer => 5,
+    }
 }
 
 /// W3C's trace flags and, in the bits above them, OTLP's note whether the parent is in another process.

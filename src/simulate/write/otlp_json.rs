@@ -70,18 +70,11 @@ struct ShapeBytes {
 
 impl ShapeBytes {
     fn new(shape: &Shape, trace_state: &[u8]) -> Self {
-        // Numbers of OTLP's enum SpanKind.
-        let kind = match shape.side {
-            Side::Server => 2,
-            Side::Client => 3,
-            Side::Producer => 4,
-            Side::Consumer => 5,
-        };
         let mut before_start = trace_state.to_vec();
         before_start.extend_from_slice(b"\"name\":");
         push_text(&mut before_start, &shape.name);
         before_start.extend_from_slice(b",\"kind\":");
-        push_decimal(&mut before_start, kind);
+        push_decimal(&mut before_start, super::span_kind(shape.side));
         before_start.extend_from_slice(b",\"startTimeUnixNano\":\"");
         let mut after_end = b"\",".to_vec();
         push_attributes(&mut after_end, &shape.attributes);

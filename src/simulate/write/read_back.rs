@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
 use super::*;
 use crate::ingest::{ReadOptions, Telemetry, read_bytes};
 use crate::simulate::observe::{Imperfections, ObservedSpans, Sampling, observe};
 use crate::simulate::recording::{Outcome, Recording, SpanRecord};
 use crate::simulate::system::System;
-use crate::telemetry::span::{Marks, SpanKind, SpanStatus};
+use crate::telemetry::span::{Marks, Peer, SpanKind, SpanStatus};
 
 fn perfect(recording: &Recording) -> ObservedSpans {
     observe(recording, &Imperfections::default(), 1)
@@ -32,7 +33,7 @@ struct Row {
     operation: String,
     kind: SpanKind,
     status: SpanStatus,
-    peer: Option<String>,
+    peer: Option<Peer>,
     start_ns: i64,
     duration_ns: u64,
     marks: Marks,
@@ -56,7 +57,7 @@ fn rows(telemetry: &Telemetry) -> BTreeMap<u64, Row> {
             operation: spans.operations()[span.operation.0 as usize].clone(),
             kind: span.kind,
             status: span.status,
-            peer: span.peer.map(|peer| spans.peers()[peer.0 as usize].name.clone()),
+            peer: span.peer.map(|peer| spans.peers()[peer.0 as usize].clone()),
             start_ns: span.start_ns,
             duration_ns: span.duration_ns,
             marks: spans.marks_of(row),
@@ -70,7 +71,8 @@ fn rows(telemetry: &Telemetry) -> BTreeMap<u64, Row> {
 /// Times as exact as the format has them.
 fn rounded(format: TraceFormat, ns: i64) -> i64 {
     match format {
-        TraceFormat::OtlpJson => ns,
+        TraceFormat::OtlpJson | TraceFormat::OtlpProtobuf | TraceFormat::Parquet => ns,
+        TraceFormat::JaegerJson => ns / 1000 * 1000,
     }
 }
 
@@ -95,8 +97,8 @@ fn check(format: TraceFormat, system: &System, recording: &Recording, written: &
     if written.side == Side::Client {
         assert_eq!(found.marks.has(Marks::TIMED_OUT), written.outcome == Outcome::TimedOut, "{written:?}");
         let callee = system.operations[written.operation].service;
-        let peer = found.peer.clone().expect("clients name whom they call");
-        assert!(system.names_of(callee).contains(&peer), "{peer}");
+        let peer = found.peer.as_ref().expect("clients name whom they call");
+        assert!(system.names_of(callee).contains(&peer.name), "{peer:?}");
     }
 }
 
@@ -114,6 +116,23 @@ fn every_format_gives_the_observed_spans() {
             check(format, &system, &recording, span, &found[&span.span]);
         }
     }
+}
+
+#[test]
+fn all_formats_say_the_same() {
+    let (system, recording) = sample::shop(1000);
+    let imperfections = Imperfections { sampling: Sampling::Head(0.3), ..Imperfections::default() };
+    let observed = observe(&recording, &imperfections, 1);
+    let read = |format| rows(&read(&traces(format, &system, &recording, &observed)));
+    let first = read(TraceFormat::OtlpJson);
+    assert!(first == read(TraceFormat::OtlpProtobuf));
+    assert!(first == read(TraceFormat::Parquet));
+    let mut coarse = first;
+    for row in coarse.values_mut() {
+        row.start_ns = rounded(TraceFormat::JaegerJson, row.start_ns);
+        row.duration_ns = rounded(TraceFormat::JaegerJson, row.duration_ns as i64) as u64;
+    }
+    assert!(coarse == read(TraceFormat::JaegerJson));
 }
 
 #[test]
@@ -140,7 +159,8 @@ fn databases_caches_topics_and_hosts_are_the_peers_of_those_who_call_them() {
     let (system, recording) = sample::shop(10);
     for format in TraceFormat::ALL {
         let found = rows(&read(&traces(format, &system, &recording, &perfect(&recording))));
-        let peers: BTreeSet<&str> = found.values().filter_map(|row| row.peer.as_deref()).collect();
+        let peers: BTreeSet<&str> =
+            found.values().filter_map(|row| row.peer.as_ref()).map(|peer| peer.name.as_str()).collect();
         for peer in ["postgresql/orders-db", "redis@sessions", "kafka/orders", "api.pay.example"] {
             assert!(peers.contains(peer), "{}: {peers:?}", format.name());
         }
@@ -203,4 +223,35 @@ fn no_spans_are_no_spans() {
         let read = read_bytes(Path::new(&file.name), &file.bytes, &ReadOptions::default());
         assert!(read.is_ok_and(|telemetry| telemetry.spans.is_empty() && telemetry.skipped == 0), "{}", format.name());
     }
+}
+
+/// FNV-1a of a Parquet file, for the test below.
+#[test]
+#[ignore = "run by the next test, in processes with other numbers of threads"]
+fn tell_the_bytes_of_parquet() {
+    let (system, recording) = sample::shop(6000);
+    let file = traces(TraceFormat::Parquet, &system, &recording, &perfect(&recording));
+    let hash = file
+        .bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    println!("bytes {hash:016x} {}", file.bytes.len());
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_threads() {
+    let told = |threads: &str| {
+        let output = Command::new(std::env::current_exe().expect("a test has a file"))
+            .args(["--exact", "simulate::write::read_back::tell_the_bytes_of_parquet", "--ignored", "--nocapture"])
+            .env("POLARS_MAX_THREADS", threads)
+            .env("RAYON_NUM_THREADS", threads)
+            .output()
+            .expect("the test runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = text.lines().find_map(|line| line.split_once("bytes ")).map(|(_, told)| told.to_owned());
+        told.unwrap_or_else(|| panic!("nothing told: {text}"))
+    };
+    let one = told("1");
+    assert_eq!(one, told("2"));
+    assert_eq!(one, told("5"));
 }
