@@ -19,7 +19,7 @@ fn service(place: usize) -> Service {
     let (role, runtime, visibility) = match place {
         10 => (Role::Database("postgresql".to_owned()), Runtime::Native, Visibility::NoSpans { passes_context: false }),
         11 => (Role::Cache("redis".to_owned()), Runtime::Native, Visibility::NoSpans { passes_context: false }),
-        _ if place % 2 == 0 => (Role::Service, Runtime::Jvm, Visibility::Full),
+        _ if place.is_multiple_of(2) => (Role::Service, Runtime::Jvm, Visibility::Full),
         _ => (Role::Service, Runtime::Go, Visibility::Full),
     };
     Service {

@@ -16,6 +16,8 @@ use super::time::{MICROSECOND_NS, MILLISECOND_NS, ms_of_ns, ns_of_us};
 /// Statements that take longer are logged by databases.
 const SLOW_STATEMENT_NS: i64 = 250 * MILLISECOND_NS;
 
+/// Waits for the lock from here on are logged.
+const LOGGED_LOCK_WAIT_NS: i64 = 50 * MILLISECOND_NS;
 /// How long it takes to say no.
 const TURNED_AWAY_NS: i64 = 150 * MICROSECOND_NS;
 /// What a request of a service and one of a database leave on the disk, bytes.
@@ -183,7 +185,7 @@ impl World<'_> {
             pod.lock_free_ns = taken_ns + pod.knobs.lock_ns;
             let waited_ns = taken_ns - now_ns;
             delay_ns += pod.lock_free_ns - now_ns;
-            if waited_ns > 50 * MILLISECOND_NS {
+            if waited_ns > LOGGED_LOCK_WAIT_NS {
                 self.log_bounded(place, LogEvent::LockWait(ms_of_ns(waited_ns)), (0, 0));
             }
         }

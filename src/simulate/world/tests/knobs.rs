@@ -203,6 +203,14 @@ fn a_cut_way_hangs_until_the_timeout() {
 }
 
 #[test]
+fn a_service_that_is_cut_off_from_all_gets_no_requests() {
+    let recording = played(&chain(), &[(Target::Network(FRONT), Knob::Cut)]);
+    assert!(spans(&recording, Side::Server, LEAF, 4..6).is_empty());
+    assert!(spans(&recording, Side::Server, FRONT, 4..6).is_empty());
+    assert!(!spans(&recording, Side::Server, FRONT, 6..8).is_empty());
+}
+
+#[test]
 fn names_settings_and_timeouts_fail_calls() {
     let recording = played(&chain(), &[(Target::CallsFrom(MIDDLE), Knob::NoName(0.4))]);
     let asked = spans(&recording, Side::Client, LEAF, 3..6);

@@ -138,3 +138,8 @@ pub(crate) fn mean_ms(spans: &[SpanRecord]) -> f64 {
 pub(crate) fn share(spans: &[SpanRecord], outcome: Outcome) -> f64 {
     spans.iter().filter(|span| span.outcome == outcome).count() as f64 / spans.len() as f64
 }
+
+/// Whether there are some, and all ended so.
+pub(crate) fn all_ended(spans: &[SpanRecord], outcome: Outcome) -> bool {
+    !spans.is_empty() && spans.iter().all(|span| span.outcome == outcome)
+}
