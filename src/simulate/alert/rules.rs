@@ -6,10 +6,10 @@
 //! | `ErrorBudgetBurn` | over 2 % failed in 5 m, and at least 9 | 2 m |
 //! | `LatencyHigh` | over 5 % of an entry's requests in 2 m took longer than promised | 1 m |
 //! | `LatencyObjectiveMissed` | over 2 % in 5 m did | 2 m |
-//! | `LatencyDoubled` | one in ten requests takes twice as long as the slowest tenth did a quarter of an hour ago | 3 m |
+//! | `LatencyDoubled` | one in ten requests takes twice as long as the slowest tenth did ten to twenty minutes ago | 2 m |
 //! | `ServiceSilent` | an entry handles less than a tenth of what it did before | 1 m |
 //! | `CallsDropped` | of what users ask for, less than half of the usual share reaches the end of the chain | 2 m |
-//! | `TopicLag` | more than 50 messages wait for a consumer, and more than before | 2 m |
+//! | `TopicLag` | more than 30 messages wait for a consumer, and more than before | 2 m |
 //!
 //! Short and long windows together follow "Alerting on SLOs" of the Site Reliability Workbook (Beyer et al., 2018,
 //! chapter 5); a least number of events keeps rules quiet where a few requests would be a high share.
@@ -162,7 +162,7 @@ fn latency(system: &System, operation: OperationIdx, objective_ms: f64) -> [Rule
             120,
             told(2),
         ),
-        rule("LatencyDoubled", TICKET).fires(doubled, 180, summary),
+        rule("LatencyDoubled", TICKET).fires(doubled, 120, summary),
     ]
 }
 
@@ -263,7 +263,7 @@ fn lags(system: &System) -> Vec<Rule> {
             let grows = Expression::SumDelta(lag.clone(), Range::last(300)).above(Expression::Number(0.0));
             let rule = Rule::new(system, "TopicLag", TICKET, service).with("topic", &topic.name);
             rules.push(rule.fires(
-                Expression::Sum(lag).above(Expression::Number(50.0)).and(grows),
+                Expression::Sum(lag).above(Expression::Number(30.0)).and(grows),
                 120,
                 format!("messages of {} pile up before {group}", topic.name),
             ));

@@ -40,7 +40,8 @@ impl Watched<'_> {
 
 /// The families.
 pub(super) fn families(pods: &Pods<'_>, scrapes: &Scrapes<'_>) -> Vec<Family> {
-    let ticks = scrapes.ticks("kube-state-metrics");
+    // What it tells changes rarely and is much: kube-prometheus asks for it every 30 seconds, too.
+    let ticks = scrapes.ticks("kube-state-metrics", 2);
     let watched: Vec<Watched<'_>> = pods.iter().map(|pod| watch(pods, pod, &ticks)).collect();
     let (mut info, mut owner) = ties(&watched);
     let job_owner = neighbours(pods, &ticks, &mut info, &mut owner);

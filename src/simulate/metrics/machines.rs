@@ -16,7 +16,7 @@ pub(super) fn families(pods: &Pods<'_>, scrapes: &Scrapes<'_>) -> Vec<Family> {
     for machine in 0..pods.system.machines {
         let address = format!("{}:9100", pods::machine_address(machine));
         let labels = Labels::of([("instance", &address), ("job", "node-exporter")]);
-        let ticks = scrapes.ticks(&pods::machine_name(machine));
+        let ticks = scrapes.ticks(&pods::machine_name(machine), 1);
         let node = pods::machine_name(machine);
         names.push(labels.with([("nodename", &node)]), ticks.iter().map(|at_ns| (*at_ns, 1.0)).collect());
         let work = Work::of(pods, machine);

@@ -52,14 +52,16 @@ impl<'r> Scrapes<'r> {
     }
 
     /// The instants at which an exporter that is no pod of the system was scraped: every pod was read before the first.
-    pub(super) fn ticks(&self, exporter: &str) -> Vec<i64> {
+    /// `times` is by how many times rarer than pods.
+    pub(super) fn ticks(&self, exporter: &str, times: i64) -> Vec<i64> {
         let samples = &self.recording.instance_samples;
         let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
-        let steps_of_grid = usize::try_from(self.step_ns / GRID_NS).unwrap_or(1);
+        let step_ns = self.step_ns * times;
+        let steps_of_grid = usize::try_from(step_ns / GRID_NS).unwrap_or(1);
         let phase = Random::of_part(self.seed, &format!("phase of {exporter}")).below(steps_of_grid) as i64 * GRID_NS;
         let mut loss = self.loss(exporter, None);
         let begin = scraped_at(first.at_ns) + self.step_ns + phase;
-        let instants = (0..).map(|n| begin + n * self.step_ns).take_while(|at_ns| *at_ns <= last.at_ns);
+        let instants = (0..).map(|n| begin + n * step_ns).take_while(|at_ns| *at_ns <= last.at_ns);
         instants.filter(|at_ns| loss.keeps(*at_ns)).collect()
     }
 

@@ -22,7 +22,7 @@ const N_BUCKETS: usize = BOUNDS_MS.len() + 1;
 
 /// The families.
 pub(super) fn families(pods: &Pods<'_>, scrapes: &Scrapes<'_>) -> Vec<Family> {
-    let ticks = scrapes.ticks("otel-collector");
+    let ticks = scrapes.ticks("otel-collector", 1);
     let mut calls = Family::new(FamilyKind::Counter, CALLS, "");
     let mut durations = Family::new(FamilyKind::Histogram, DURATIONS, "");
     let exporter = Labels::of([("instance", "otel-collector:8889"), ("job", "otel-collector")]);
@@ -88,7 +88,7 @@ fn count(pods: &Pods<'_>, ticks: &[i64]) -> Vec<Counter> {
         while let Some(span) = spans.next_if(|span| span.end_ns <= tick) {
             let Some(instance) = pods.recording.instances.get(span.instance as usize) else { continue };
             let (service, name) = (instance.service, names.of(pods.system, span));
-            let failed = is_error(span.side, span.outcome);
+            let failed = is_error(pods.system, span);
             let place = *places.entry((service, name, span.side as u8, failed)).or_insert_with(|| {
                 let (name, now, rows) = (names.texts[name].clone(), Row::default(), Vec::new());
                 counters.push(Counter { service, name, side: span.side, failed, now, rows });
@@ -151,11 +151,14 @@ pub(crate) fn operation_name(system: &System, operation: OperationIdx) -> String
     }
 }
 
-/// Whether the status of the span is an error: what the caller did wrong is none of the server's.
-fn is_error(side: Side, outcome: Outcome) -> bool {
-    match outcome {
+/// Whether the status of the span is an error: what the caller did wrong is none of the server's, nor is in gRPC what it
+/// turned away because it was too much (`RESOURCE_EXHAUSTED`).
+fn is_error(system: &System, span: &SpanRecord) -> bool {
+    let is_server = span.side == Side::Server;
+    match span.outcome {
         Outcome::Ok => false,
-        Outcome::Rejected => side != Side::Server,
+        Outcome::Rejected => !is_server,
+        Outcome::Overloaded => !is_server || system.operations[span.operation].protocol != Protocol::Grpc,
         Outcome::Failed
         | Outcome::InvalidAnswer
         | Outcome::DependencyFailed
@@ -163,7 +166,6 @@ fn is_error(side: Side, outcome: Outcome) -> bool {
         | Outcome::Refused
         | Outcome::Reset
         | Outcome::NameNotFound
-        | Outcome::Overloaded
         | Outcome::BreakerOpen
         | Outcome::PoolTimedOut => true,
     }
