@@ -180,7 +180,7 @@ pub(crate) fn shop(n_requests: u64) -> (System, Recording) {
             service,
             pod: format!("{}-6b5d8f7c9-h7jr{}", system.services[service].name, nth % 2),
             machine: system.machine_of(service, nth % 2),
-            version: if nth % 2 == 0 { "1.4.2" } else { "1.5.0" }.to_owned(),
+            version: if nth.is_multiple_of(2) { "1.4.2" } else { "1.5.0" }.to_owned(),
             started_ns: START_NS,
             ended_ns: None,
         }
