@@ -10,7 +10,8 @@ use super::scenario::{Choice, Scenario, ScenarioError, draw};
 use super::system;
 use super::windows::windows;
 use super::world;
-use super::write::{CaseFile, TraceFormat, case_toml::case_toml, changes::changes, logs::logs, traces};
+use super::write::case_toml::{Felt, case_toml};
+use super::write::{CaseFile, TraceFormat, changes::changes, logs::logs, traces};
 
 /// Of a fault that users are to notice, so many variants are played until an alert fires. Decided by the rules of the
 /// alerts alone: whether an analysis finds the cause has no part in it.
@@ -96,7 +97,7 @@ impl Take {
         let clocks = Clocks::of(&self.recording, imperfections);
         let windows = windows(plan, &self.scenario.faults, &self.firings);
         let files = [
-            Some(case_toml(&self.scenario, &self.firings, &windows)),
+            Some(case_toml(&self.scenario, &windows, &felt(&self.firings))),
             Some(traces(format, system, &self.recording, &observed)),
             Some(openmetrics::write(&self.families)),
             logs(system, &self.recording, &clocks),
@@ -111,4 +112,12 @@ impl Take {
             is_alerted: !self.firings.is_empty(),
         }
     }
+}
+
+/// Where and how users felt it, by the first alert; what wakes people counts before what waits for the morning.
+fn felt(firings: &[Firing]) -> Felt<'_> {
+    let is_page = |firing: &&Firing| firing.labels.iter().any(|label| label.0 == "severity" && label.1 == "critical");
+    let first = firings.iter().min_by_key(|firing| (!is_page(firing), firing.pending_since_ns));
+    let symptom = |firing: &Firing| if firing.rule.starts_with("Latency") { "latency" } else { "errors" };
+    Felt { entry: first.map(Firing::service), symptom: first.map(symptom), alerted: first.is_some() }
 }

@@ -3,7 +3,7 @@
 use super::alert::Firing;
 use super::fault::Fault;
 use super::plan::Plan;
-use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::telemetry::time::NANOS_PER_SECOND;
 
 /// Rates of the rules reach back two minutes: the first half of that may still have been normal.
 const BEFORE_PENDING_NS: i64 = 60 * NANOS_PER_SECOND;
@@ -14,13 +14,13 @@ const LOOK_BACK_NS: i64 = 600 * NANOS_PER_SECOND;
 /// Windows begin at whole ten seconds, as people write them.
 const ROUND_NS: i64 = 10 * NANOS_PER_SECOND;
 
-/// The windows of a case.
+/// Which times are compared; each from when to when, Unix ns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Windows {
-    /// When users felt it.
-    pub incident: Window,
-    /// Before it.
-    pub baseline: Window,
+    /// When users felt it, or would have.
+    pub incident: (i64, i64),
+    /// Normal operation before it.
+    pub baseline: (i64, i64),
 }
 
 /// From a minute before the condition of the first alert became true, of those that still fire at the end (else of all),
@@ -37,6 +37,5 @@ pub fn windows(plan: &Plan, faults: &[Fault], firings: &[Firing]) -> Windows {
     let earliest = plan.start_ns + plan.duration_ns / 4;
     let start_ns = start_ns.max(earliest).min(end_ns - ROUND_NS);
     let baseline_end_ns = (start_ns - GUARD_NS).max(plan.start_ns + ROUND_NS);
-    let window = |start, end| Window::new(start, end).expect("a plan lasts minutes");
-    Windows { incident: window(start_ns, end_ns), baseline: window(plan.start_ns, baseline_end_ns) }
+    Windows { incident: (start_ns, end_ns), baseline: (plan.start_ns, baseline_end_ns) }
 }

@@ -3,7 +3,7 @@
 use super::Severity;
 use super::scene::{Place, Scene, Way};
 use super::traffic::{Need, Traffic};
-use crate::simulate::system::{LinkIdx, OperationIdx};
+use crate::simulate::system::OperationIdx;
 
 /// Time added to a request: subtle, in mean responses of the target; from middle up in objectives of the entry. An
 /// objective is a little above the usual 99th percentile.
