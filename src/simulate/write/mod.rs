@@ -1,6 +1,5 @@
 //! What was played, in the formats of real tools: files of a case folder.
 
-<<<<<<< HEAD
 mod attributes;
 mod batches;
 pub mod case_toml;
@@ -30,9 +29,6 @@ pub use attributes::node_name;
 pub use shapes::status_is_error;
 pub use span_names::span_name;
 pub use traces::{TraceFormat, traces};
-=======
-pub mod case_toml;
->>>>>>> work-F
 
 /// One file of a case folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
