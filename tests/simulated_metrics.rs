@@ -11,9 +11,14 @@ use std::path::Path;
 
 use hypocenter::ingest::{ReadOptions, Telemetry, read_bytes};
 use hypocenter::simulate::alert::{self, Expression, Firing};
+use hypocenter::simulate::fault::Severity;
 use hypocenter::simulate::metrics::{Family, MetricSeries, collect, openmetrics};
 use hypocenter::simulate::observe::{Imperfections, Sampling};
+use hypocenter::simulate::plan::Plan;
 use hypocenter::simulate::recording::{Side, SpanRecord};
+use hypocenter::simulate::scenario::{Choice, draw};
+use hypocenter::simulate::system::{System, by_name};
+use hypocenter::simulate::world;
 use hypocenter::telemetry::alert::Symptom;
 use hypocenter::telemetry::series::{Series, Signal, Statistic};
 use played::{DEPLOY_S, FAULT_S, KILLED_S, SECOND_NS, START_NS, plan, played, quiet};
@@ -232,18 +237,14 @@ fn parts(expression: &Expression) -> Vec<Expression> {
     inner.filter(|part| !matches!(part, Expression::Number(_))).chain([expression.clone()]).collect()
 }
 
-/// Every rule at every instant at which it is evaluated, and other expressions, by our own arithmetic and by a real
-/// Prometheus over the file that was written.
-#[test]
-fn a_real_prometheus_computes_the_same() {
-    let (system, recording) = played();
-    let families = collect(&system, &recording, &Imperfections::default(), 7);
-    let Some(prometheus) = Prometheus::over(&openmetrics::text(&families)) else { return };
-    let instants = alert::instants(&plan());
-    let rules = alert::rules(&system);
+/// Every rule at every instant at which it is evaluated, and all parts of it, by our own arithmetic and by a real
+/// Prometheus over the file that was written; then its verdict on each alert.
+fn compare(system: &System, plan: &Plan, families: &[Family], prometheus: &Prometheus) {
+    let instants = alert::instants(plan);
+    let rules = alert::rules(system);
     let mut compared = 0;
     for expression in rules.iter().flat_map(|rule| parts(&rule.expression)) {
-        let ours = expression.values(&families, &instants);
+        let ours = expression.values(families, &instants);
         let theirs = prometheus.query_range(&expression.to_string(), &instants, i64::from(alert::INTERVAL_S));
         for ((ours, theirs), at_ns) in ours.iter().zip(&theirs).zip(&instants) {
             let same = match (ours, theirs) {
@@ -259,15 +260,40 @@ fn a_real_prometheus_computes_the_same() {
     }
     // Each rule has parts that have a value for most of the time.
     assert!(compared > 40 * rules.len(), "{compared} values of {} rules", rules.len());
-
-    // Its verdict on each alert: nothing before it was pending, something from then on.
-    for firing in alert::evaluate(&system, &families, &plan()) {
+    // Nothing before it was pending, something from then on.
+    for firing in alert::evaluate(system, families, plan) {
         let theirs = prometheus.query_range(&firing.expression, &instants, i64::from(alert::INTERVAL_S));
         let holds = |at_ns: i64| theirs[instants.iter().position(|instant| *instant == at_ns).unwrap()].is_some();
         let interval_ns = i64::from(alert::INTERVAL_S) * SECOND_NS;
         assert!(!holds(firing.pending_since_ns - interval_ns), "{}", firing.expression);
         assert!(holds(firing.pending_since_ns) && holds(firing.starts_ns), "{}", firing.expression);
     }
+}
+
+#[test]
+fn a_real_prometheus_computes_the_same() {
+    let (system, recording) = played();
+    let families = collect(&system, &recording, &Imperfections::default(), 7);
+    let Some(prometheus) = Prometheus::over(&openmetrics::text(&families)) else { return };
+    compare(&system, &plan(), &families, &prometheus);
+}
+
+/// An incident as `hypocenter simulate` plays it, with all that its telemetry lacks.
+#[test]
+fn a_real_prometheus_takes_a_simulated_incident() {
+    let choice = Choice {
+        system: Some("shop".to_owned()),
+        fault: Some("slow-database".to_owned()),
+        severity: Some(Severity::Severe),
+        ..Choice::default()
+    };
+    let scenario = draw(&choice, &by_name, 3, 0).unwrap();
+    let recording = world::run(&scenario.system, &scenario.plan);
+    let families = collect(&scenario.system, &recording, &scenario.imperfections, scenario.plan.seed);
+    let firings = alert::evaluate(&scenario.system, &families, &scenario.plan);
+    assert!(firings.iter().any(|firing| firing.starts_ns >= scenario.faults[0].from_ns), "{firings:?}");
+    let Some(prometheus) = Prometheus::over(&openmetrics::text(&families)) else { return };
+    compare(&scenario.system, &scenario.plan, &families, &prometheus);
 }
 
 /// What people ask a Prometheus of a cluster, against what the recording was written with.

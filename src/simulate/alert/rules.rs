@@ -17,8 +17,9 @@
 use std::collections::BTreeSet;
 
 use super::promql::{Expression, Range, Selector};
-use crate::simulate::metrics::{CALLS, DURATIONS, KAFKA_LAG, RABBITMQ_READY, operation_name};
+use crate::simulate::metrics::{CALLS, DURATIONS, KAFKA_LAG, RABBITMQ_READY};
 use crate::simulate::system::{OperationIdx, Protocol, Role, Service, ServiceIdx, System, Visibility};
+use crate::simulate::write::served_name;
 
 /// One rule for one subject.
 #[derive(Clone, PartialEq, Debug)]
@@ -105,7 +106,7 @@ fn handled(system: &System, operation: OperationIdx, family: &'static str, suffi
 /// Names of the spans in which an operation is handled: a consumer's are those of its topics.
 fn operation_names(system: &System, operation: OperationIdx) -> Vec<String> {
     if system.operations[operation].protocol != Protocol::Message {
-        return vec![operation_name(system, operation)];
+        return vec![served_name(system, operation)];
     }
     let topics = system.topics.iter().filter(|topic| topic.consumers.contains(&operation));
     topics.map(|topic| format!("process {}", topic.name)).collect()
@@ -234,7 +235,7 @@ fn ends(system: &System, service: ServiceIdx, entries: &[(OperationIdx, f64)]) -
         let is_statement = |callee: &&OperationIdx| {
             matches!(system.services[system.operations[**callee].service].role, Role::Database(_))
         };
-        statements.extend(callees.iter().filter(is_statement).map(|callee| operation_name(system, *callee)));
+        statements.extend(callees.iter().filter(is_statement).map(|callee| served_name(system, *callee)));
     }
     let labels = vec![
         ("service_name", vec![system.services[service].name.clone()]),

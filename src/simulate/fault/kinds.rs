@@ -80,7 +80,7 @@ pub const KINDS: &[Kind] = &[
         name: "noisy-neighbour",
         about: "A pod of no service takes the CPU of a machine.",
         place: "the machine with the fewest services that requests need",
-        answer: "any service with a pod on that machine: each is slowed first-hand, and each leads to the machine",
+        answer: "the foreign pod, or the machine; the services with pods there are victims",
         seen: "pods of that machine are slow, their siblings elsewhere are not; the foreign pod's CPU use",
         parameter: SLOWER_PARAMETER,
         sizes: SLOWER,

@@ -119,6 +119,7 @@ pub fn make(kind: &Kind, system: &System, moment: &Moment, allowed: &[bool], ran
         onset: moment.onset,
         from_ns: moment.from_ns,
         causes: made.causes,
+        outside: made.outside,
         description: made.description,
         effects: made.effects,
         deploys: made.deploys,
@@ -137,8 +138,11 @@ pub struct Fault {
     pub onset: Onset,
     /// When it begins, Unix ns.
     pub from_ns: i64,
-    /// Services of which each is a right answer to "where did it begin".
+    /// Services of which each is a right answer to "where did it begin"; where `outside` has names, those that are hit
+    /// first.
     pub causes: Vec<ServiceIdx>,
+    /// Where it begins in no service of the system: the right answers, instead of `causes`.
+    pub outside: Vec<String>,
     /// What happens, in a sentence for people.
     pub description: String,
     /// What it does to the world.

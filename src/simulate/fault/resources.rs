@@ -3,8 +3,10 @@
 use super::Severity;
 use super::scene::{Made, SECOND_NS, Scene, told};
 use super::traffic::{Need, own_us};
+use crate::simulate::metrics::NEIGHBOUR;
 use crate::simulate::plan::{Effect, Knob, Target, Which};
 use crate::simulate::system::{Role, Runtime, ServiceIdx};
+use crate::simulate::write::node_name;
 
 /// Least CPU time of a visit for which a shortage of CPU is a likely story, µs.
 const WORTH_CPU_US: f64 = 500.0;
@@ -191,6 +193,7 @@ pub(super) fn noisy_neighbour(scene: &mut Scene<'_>) -> Option<Made> {
         ),
         effects: vec![scene.effect(Target::Machine(machine), Knob::Neighbour(cores))],
         causes: hit,
+        outside: vec![NEIGHBOUR.to_owned(), node_name(machine)],
         ..Made::default()
     })
 }

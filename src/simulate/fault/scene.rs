@@ -33,6 +33,7 @@ pub(super) struct Scene<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Made {
     pub(super) causes: Vec<ServiceIdx>,
+    pub(super) outside: Vec<String>,
     pub(super) description: String,
     pub(super) effects: Vec<Effect>,
     pub(super) deploys: Vec<Deploy>,

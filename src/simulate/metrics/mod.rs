@@ -17,8 +17,9 @@ mod topics;
 use super::observe::Imperfections;
 use super::recording::Recording;
 use super::system::System;
+pub(crate) use pods::NEIGHBOUR;
 use pods::Pods;
-pub(crate) use spans::{CALLS, DURATIONS, operation_name};
+pub(crate) use spans::{CALLS, DURATIONS};
 pub(crate) use topics::{KAFKA_LAG, RABBITMQ_READY};
 
 use scrapes::Scrapes;

@@ -13,9 +13,9 @@ pub(super) struct Pods<'r> {
 }
 
 /// Container of a machine's foreign pod, and the job that runs it.
-pub(super) const NEIGHBOUR: &str = "report-batch";
+pub(crate) const NEIGHBOUR: &str = "report-batch";
 /// Its namespace.
-pub(super) const NEIGHBOUR_NAMESPACE: &str = "reports";
+pub(crate) const NEIGHBOUR_NAMESPACE: &str = "reports";
 
 /// A pod with everything that exporters tell of it.
 pub(super) struct Pod<'r> {

@@ -8,8 +8,9 @@ use rustc_hash::FxHashMap;
 use super::pods::Pods;
 use super::scrapes::Scrapes;
 use super::{Family, FamilyKind, Labels};
-use crate::simulate::recording::{Outcome, Side, SpanRecord};
-use crate::simulate::system::{OperationIdx, Protocol, ServiceIdx, System};
+use crate::simulate::recording::{Side, SpanRecord};
+use crate::simulate::system::{OperationIdx, ServiceIdx, System};
+use crate::simulate::write::{span_name, status_is_error};
 
 /// Calls by service, span, kind and status.
 pub(crate) const CALLS: &str = "traces_span_metrics_calls";
@@ -88,7 +89,7 @@ fn count(pods: &Pods<'_>, ticks: &[i64]) -> Vec<Counter> {
         while let Some(span) = spans.next_if(|span| span.end_ns <= tick) {
             let Some(instance) = pods.recording.instances.get(span.instance as usize) else { continue };
             let (service, name) = (instance.service, names.of(pods.system, span));
-            let failed = is_error(pods.system, span);
+            let failed = status_is_error(pods.system, span);
             let place = *places.entry((service, name, span.side as u8, failed)).or_insert_with(|| {
                 let (name, now, rows) = (names.texts[name].clone(), Row::default(), Vec::new());
                 counters.push(Counter { service, name, side: span.side, failed, now, rows });
@@ -127,47 +128,6 @@ impl Names {
                 self.texts.len() - 1
             })
         })
-    }
-}
-
-/// The name of a span by OpenTelemetry's conventions.
-fn span_name(system: &System, span: &SpanRecord) -> String {
-    let topic = || span.topic.and_then(|topic| system.topics.get(topic)).map_or("", |topic| topic.name.as_str());
-    match (span.side, system.operations.get(span.operation).map(|operation| &operation.protocol)) {
-        (Side::Producer, _) => format!("publish {}", topic()),
-        (Side::Consumer, _) => format!("process {}", topic()),
-        (Side::Client, Some(Protocol::Http(method))) => method.clone(),
-        (Side::Server | Side::Client, Some(_)) => operation_name(system, span.operation),
-        (_, None) => String::new(),
-    }
-}
-
-/// The name of the span in which an operation that is no consumer is handled.
-pub(crate) fn operation_name(system: &System, operation: OperationIdx) -> String {
-    let operation = &system.operations[operation];
-    match &operation.protocol {
-        Protocol::Http(method) => format!("{method} {}", operation.name),
-        Protocol::Grpc | Protocol::Database | Protocol::Message => operation.name.clone(),
-    }
-}
-
-/// Whether the status of the span is an error: what the caller did wrong is none of the server's, nor is in gRPC what it
-/// turned away because it was too much (`RESOURCE_EXHAUSTED`).
-fn is_error(system: &System, span: &SpanRecord) -> bool {
-    let is_server = span.side == Side::Server;
-    match span.outcome {
-        Outcome::Ok => false,
-        Outcome::Rejected => !is_server,
-        Outcome::Overloaded => !is_server || system.operations[span.operation].protocol != Protocol::Grpc,
-        Outcome::Failed
-        | Outcome::InvalidAnswer
-        | Outcome::DependencyFailed
-        | Outcome::TimedOut
-        | Outcome::Refused
-        | Outcome::Reset
-        | Outcome::NameNotFound
-        | Outcome::BreakerOpen
-        | Outcome::PoolTimedOut => true,
     }
 }
 

@@ -8,17 +8,23 @@ use crate::simulate::system::{Role, ServiceIdx, System, Visibility};
 /// Traces per second that head sampling keeps at least: with fewer, minutes hold too few requests to judge.
 const LEAST_TRACES_PER_S: f64 = 3.0;
 
-/// In a quarter of the cases one service sends no spans. Not a cause, which could not be found, and not an entry, whose
-/// requests are where an analysis begins. One in five of them drops the trace context too.
+/// In a quarter of the cases one service sends no spans. Not a cause, which could not be found; not the caller of a
+/// cause that sends none either, without which nobody speaks of it; and not an entry, whose requests are where an analysis
+/// begins. One in five of them drops the trace context too.
 pub(super) fn hide_spans(system: &mut System, causes: &[ServiceIdx], random: &mut Random) {
     if !random.chance(0.25) {
         return;
     }
     let entries: Vec<ServiceIdx> =
         system.entries.iter().map(|entry| system.operations[entry.operation].service).collect();
+    let is_silent = |service: ServiceIdx| system.services[service].role != Role::Service;
+    let speaks_for = |service: ServiceIdx| {
+        let links = system.links.iter().filter(|link| link.caller == service);
+        links.into_iter().any(|link| causes.contains(&link.callee) && is_silent(link.callee))
+    };
     let may: Vec<ServiceIdx> = (0..system.services.len())
         .filter(|service| system.services[*service].role == Role::Service)
-        .filter(|service| !causes.contains(service) && !entries.contains(service))
+        .filter(|service| !causes.contains(service) && !entries.contains(service) && !speaks_for(*service))
         .collect();
     let passes_context = random.chance(0.8);
     if let Some(&service) = random.pick(&may) {

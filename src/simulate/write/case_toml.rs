@@ -91,6 +91,9 @@ fn truth(text: &mut String, scenario: &Scenario, felt: &Felt<'_>) {
 
 /// All names of all right answers.
 fn accepted(system: &System, fault: &Fault) -> Vec<String> {
+    if !fault.outside.is_empty() {
+        return fault.outside.clone();
+    }
     unique(fault.causes.iter().flat_map(|&cause| system.names_of(cause)))
 }
 

@@ -27,7 +27,7 @@ use super::recording::Side;
 
 pub use attributes::node_name;
 pub use shapes::status_is_error;
-pub use span_names::span_name;
+pub use span_names::{served_name, span_name};
 pub use traces::{TraceFormat, traces};
 
 /// One file of a case folder.

@@ -16,6 +16,11 @@ pub fn span_name(system: &System, span: &SpanRecord) -> String {
     name_of(system, span.side, span.operation, span.topic)
 }
 
+/// The name of the span in which an operation that is no consumer is served, or asked of a database.
+pub fn served_name(system: &System, operation: OperationIdx) -> String {
+    name_of(system, Side::Server, operation, None)
+}
+
 pub(super) fn name_of(system: &System, side: Side, operation: OperationIdx, topic: Option<TopicIdx>) -> String {
     let topic = topic.and_then(|topic| system.topics.get(topic)).map(|topic| topic.name.as_str());
     match (side, topic) {
