@@ -16,6 +16,8 @@ const BUSY_DATABASE: f64 = 0.5;
 /// Longest mean wait for a worker at the mean load, as a share of the time of service. One worker alone may be busy for
 /// a quarter of the time then; two together already reach the shares above.
 const WAIT: f64 = 1.0 / 3.0;
+/// Workers of one pod at most: what needs more is no system that can be played.
+const MOST_WORKERS: u32 = 10_000;
 /// The same of the cores in the CPU limit.
 const BUSY_CORES: f64 = 0.35;
 /// Callers wait this many times the usual time before they give up, and then up to the next of these, ms.
@@ -60,7 +62,10 @@ fn size_services(system: &mut System, flow: &Flow) {
         };
         let instances = f64::from(service.instances);
         let busy = workers[at] / instances;
-        while busy > most_busy * f64::from(service.workers) || mean_wait(busy, service.workers) > WAIT {
+        service.workers = service.workers.max((busy / most_busy).ceil() as u32).min(MOST_WORKERS);
+        while service.workers < MOST_WORKERS
+            && (busy > most_busy * f64::from(service.workers) || mean_wait(busy, service.workers) > WAIT)
+        {
             service.workers += 1;
         }
         // Below one core even a lone request would be slowed down; limits come in halves.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::System;
 use super::check::{SystemFlaw, check};
+use super::flow::Flow;
 
 mod playable;
 mod rates;
@@ -19,6 +20,8 @@ const MOST_BYTES: usize = 64 << 20;
 /// Nodes and edges that are played at most.
 const MOST_NODES: usize = 5_000;
 const MOST_EDGES: usize = 50_000;
+/// Spans that a request of the mix may leave.
+const MOST_SPANS: f64 = 10_000.0;
 
 /// Why a file is no system to play.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,14 @@ pub enum TopologyError {
     NoEntry {
         /// The file.
         file: PathBuf,
+    },
+    /// Counts that multiply on the way down: no request of a real system asks so much.
+    #[error("{}: by its counts a request would leave {spans:.0} spans, more than the {MOST_SPANS} that are played", file.display())]
+    TooMuch {
+        /// The file.
+        file: PathBuf,
+        /// Spans of a mean request.
+        spans: f64,
     },
     /// The system that it describes cannot be played.
     #[error("{}: cannot be played", file.display())]
@@ -159,6 +170,10 @@ pub fn from_graph(json: &[u8], source: &Path) -> Result<System, TopologyError> {
     let field = |(field, problem): (String, String)| TopologyError::Field { file: file(), field, problem };
     let topology = rates::Topology::new(graph).map_err(field)?;
     let system = playable::system(&topology);
+    let spans = Flow::of(&system).spans_per_request(&system);
+    if spans.is_nan() || spans > MOST_SPANS {
+        return Err(TopologyError::TooMuch { file: file(), spans });
+    }
     match check(&system) {
         Ok(()) => Ok(system),
         Err(SystemFlaw::NoEntry) => Err(TopologyError::NoEntry { file: file() }),

@@ -67,7 +67,7 @@ impl Topology {
         let edges = (graph.edges.iter().zip(&ends).enumerate())
             .map(|(at, (edge, &(caller, callee)))| {
                 let asked = rates.nodes[caller];
-                let per_request = if asked > 0.0 { rates.edges[at] / asked } else { 1.0 };
+                let per_request = if rates.counted && asked > 0.0 { rates.edges[at] / asked } else { 1.0 };
                 TopologyEdge { caller, callee, mode: edge.mode, per_request, retried: edge.retries > 0 }
             })
             .collect();
@@ -99,6 +99,8 @@ fn sound(traffic: Option<&Traffic>) -> Result<(), String> {
 
 /// Requests of nodes, calls of edges and requests from outside, all in one unit.
 struct Rates {
+    /// Whether the graph tells how often anything is called.
+    counted: bool,
     nodes: Vec<f64>,
     edges: Vec<f64>,
     entries: Vec<f64>,
@@ -112,9 +114,9 @@ impl Rates {
         let of_edge = |edge: &Edge| if has_rates { before(&edge.baseline) } else { edge.calls as f64 };
         let mut nodes: Vec<f64> = graph.nodes.iter().map(of_node).collect();
         let mut edges: Vec<f64> = graph.edges.iter().map(of_edge).collect();
-        if nodes.iter().chain(&edges).all(|rate| *rate <= 0.0) {
+        let counted = nodes.iter().chain(&edges).any(|rate| *rate > 0.0);
+        if !counted {
             // A graph that only says who calls whom: each request makes each call once.
-            nodes.fill(0.0);
             edges.fill(1.0);
         }
         let mut called = vec![0.0; nodes.len()];
@@ -147,6 +149,6 @@ impl Rates {
             let wanted = if has_rates { total.clamp(LEAST_PER_S, MOST_PER_S) } else { TOTAL_PER_S };
             entries.iter_mut().for_each(|rate| *rate *= wanted / total);
         }
-        Self { nodes, edges, entries }
+        Self { counted, nodes, edges, entries }
     }
 }

@@ -36,6 +36,10 @@ fn graph(nodes: &[&str], edges: &[&str]) -> String {
     format!(r#"{{"schema_version":"1","incident":null,"baselines":[],"nodes":[{nodes}],"edges":[{edges}]}}"#)
 }
 
+fn words(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(String::as_str).collect()
+}
+
 /// Requests per second of everything that a service is asked.
 fn rate(system: &System, name: &str) -> f64 {
     let service = system.service(name).unwrap();
@@ -182,12 +186,21 @@ fn one_name_is_one_deployment() {
 #[test]
 fn a_graph_without_counts_is_played_once_each() {
     let system = played(&graph(
-        &["web service 0", "cart service 0", "orders-table database 0"],
-        &["web cart sync 0", "cart orders-table sync 0"],
+        &["web service 0", "app service 0", "cart service 0", "orders-table database 0"],
+        &["web cart sync 0", "app cart sync 0", "cart orders-table sync 0"],
     ));
-    for name in ["web", "cart", "orders-table"] {
-        near(rate(&system, name), 10.0);
+    for (name, expected) in [("web", 5.0), ("app", 5.0), ("cart", 10.0), ("orders-table", 10.0)] {
+        near(rate(&system, name), expected);
     }
+}
+
+#[test]
+fn counts_that_multiply_without_end_are_refused() {
+    // Each of fifteen services calls the next ten times as often as it is called.
+    let nodes: Vec<String> = (0..15).map(|at| format!("s{at} service {}", 10_u64.pow(at))).collect();
+    let edges: Vec<String> = (1..15).map(|at| format!("s{} s{at} sync {}", at - 1, 10_u64.pow(at))).collect();
+    let found = refused(&graph(&words(&nodes), &words(&edges)));
+    assert!(found.contains("a request would leave"), "{found}");
 }
 
 #[test]
