@@ -75,17 +75,15 @@ pub(super) fn crash(scene: &mut Scene<'_>) -> Option<Made> {
     let traffic = scene.traffic;
     let place = scene.place(Need::Required, &[&|service| traffic.is_code(service)])?;
     let instances = traffic.system.services[place.service].instances;
-    let (which, effects) = if scene.severity == Severity::Total {
-        (Which::All, down_one_after_the_other(scene, place.service, instances))
-    } else if instances > 1 && scene.random.chance(0.5) {
-        // One pod that dies again and again, so that the share of all comes from it alone as far as it can.
-        let which = Which::Nth(scene.random.below(instances as usize) as u32);
-        let share = (scene.size * f64::from(instances)).min(0.95);
-        let target = Target::Instances(place.service, which.clone());
-        (which, scene.flapping(share, &target, Knob::Down))
-    } else {
-        let target = Target::Instances(place.service, Which::All);
-        (Which::All, scene.flapping(scene.size, &target, Knob::Down))
+    let (which, effects) = match scene.severity {
+        // Where others take over, the loss of one instance is hardly felt.
+        Severity::Subtle if instances > 1 => {
+            let which = Which::Nth(scene.random.below(instances as usize) as u32);
+            let effect = scene.effect(Target::Instances(place.service, which.clone()), Knob::Down);
+            (which, vec![effect])
+        }
+        Severity::Total => (Which::All, down_one_after_the_other(scene, place.service, instances)),
+        Severity::Subtle | Severity::Middle | Severity::Severe => (Which::All, crashes(scene, place.service)),
     };
     Some(Made {
         causes: vec![place.service],
@@ -93,6 +91,30 @@ pub(super) fn crash(scene: &mut Scene<'_>) -> Option<Made> {
         effects,
         ..Made::default()
     })
+}
+
+/// Time that a process takes to be there again after a crash, seconds.
+const START_S: f64 = 15.0;
+
+/// All instances die together and start again, so often that they are away for the share of the time that is wanted;
+/// half as often while that creeps.
+fn crashes(scene: &mut Scene<'_>, service: ServiceIdx) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let mut at_ns = scene.from_ns;
+    while at_ns < scene.until_ns {
+        let down_s = scene.random.between(2.0, 8.0);
+        effects.push(Effect {
+            target: Target::Instances(service, Which::All),
+            knob: Knob::Down,
+            from_ns: at_ns,
+            until_ns: (at_ns + (down_s * 1e9) as i64).min(scene.until_ns),
+            ramp_ns: 0,
+        });
+        let creeping = at_ns - scene.from_ns < scene.ramp_ns;
+        let period_s = (down_s + START_S) / scene.size * if creeping { 2.0 } else { 1.0 };
+        at_ns += (period_s * 1e9) as i64;
+    }
+    effects
 }
 
 /// All instances, spread over the time in which the fault creeps.

@@ -11,8 +11,8 @@ use crate::simulate::write::node_name;
 /// Least CPU time of a visit for which a shortage of CPU is a likely story, µs.
 const WORTH_CPU_US: f64 = 500.0;
 
-/// Seconds between two kills, and times the CPU: see the table of kinds.
-pub(super) const KILLS_S: [(f64, f64); 4] = [(200.0, 300.0), (110.0, 170.0), (40.0, 60.0), (12.0, 16.0)];
+/// Seconds between two kills. A container is away for about 15 s, and longer each time that it is killed again soon.
+pub(super) const KILLS_S: [(f64, f64); 4] = [(200.0, 300.0), (220.0, 280.0), (90.0, 120.0), (12.0, 16.0)];
 /// Times that the free memory leaks away until the end.
 pub(super) const LEAKS: [(f64, f64); 4] = [(0.55, 0.8), (1.6, 2.2), (4.0, 6.0), (12.0, 20.0)];
 
@@ -33,15 +33,17 @@ pub(super) fn cpu_hog(scene: &mut Scene<'_>) -> Option<Made> {
 pub(super) fn cpu_throttling(scene: &mut Scene<'_>) -> Option<Made> {
     let (service, slower) = slowed_cpu(scene)?;
     let has = &scene.traffic.system.services[service];
-    // One request at a time uses one core at most, so that it takes 1 / limit times as long; below the mean demand the
-    // queue grows without end.
+    // A request alone asks for its CPU share of a core and takes share / limit times as long; below the mean demand of
+    // all the queue grows without end.
+    let (cpu_us, wait_us) = scene.traffic.own_us(service);
+    let share = cpu_us / (cpu_us + wait_us);
     let demand = scene.traffic.cores_in_use(service);
     let least = match scene.severity {
         Severity::Subtle | Severity::Middle => demand / 0.85,
         Severity::Severe => demand / 1.1,
         Severity::Total => 0.0,
     };
-    let limit = (has.cores.min(1.0) / slower).max(least).clamp(0.005, 0.95 * has.cores);
+    let limit = (has.cores.min(share) / slower).max(least).clamp(0.005, 0.95 * has.cores);
     let target = Target::Instances(service, Which::All);
     let description = format!("the CPU limit of {} went from {} to {limit:.3} cores", has.name, has.cores);
     Some(Made {
@@ -99,7 +101,7 @@ pub(super) fn out_of_memory(scene: &mut Scene<'_>) -> Option<Made> {
             target: Target::Instances(service, which.clone()),
             knob: Knob::Allocate(1.1 * has.memory_mib),
             from_ns: at_ns,
-            until_ns: (at_ns + SECOND_NS).min(scene.until_ns),
+            until_ns: (at_ns + 2 * SECOND_NS).min(scene.until_ns),
             ramp_ns: 0,
         });
         let growing = at_ns - scene.from_ns < scene.ramp_ns;

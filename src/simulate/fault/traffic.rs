@@ -183,26 +183,38 @@ impl<'a> Traffic<'a> {
         busy_us / 1e6 / f64::from(self.system.services[self.system.links[link].caller].instances)
     }
 
-    /// Services that a service asks, directly or through others, by calls or messages; itself included.
-    pub(in crate::simulate) fn below(&self, service: ServiceIdx) -> Vec<bool> {
-        let mut seen = vec![false; self.system.services.len()];
-        let mut open = vec![service];
-        while let Some(at) = open.pop() {
-            if std::mem::replace(&mut seen[at], true) {
-                continue;
-            }
-            open.extend(self.system.links.iter().filter(|link| link.caller == at).map(|link| link.callee));
-            let published = self.sites.iter().filter(|site| site.need == Need::Message);
-            let published = published.filter(|site| self.system.operations[site.from].service == at);
-            open.extend(published.map(|site| self.system.operations[site.to].service));
+    /// By service, whether requests or messages come from there to `service` or from `service` there, directly or over
+    /// others; true of itself.
+    pub(in crate::simulate) fn related(&self, service: ServiceIdx) -> Vec<bool> {
+        let served_by = |operation: OperationIdx| self.system.operations[operation].service;
+        let calls = self.system.links.iter().map(|link| (link.caller, link.callee));
+        let messages = self.sites.iter().filter(|site| site.need == Need::Message);
+        let messages = messages.map(|site| (served_by(site.from), served_by(site.to)));
+        let below: Vec<(ServiceIdx, ServiceIdx)> = calls.chain(messages).collect();
+        let above: Vec<(ServiceIdx, ServiceIdx)> = below.iter().map(|&(from, to)| (to, from)).collect();
+        let mut related = reached(service, &below, self.system.services.len());
+        for (related, above) in related.iter_mut().zip(reached(service, &above, self.system.services.len())) {
+            *related |= above;
         }
-        seen
+        related
     }
 
     /// Whether a service belongs to the system and runs its code: no database, cache, broker or outside.
     pub(in crate::simulate) fn is_code(&self, service: ServiceIdx) -> bool {
         self.system.services[service].role == Role::Service
     }
+}
+
+/// Which of `n` can be reached over steps from one to the other.
+fn reached(start: ServiceIdx, steps: &[(ServiceIdx, ServiceIdx)], n: usize) -> Vec<bool> {
+    let mut seen = vec![false; n];
+    let mut open = vec![start];
+    while let Some(at) = open.pop() {
+        if !std::mem::replace(&mut seen[at], true) {
+            open.extend(steps.iter().filter(|(from, _)| *from == at).map(|(_, to)| *to));
+        }
+    }
+    seen
 }
 
 /// Own time of an operation, once: CPU and waiting, µs.

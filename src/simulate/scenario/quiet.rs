@@ -101,10 +101,9 @@ pub(super) fn herrings(
 /// small systems in which that leaves nothing, without the causes alone.
 pub(super) fn apart(system: &System, causes: &[ServiceIdx]) -> [Vec<bool>; 2] {
     let traffic = Traffic::of(system, 1.0);
-    let below: Vec<Vec<bool>> = (0..system.services.len()).map(|service| traffic.below(service)).collect();
-    let services = || 0..system.services.len();
-    let far = services().map(|service| causes.iter().all(|&cause| !below[cause][service] && !below[service][cause]));
-    let other = services().map(|service| !causes.contains(&service));
+    let related: Vec<Vec<bool>> = causes.iter().map(|&cause| traffic.related(cause)).collect();
+    let far = (0..system.services.len()).map(|service| related.iter().all(|related| !related[service]));
+    let other = (0..system.services.len()).map(|service| !causes.contains(&service));
     [far.collect(), other.collect()]
 }
 

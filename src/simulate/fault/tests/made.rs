@@ -86,7 +86,7 @@ fn sizes_grow_with_the_severity() {
         for pair in kind.sizes.windows(2) {
             // Seconds between two kills shrink as it gets worse; a surge changes its measure after subtle.
             let grows = pair[0].1 <= pair[1].1 || kind.name == "out-of-memory" || kind.name == "traffic-surge";
-            assert!(pair[0].0 <= pair[0].1 && grows, "{}: {:?}", kind.name, kind.sizes);
+            assert!(pair.iter().all(|(low, high)| low <= high) && grows, "{}: {:?}", kind.name, kind.sizes);
         }
     }
     let pause = |severity| match made(&system, "consumer-stall", severity, Onset::Sudden, 3).effects[0].knob {
