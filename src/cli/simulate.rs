@@ -75,6 +75,9 @@ pub(super) struct Chosen {
     /// About how many spans before sampling (default: 70 000 to 140 000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) spans: Option<u32>,
+    /// Seconds between two scrapes of metrics (default: 15, in some cases 30)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(5..=60))]
+    pub(super) scrape: Option<u32>,
     /// Seed: another seed gives other incidents
     #[arg(long, value_name = "N", default_value_t = Chosen::FIRST_SEED)]
     pub(super) seed: u64,
@@ -129,6 +132,10 @@ impl Chosen {
 
     /// Checks the names, and reads the system where it is a file.
     pub(super) fn choice(&self) -> anyhow::Result<Choice> {
+        if let Some(name) = self.fault.as_deref().filter(|name| !is_fault(name)) {
+            let hint = "hypocenter simulate --list has all kinds of faults";
+            return Err(Usage(format!("there is no fault `{name}`; {hint}")).into());
+        }
         let (system, given) = match self.system.as_deref() {
             Some(name) if system::by_name(name, 0).is_none() => (None, Some(topology(Path::new(name))?)),
             named => (named.map(str::to_owned), None),
@@ -148,8 +155,14 @@ impl Chosen {
                 OnsetArg::Creeping => Onset::Creeping,
             }),
             spans: self.spans,
+            scrape_s: self.scrape,
         })
     }
+}
+
+fn is_fault(name: &str) -> bool {
+    let known = KINDS.iter().map(|kind| kind.name).chain(QUIET.map(|quiet| quiet.name()));
+    known.chain(["two", "none"]).any(|known| known == name)
 }
 
 /// Reads a system from what `hypocenter graph -o json` wrote.

@@ -1,5 +1,6 @@
 //! When a case happens, for how long, and how much load there is then.
 
+use super::Choice;
 use super::lot::Lot;
 use crate::simulate::fault::traffic::Traffic;
 use crate::simulate::plan::{Load, Plan};
@@ -14,8 +15,9 @@ const DAY_S: i64 = 86_400;
 const DAYS: usize = 84;
 /// Time for queues, heaps and caches to reach their usual state.
 const WARM_UP_NS: i64 = 120 * SECOND_NS;
-/// As Prometheus scrapes by most people's settings.
-const SCRAPE_NS: i64 = 15 * SECOND_NS;
+/// Seconds between two scrapes, by most people's settings; the second in `RARE_SCRAPES` of the cases.
+const SCRAPES_S: [u32; 2] = [15, 30];
+const RARE_SCRAPES: f64 = 0.3;
 
 /// Spans that a case should have before sampling, from the least to the most.
 const SPANS: (f64, f64) = (70_000.0, 140_000.0);
@@ -38,6 +40,7 @@ pub(super) struct Calendar {
     factor: f64,
     daily: f64,
     weekend: f64,
+    scrape_ns: i64,
 }
 
 impl Calendar {
@@ -53,7 +56,7 @@ impl Calendar {
             start_ns: self.start_ns,
             warm_up_ns: WARM_UP_NS,
             duration_ns: self.duration_ns,
-            scrape_ns: SCRAPE_NS,
+            scrape_ns: self.scrape_ns,
             load: Load { factor: self.factor, daily: self.daily, weekend: self.weekend, bursts: Vec::new() },
             effects: Vec::new(),
             deploys: Vec::new(),
@@ -63,8 +66,8 @@ impl Calendar {
 
 /// Draws the calendar of a case: about 20 minutes of normal operation, then 8 to 10 minutes of incident.
 ///
-/// `spans` is about how many spans the case shall have before sampling.
-pub(super) fn draw(system: &System, lot: &Lot, spans: Option<u32>, random: &mut Random) -> Calendar {
+/// `choice` may say about how many spans the case shall have before sampling, and how often metrics are scraped.
+pub(super) fn draw(system: &System, lot: &Lot, choice: &Choice, random: &mut Random) -> Calendar {
     let day_s = FIRST_DAY_S + random.below(DAYS) as i64 * DAY_S;
     let start_ns = (day_s + random.below(DAY_S as usize) as i64) * SECOND_NS;
     let onset_ns = start_ns + ((random.between(19.0, 21.0) * 60.0) as i64) * SECOND_NS;
@@ -74,11 +77,13 @@ pub(super) fn draw(system: &System, lot: &Lot, spans: Option<u32>, random: &mut 
     let surge = matches!(lot, Lot::Fault(kind) if kind.name == "traffic-surge");
     let (least, most) = if surge { SPANS_OF_SURGE } else { SPANS };
     let drawn = random.between(least, most);
-    let spans = spans.map_or(drawn, f64::from);
+    let spans = choice.spans.map_or(drawn, f64::from);
     let rhythm = rhythm_at(onset_ns, daily, weekend);
     let usual = spans_per_s(system) * rhythm * (duration_ns as f64 / 1e9);
     let factor = if usual > 0.0 { (spans / usual).min(MOST_LOAD / rhythm) } else { 1.0 };
-    Calendar { start_ns, duration_ns, onset_ns, load_at_onset: factor * rhythm, factor, daily, weekend }
+    let drawn_s = SCRAPES_S[usize::from(random.chance(RARE_SCRAPES))];
+    let scrape_ns = i64::from(choice.scrape_s.unwrap_or(drawn_s)) * SECOND_NS;
+    Calendar { scrape_ns, start_ns, duration_ns, onset_ns, load_at_onset: factor * rhythm, factor, daily, weekend }
 }
 
 /// What the rhythm of [`Load`] multiplies the mean with: `1 + daily cos(2 π (hour - 14) / 24)`, less on weekends.

@@ -51,6 +51,8 @@ pub struct Choice {
     pub onset: Option<Onset>,
     /// About how many spans before sampling; the load follows, up to what the system is laid out for.
     pub spans: Option<u32>,
+    /// Seconds between two scrapes of metrics.
+    pub scrape_s: Option<u32>,
 }
 
 /// Why there is no such scenario.
@@ -134,7 +136,7 @@ fn drawn_in(
     index: u64,
 ) -> Result<Scenario, ScenarioError> {
     let part = |name: &str| Random::of_part(case_seed, name);
-    let calendar = calendar::draw(&system, lot, choice.spans, &mut part("calendar"));
+    let calendar = calendar::draw(&system, lot, choice, &mut part("calendar"));
     let severity = choice.severity.unwrap_or_else(|| lot::severity(lot, &mut part("severity")));
     let onset = choice.onset.unwrap_or_else(|| lot::onset(&mut part("onset")));
     let moment = Moment {
