@@ -178,8 +178,8 @@ impl Day {
         let first_span_ns = telemetry.spans.start_ns.iter().min().copied();
         let fault_free_files = [self.fault_free_traces.as_slice(), &self.fault_free_logs].concat();
         let fault_free = read_paths(&fault_free_files, &ReadOptions::default(), &|_| {})?;
-        let starts = &fault_free.spans.start_ns;
-        let fault_free_window = match (starts.iter().min(), starts.iter().max()) {
+        let starts = || fault_free.spans.start_ns.iter().chain(&fault_free.logs.at_ns);
+        let fault_free_window = match (starts().min(), starts().max()) {
             (Some(&first), Some(&last)) => Window::new(first, last.saturating_add(1)).ok(),
             _ => None,
         };

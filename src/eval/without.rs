@@ -47,3 +47,37 @@ fn drop_part(telemetry: &mut Telemetry, part: Part) {
         Part::Changes => telemetry.changes.clear(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::logs::{LogRecord, Severity};
+    use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
+
+    #[test]
+    fn a_part_that_is_left_out_is_gone_and_the_others_stay() {
+        let telemetry = || {
+            let mut telemetry = Telemetry::default();
+            let service = telemetry.logs.service_key("a");
+            telemetry.logs.push(&LogRecord { at_ns: 1, service, severity: Severity::Info, message: "m", trace: None });
+            telemetry.series.push(Series {
+                subject: Subject::Service("a".into()),
+                signal: Signal::Cpu,
+                statistic: Statistic::Mean,
+                unit: Unit::Cores,
+                name: "cpu".into(),
+                samples: vec![(0, 1.0)],
+            });
+            telemetry
+        };
+        let left = |part| {
+            let mut telemetry = telemetry();
+            drop_part(&mut telemetry, part);
+            (telemetry.logs.len(), telemetry.series.len())
+        };
+        assert_eq!(left(Part::Logs), (0, 1));
+        assert_eq!(left(Part::Metrics), (1, 0));
+        assert_eq!(left(Part::Traces), (1, 1));
+        assert_eq!(left(Part::Changes), (1, 1));
+    }
+}

@@ -163,7 +163,7 @@ mod tests {
     use crate::telemetry::calls::CallStats;
     use crate::telemetry::logs::{LogRow, LogStats};
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
-    use crate::telemetry::time::Grid;
+    use crate::telemetry::time::{Grid, Window};
 
     const SECOND: i64 = NANOS_PER_SECOND;
 

@@ -535,6 +535,7 @@ mod tests {
             early_returns: own(),
             busier: own(),
             outside: BTreeMap::new(),
+            logs: BTreeMap::new(),
             correlation: BTreeMap::new(),
             walk: BTreeMap::new(),
             onsets: BTreeMap::new(),

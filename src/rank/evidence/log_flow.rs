@@ -3,11 +3,14 @@
 //! For each message `a` of a service, the distribution of what it logs next in the same trace is compared:
 //!
 //! ```text
-//! bits_a = max(0, -log2 p - log2 m) * w        w = (lost + min(lost, failing)) / 2
+//! bits_a = max(0, -log2 min(2 m p, 2 m_e p_e)) * w        w = (lost + min(lost, failing)) / 2
 //! lost    = sum over b of max(0, P(b | a) before - P(b | a) during)      b not an error
 //! failing = sum over b of max(0, P(b | a) during - P(b | a) before)      b an error, or nothing more
 //! ```
-//! with p the G-test's, m the number of messages tested in the whole system (Bonferroni). `lost` is the total variation
+//! with p the G-test's over all that follows, p_e the exact test's of errors among what follows, m the number of messages
+//! tested in the whole system and m_e of those that an error follows: Bonferroni's correction, in which the few tests of
+//! errors get half of the chance of a false alarm (weighted as by Genovese, Roeder and Wasserman, Biometrika 93, 2006,
+//! <https://doi.org/10.1093/biomet/93.3.509>), for a new error is what one looks for first. `lost` is the total variation
 //! distance where no error goes away, and 0 where errors only became fewer: things getting better are no cause. What turns
 //! to errors, or ends, counts in full; what goes another way at half, for programs branch on their data.
 //!
@@ -19,6 +22,7 @@ use super::log_windows::Windows;
 use super::logs::{LogChange, Shown};
 use crate::incident::Incident;
 use crate::stats::g_test::homogeneity_p_value;
+use crate::stats::proportion::fisher_two_sided;
 use crate::telemetry::logs::{LogTransition, Severity, WHOLE_TRACE};
 
 /// Traces with a message, before and during, under which nothing is compared: with less the G-test's law does not hold.
@@ -42,10 +46,13 @@ pub(super) fn changes(incident: &Incident, windows: &Windows) -> Vec<(u32, LogCh
             (enough && next.len() > 1).then_some((rows[0].service, rows[0].from.0, next))
         })
         .collect();
-    let tests = compared.len().max(1) as f64;
+    let tests = Tests {
+        all: compared.len() as f64,
+        errors: compared.iter().filter(|(_, _, next)| next.keys().any(is_error)).count() as f64,
+    };
     let mut strongest: BTreeMap<u32, LogChange> = BTreeMap::new();
     for (service, from, next) in compared {
-        let change = change(from, &next, tests);
+        let change = change(from, &next, &tests);
         let known = strongest.entry(service).or_insert(change);
         if change.bits > known.bits {
             *known = change;
@@ -71,11 +78,38 @@ fn totals(next: &Next) -> [f64; 2] {
     next.values().fold([0.0, 0.0], |sum, of| [sum[0] + of[0], sum[1] + of[1]])
 }
 
-fn change(from: u32, next: &Next, tests: f64) -> LogChange {
-    let total = totals(next);
+/// Messages after which it is looked for a change.
+struct Tests {
+    all: f64,
+    /// Those that an error follows.
+    errors: f64,
+}
+
+fn is_error(to: &Option<State>) -> bool {
+    matches!(to, Some((_, Severity::Error | Severity::Fatal)))
+}
+
+/// Bits by which the distribution of what follows surprises, after the correction for many tests.
+fn surprise(next: &Next, tests: &Tests) -> f64 {
     let (before, during): (Vec<f64>, Vec<f64>) = next.values().map(|of| (of[0], of[1])).unzip();
-    let surprise = (-homogeneity_p_value(&before, &during).max(f64::MIN_POSITIVE).log2() - tests.log2()).max(0.0);
-    let is_error = |to: &Option<State>| matches!(to, Some((_, Severity::Error | Severity::Fatal)));
+    let p_any = 2.0 * tests.all * homogeneity_p_value(&before, &during);
+    let total = totals(next);
+    let mut errors = [0.0, 0.0];
+    for of in next.iter().filter(|(to, _)| is_error(to)).map(|(_, of)| of) {
+        errors = [errors[0] + of[0], errors[1] + of[1]];
+    }
+    let whole = |traces: f64| traces.round() as u64;
+    let p_errors = if errors[1] > 0.0 {
+        2.0 * tests.errors * fisher_two_sided(whole(errors[1]), whole(total[1]), whole(errors[0]), whole(total[0]))
+    } else {
+        1.0
+    };
+    (-p_any.min(p_errors).max(f64::MIN_POSITIVE).log2()).max(0.0)
+}
+
+fn change(from: u32, next: &Next, tests: &Tests) -> LogChange {
+    let total = totals(next);
+    let surprise = surprise(next, tests);
     let (mut lost, mut failing) = (0.0, 0.0);
     let mut shown = (0.0, Shown::Flow { from, to: None, before: 0.0, during: 0.0 });
     for (to, of) in next {
