@@ -1,6 +1,9 @@
 //! The only place where the stages meet.
 
-use crate::detect::{self, detect};
+use std::borrow::Cow;
+
+use crate::detect::guard::guarded;
+use crate::detect::{self, Finding, detect};
 use crate::explain::{Diagnosis, coverage, explain};
 use crate::incident::Incident;
 use crate::rank::{Ranker, Ranking, hypocenter::Hypocenter};
@@ -19,7 +22,8 @@ pub fn analyze(incident: &Incident, settings: &Settings) -> Diagnosis {
 
 /// What several methods say about one incident, in their order; detection runs once.
 pub fn rankings(incident: &Incident, rankers: &[Box<dyn Ranker>], settings: &Settings) -> Vec<Ranking> {
-    let findings = detect(incident, &settings.detect);
+    let (incident, findings) = compared(incident, settings);
+    let incident = incident.as_ref();
     let factor = coverage(incident).factor;
     let ranked = rankers.iter().map(|ranker| {
         let mut ranking = ranker.rank(incident, &findings);
@@ -31,9 +35,18 @@ pub fn rankings(incident: &Incident, rankers: &[Box<dyn Ranker>], settings: &Set
 
 /// Finds where the incident began, by any method.
 pub fn analyze_with(incident: &Incident, ranker: &dyn Ranker, settings: &Settings) -> Diagnosis {
-    let findings = detect(incident, &settings.detect);
-    let coverage = coverage(incident);
-    let mut ranking = ranker.rank(incident, &findings);
+    let (incident, findings) = compared(incident, settings);
+    let coverage = coverage(&incident);
+    let mut ranking = ranker.rank(&incident, &findings);
     ranking.lower_confidence(coverage.factor);
-    explain(incident, &findings, ranking, coverage)
+    explain(&incident, &findings, ranking, coverage)
+}
+
+/// The findings, and the incident with the baselines that they were compared with.
+fn compared<'i>(incident: &'i Incident, settings: &Settings) -> (Cow<'i, Incident>, Vec<Finding>) {
+    let findings = detect(incident, &settings.detect);
+    match guarded(incident, &findings, &settings.detect) {
+        Some((shorter, found)) => (Cow::Owned(shorter), found),
+        None => (Cow::Borrowed(incident), findings),
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
+use super::log_transitions;
 use super::templates::{Parameters, mine};
 use crate::telemetry::id::{ServiceId, TraceId};
 use crate::telemetry::logs::{LogRow, LogStats, LogTable, Severity};
@@ -50,11 +51,14 @@ pub fn log_stats(logs: &LogTable, grid: &Grid) -> LogStats {
         }
     }
 
-    let mut sums: BTreeMap<(u32, u32, Severity, i64), Sums> = BTreeMap::new();
-    for record in 0..logs.len() {
+    let place = |record: usize| {
         let (service, message) = (logs.service[record], logs.message[record]);
         let template = template_of.get(&(service, message)).copied().unwrap_or_default();
-        let service = service_of.get(&service).copied().unwrap_or_default();
+        (service_of.get(&service).copied().unwrap_or_default(), template)
+    };
+    let mut sums: BTreeMap<(u32, u32, Severity, i64), Sums> = BTreeMap::new();
+    for record in 0..logs.len() {
+        let (service, template) = place(record);
         let key = (service, template, logs.severity[record], grid.bin(logs.at_ns[record]));
         let (records, trace) = sums.entry(key).or_default();
         *records += 1;
@@ -70,7 +74,8 @@ pub fn log_stats(logs: &LogTable, grid: &Grid) -> LogStats {
         records,
         trace: trace.map(TraceId),
     };
-    LogStats { grid: *grid, services, templates, rows: sums.into_iter().map(row).collect() }
+    let transitions = log_transitions::transitions(logs, grid, place);
+    LogStats { grid: *grid, services, templates, rows: sums.into_iter().map(row).collect(), transitions }
 }
 
 fn rank(found: Result<usize, usize>) -> u32 {
@@ -165,6 +170,36 @@ mod tests {
         joined.append(table(first));
         assert_eq!(log_stats(&joined, &grid), expected);
         assert_eq!(expected.rows.iter().map(|row| row.records).sum::<u64>(), 60);
+    }
+
+    #[test]
+    fn what_follows_a_message_is_counted_by_trace() {
+        let say = |at, message, trace| (at, "a", Severity::Info, message, trace);
+        let records = [
+            // Twice round the loop, once collected twice; then out.
+            say(SECOND, "take", 1),
+            say(SECOND + 1, "pack", 1),
+            say(SECOND + 1, "pack", 1),
+            say(SECOND + 2, "take", 1),
+            say(SECOND + 3, "send", 1),
+            say(2 * SECOND, "take", 2),
+            say(2 * SECOND + 1, "send", 2),
+            // Nobody knows what this belongs to.
+            say(2 * SECOND, "tick", 0),
+        ];
+        let stats = log_stats(&table(&records), &Grid::new(SECOND));
+        let name = |state: (u32, Severity)| stats.templates[state.0 as usize].as_str();
+        let told: Vec<(&str, Option<&str>, i64, u64)> =
+            stats.transitions.iter().map(|t| (name(t.from), t.to.map(name), t.bin, t.millionths)).collect();
+        let expected = [
+            ("pack", Some("take"), 1, 1_000_000),
+            ("send", None, 1, 1_000_000),
+            ("send", None, 2, 1_000_000),
+            ("take", Some("pack"), 1, 500_000),
+            ("take", Some("send"), 1, 500_000),
+            ("take", Some("send"), 2, 1_000_000),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod forest;
 mod halves;
 mod links;
 mod local;
+mod log_transitions;
 mod logs;
 mod names;
 mod partition;

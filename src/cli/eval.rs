@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use crate::analysis::Settings;
-use crate::eval::{DatasetFormat, cases, recorded::RecordedCase, run::evaluate, table};
+use crate::eval::{DatasetFormat, cases, recorded::RecordedCase, run::evaluate, table, without};
 use crate::rank;
 use crate::telemetry::time::NANOS_PER_SECOND;
 
@@ -51,6 +51,9 @@ pub struct EvalArgs {
     /// Take every incident to begin this many seconds later (earlier if negative) than it did
     #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
     shift: i64,
+    /// Leave a kind of telemetry out (repeatable): what is it worth?
+    #[arg(long, value_enum, value_name = "KIND")]
+    without: Vec<PartArg>,
     /// List the cases and methods, and stop
     #[arg(long)]
     list: bool,
@@ -67,6 +70,29 @@ enum FormatArg {
     Nezha,
     /// PetShop (CLeaR 2024): graph.csv, noissue and issues
     Petshop,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum PartArg {
+    /// Log records
+    Logs,
+    /// Spans, and what only they tell
+    Traces,
+    /// Metric series
+    Metrics,
+    /// Changes that files tell of
+    Changes,
+}
+
+impl From<PartArg> for without::Part {
+    fn from(part: PartArg) -> Self {
+        match part {
+            PartArg::Logs => Self::Logs,
+            PartArg::Traces => Self::Traces,
+            PartArg::Metrics => Self::Metrics,
+            PartArg::Changes => Self::Changes,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -93,6 +119,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     };
     let found = cases(&args.dir, format, args.shift.saturating_mul(NANOS_PER_SECOND))
         .with_context(|| format!("cannot use {} as a dataset", args.dir.display()))?;
+    let found = without::without(found, &args.without.iter().map(|part| (*part).into()).collect());
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.list {
         list(&found, &mut out)?;

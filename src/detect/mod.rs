@@ -31,6 +31,7 @@
 
 mod calls;
 mod counts;
+pub(crate) mod guard;
 mod level;
 mod series;
 mod spectrum;

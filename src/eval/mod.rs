@@ -10,6 +10,7 @@ pub mod recorded;
 pub mod run;
 pub mod scoring;
 pub mod table;
+pub mod without;
 
 use std::path::Path;
 

@@ -1,11 +1,12 @@
-//! Nezha (Yu et al., FSE 2023): Online Boutique and Train Ticket with injected faults; traces and pod metrics.
+//! Nezha (Yu et al., FSE 2023): Online Boutique and Train Ticket with injected faults; traces, pod metrics and logs.
 //!
 //! `rca_data/<day>/<day>-fault_list.json` is the truth; `rca_data/<day>/trace/HH_MM_trace.csv` holds the spans collected
 //! in about a minute (it begins up to a minute *before* HH:MM, so that spans are assigned by their own start);
 //! `rca_data/<day>/metric/<pod>_metric.csv` the day's metrics of a pod, a row a minute; `construct_data/<day>/trace` one
-//! minute without fault. A case is compared as follows.
+//! minute without fault; `log` beside `trace` the logs of the same minutes, where there are any. A case is compared as
+//! follows.
 //!
-//! | window | spans | metrics |
+//! | window | spans and logs | metrics |
 //! | --- | --- | --- |
 //! | incident: the injection and three minutes on | of the minute of the injection and the two after | as spans |
 //! | baseline: from the first span of these files to the injection, outside other faults | the same files | a row or two |
@@ -51,14 +52,19 @@ struct FaultJson {
     inject_type: String,
 }
 
+/// Files by the hour and minute of their name.
+type ByMinute = BTreeMap<(i64, i64), PathBuf>;
+
 /// What the cases of one day share.
 struct Day {
     metric_files: Vec<PathBuf>,
     /// Read by the first case that needs them.
     metrics: Mutex<Option<Arc<Telemetry>>>,
     fault_free_traces: Vec<PathBuf>,
+    fault_free_logs: Vec<PathBuf>,
     /// By (hour, minute) of the file's name.
-    traces: BTreeMap<(i64, i64), PathBuf>,
+    traces: ByMinute,
+    logs: ByMinute,
     /// Instants of all injections, ascending.
     injections: Vec<i64>,
 }
@@ -103,7 +109,9 @@ fn day_cases(root: &Path, day: &Path, shift_ns: i64) -> Result<Vec<RecordedCase>
         metric_files: list(&day.join("metric"))?.into_iter().filter(|p| name_of(p).contains("_metric.csv")).collect(),
         metrics: Mutex::new(None),
         fault_free_traces: list(&root.join("construct_data").join(&date).join("trace"))?,
-        traces: list(&day.join("trace"))?.into_iter().filter_map(|p| Some((minute_of(&name_of(&p))?, p))).collect(),
+        fault_free_logs: list_if_there(&root.join("construct_data").join(&date).join("log"))?,
+        traces: by_minute(list(&day.join("trace"))?, "_trace.csv"),
+        logs: by_minute(list_if_there(&day.join("log"))?, "_log.csv"),
         injections: faults.iter().map(|fault| fault.0).collect(),
     });
     let system = SYSTEMS.iter().find(|s| date.starts_with(s.0)).map_or(date.as_str(), |s| s.1);
@@ -136,22 +144,42 @@ fn service_of(pod: &str) -> &str {
     pod.rsplitn(3, '-').nth(2).unwrap_or(pod)
 }
 
-/// `08_43_trace.csv.zst` is (8, 43).
-fn minute_of(file_name: &str) -> Option<(i64, i64)> {
-    let (time, _) = file_name.split_once("_trace.csv")?;
+fn by_minute(files: Vec<PathBuf>, kind: &str) -> ByMinute {
+    files.into_iter().filter_map(|path| Some((minute_of(&name_of(&path), kind)?, path))).collect()
+}
+
+/// The logs of a day were not always published.
+fn list_if_there(dir: &Path) -> Result<Vec<PathBuf>, EvalError> {
+    if dir.is_dir() { list(dir) } else { Ok(Vec::new()) }
+}
+
+/// `08_43_trace.csv.zst` is (8, 43), for the kind `_trace.csv`.
+fn minute_of(file_name: &str, kind: &str) -> Option<(i64, i64)> {
+    let (time, _) = file_name.split_once(kind)?;
     let (hour, minute) = time.split_once('_')?;
     Some((hour.parse().ok()?, minute.parse().ok()?))
+}
+
+/// The files of the injection's minute and the next ones of the day, as far as they exist.
+fn of_fault(files: &ByMinute, at_ns: i64) -> Vec<PathBuf> {
+    let minute_of_day = at_ns.div_euclid(MINUTE_NS).rem_euclid(24 * 60);
+    (minute_of_day..minute_of_day + TRACE_MINUTES)
+        .filter_map(|minute| files.get(&(minute / 60, minute % 60)).cloned())
+        .collect()
 }
 
 impl Day {
     /// Telemetry and windows of the fault injected at `at_ns`, which the analysis takes to be `shift_ns` later.
     fn load(&self, name: &str, at_ns: i64, shift_ns: i64) -> Result<(Telemetry, Request), EvalError> {
         let believed_ns = at_ns.saturating_add(shift_ns);
-        let mut telemetry = read_paths(&self.trace_files(at_ns), &ReadOptions::default(), &|_| {})?;
+        let mut files = of_fault(&self.traces, at_ns);
+        files.extend(of_fault(&self.logs, at_ns));
+        let mut telemetry = read_paths(&files, &ReadOptions::default(), &|_| {})?;
         let first_span_ns = telemetry.spans.start_ns.iter().min().copied();
-        let fault_free = read_paths(&self.fault_free_traces, &ReadOptions::default(), &|_| {})?;
-        let starts = &fault_free.spans.start_ns;
-        let fault_free_window = match (starts.iter().min(), starts.iter().max()) {
+        let fault_free_files = [self.fault_free_traces.as_slice(), &self.fault_free_logs].concat();
+        let fault_free = read_paths(&fault_free_files, &ReadOptions::default(), &|_| {})?;
+        let starts = || fault_free.spans.start_ns.iter().chain(&fault_free.logs.at_ns);
+        let fault_free_window = match (starts().min(), starts().max()) {
             (Some(&first), Some(&last)) => Window::new(first, last.saturating_add(1)).ok(),
             _ => None,
         };
@@ -175,14 +203,6 @@ impl Day {
         Ok((telemetry, Request { name: name.to_owned(), window, baselines, entry: None, symptom: None }))
     }
 
-    /// The files of the injection's minute and the next ones of the day, as far as they exist.
-    fn trace_files(&self, at_ns: i64) -> Vec<PathBuf> {
-        let minute_of_day = at_ns.div_euclid(MINUTE_NS).rem_euclid(24 * 60);
-        (minute_of_day..minute_of_day + TRACE_MINUTES)
-            .filter_map(|minute| self.traces.get(&(minute / 60, minute % 60)).cloned())
-            .collect()
-    }
-
     fn metrics(&self) -> Result<Arc<Telemetry>, EvalError> {
         // A panic of another case says nothing about this state: it is either read or not.
         let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,24 +223,23 @@ mod tests {
     fn names_say_service_and_minute() {
         assert_eq!(service_of("ts-order-other-service-6cdbf9b4cc-h7mqk"), "ts-order-other-service");
         assert_eq!(service_of("frontend"), "frontend");
-        assert_eq!(minute_of("08_43_trace.csv.zst"), Some((8, 43)));
-        assert_eq!(minute_of("08_43_trace.csv"), Some((8, 43)));
-        assert_eq!(minute_of("README.md"), None);
+        assert_eq!(minute_of("08_43_trace.csv.zst", "_trace.csv"), Some((8, 43)));
+        assert_eq!(minute_of("08_43_log.csv", "_log.csv"), Some((8, 43)));
+        assert_eq!(minute_of("README.md", "_trace.csv"), None);
     }
 
     #[test]
     fn only_the_three_minutes_of_a_fault_are_read() {
-        let traces = [(8, 42), (8, 43), (8, 45), (8, 46), (23, 59), (0, 0)];
-        let day = Day {
-            metric_files: Vec::new(),
-            metrics: Mutex::new(None),
-            fault_free_traces: Vec::new(),
-            traces: traces.iter().map(|&(h, m)| ((h, m), PathBuf::from(format!("{h}_{m}")))).collect(),
-            injections: Vec::new(),
-        };
+        let traces: ByMinute = [(8, 42), (8, 43), (8, 45), (8, 46), (23, 59), (0, 0)]
+            .map(|(h, m)| ((h, m), PathBuf::from(format!("{h}_{m}"))))
+            .into();
         let at = |text: &str| parse_time(text, 0).unwrap();
-        assert_eq!(day.trace_files(at("2023-01-29T08:43:04Z")), [Path::new("8_43"), Path::new("8_45")]);
-        assert_eq!(day.trace_files(at("2023-01-29T23:59:59Z")), [Path::new("23_59")], "00:00 belongs to the next day");
-        assert!(day.trace_files(at("2023-01-29T10:00:00Z")).is_empty());
+        assert_eq!(of_fault(&traces, at("2023-01-29T08:43:04Z")), [Path::new("8_43"), Path::new("8_45")]);
+        assert_eq!(
+            of_fault(&traces, at("2023-01-29T23:59:59Z")),
+            [Path::new("23_59")],
+            "00:00 belongs to the next day"
+        );
+        assert!(of_fault(&traces, at("2023-01-29T10:00:00Z")).is_empty());
     }
 }

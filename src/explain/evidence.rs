@@ -3,13 +3,25 @@
 use super::EvidenceLine;
 use super::numbers;
 use crate::detect::{Change, Finding};
-use crate::rank::{Candidate, Evidence, Modality, hypocenter::OwnParts};
+use crate::incident::Incident;
+use crate::rank::evidence::logs::Shown;
+use crate::rank::hypocenter::{OwnParts, log_changes};
+use crate::rank::{Candidate, Evidence, Modality};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::series::{Signal, Subject};
+use crate::telemetry::series::{Signal, Subject, Unit};
+
+/// Characters of a log template that a sentence shows.
+const MAX_TEMPLATE_CHARS: usize = 80;
 
 /// One line for each piece of evidence, strongest first.
-pub(super) fn lines(parts: &[OwnParts], findings: &[Finding], candidate: &Candidate) -> Vec<EvidenceLine> {
+pub(super) fn lines(
+    incident: &Incident,
+    parts: &[OwnParts],
+    findings: &[Finding],
+    candidate: &Candidate,
+) -> Vec<EvidenceLine> {
+    let service = candidate.suspect.service();
     candidate
         .evidence
         .iter()
@@ -17,7 +29,8 @@ pub(super) fn lines(parts: &[OwnParts], findings: &[Finding], candidate: &Candid
             let finding = evidence.finding.and_then(|index| findings.get(index)).cloned();
             let text = match &finding {
                 Some(finding) => sentence(finding),
-                None => without_finding(parts, candidate.suspect.service(), evidence),
+                None if evidence.modality == Modality::Logs => logs(incident, service),
+                None => without_finding(parts, service, evidence),
             };
             EvidenceLine { modality: evidence.modality, bits: evidence.bits, finding, text }
         })
@@ -75,9 +88,35 @@ fn without_finding(parts: &[OwnParts], service: &ServiceId, evidence: &Evidence)
         Modality::Correlation => format!("{service} moves with the symptom over time"),
         Modality::Walk => format!("a random walk along slow calls from the entry ends at {service}"),
         Modality::Onset => format!("{service} changed before the others"),
-        Modality::Resources | Modality::Behaviour | Modality::Network | Modality::Structure => {
+        Modality::Resources | Modality::Behaviour | Modality::Network | Modality::Structure | Modality::Logs => {
             format!("{service} changed")
         }
+    }
+}
+
+/// What shows most that the service's logs changed.
+fn logs(incident: &Incident, service: &ServiceId) -> String {
+    let text = |template: u32| {
+        let whole = incident.logs.templates.get(template as usize).map_or("", String::as_str);
+        let short: String = whole.chars().take(MAX_TEMPLATE_CHARS).collect();
+        if short.len() < whole.len() {
+            format!("\u{201c}{short}…\u{201d}")
+        } else {
+            format!("\u{201c}{short}\u{201d}")
+        }
+    };
+    let share = |value: f64| numbers::value(value, Unit::Ratio);
+    match log_changes(incident).get(service).map(|change| change.shown) {
+        Some(Shown::Flow { from, to, before, during }) => {
+            let next = to.map_or_else(|| "it logs nothing more".to_owned(), |to| format!("it logs {}", text(to)));
+            let (before, during) = (share(before), share(during));
+            format!("{service} goes another way: after {} {next} in {during} of traces, before in {before}", text(from))
+        }
+        Some(Shown::Message { template, before, during }) => {
+            let (before, during) = (numbers::value(before, Unit::PerSecond), numbers::value(during, Unit::PerSecond));
+            format!("{service} logs {} {during}, before {before}", text(template))
+        }
+        None => format!("the logs of {service} changed"),
     }
 }
 

@@ -1,17 +1,17 @@
-//! What the logs of the causes and the candidates say in the incident and did not say before. Supporting evidence: it is
-//! shown, and does not move the ranking.
+//! What the logs of the causes and the candidates say in the incident and did not say before. It is shown, and does not move
+//! the ranking: what does is in `rank::evidence`.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::{Cause, LogLine};
 use crate::incident::Incident;
+use crate::rank::evidence::log_windows::{Counts, Windows, dispersion};
 use crate::rank::{Candidate, Suspect};
 use crate::stats::fdr::benjamini_hochberg;
 use crate::stats::rate::poisson_two_sided;
-use crate::telemetry::id::{ServiceId, TraceId};
+use crate::telemetry::id::ServiceId;
 use crate::telemetry::logs::Severity;
-use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::telemetry::time::NANOS_PER_SECOND;
 
 /// Expected share of templates among those shown that are there by chance.
 const MAX_Q: f64 = 0.01;
@@ -21,8 +21,6 @@ const MIN_RATIO: f64 = 2.0;
 const MAX_OF_SERVICE: usize = 3;
 /// Candidates beside the causes whose logs are looked at.
 const MAX_CANDIDATES: usize = 3;
-/// Bins, or blocks of bins, from which a dispersion can be told (as in detection).
-const MIN_CELLS: i64 = 4;
 
 /// Templates that are new in the incident or much more frequent, error templates first, service by service.
 pub(super) fn lines(incident: &Incident, causes: &[Cause], alternatives: &[Candidate]) -> Vec<LogLine> {
@@ -87,54 +85,6 @@ fn services(incident: &Incident, causes: &[Cause], alternatives: &[Candidate]) -
     services
 }
 
-/// The bins of either side of the comparison, as half-open ranges: a window may have millions.
-struct Windows {
-    incident: Range<i64>,
-    /// Sorted, none overlapping another.
-    baselines: Vec<Range<i64>>,
-}
-
-impl Windows {
-    fn of(incident: &Incident) -> Self {
-        let grid = incident.logs.grid;
-        let first_from = |at_ns: i64| {
-            let bin = grid.bin(at_ns);
-            if grid.bin_start_ns(bin) < at_ns { bin.saturating_add(1) } else { bin }
-        };
-        let bins = |window: &Window| first_from(window.start_ns())..first_from(window.end_ns());
-        let mut baselines: Vec<Range<i64>> = Vec::new();
-        // Sorted by their beginnings already.
-        for range in incident.baselines.iter().map(bins) {
-            match baselines.last_mut() {
-                Some(last) if range.start < last.end => last.end = last.end.max(range.end),
-                _ => baselines.push(range),
-            }
-        }
-        Self { incident: bins(&incident.window), baselines }
-    }
-
-    fn in_baseline(&self, bin: i64) -> bool {
-        self.baselines.iter().any(|bins| bins.contains(&bin))
-    }
-
-    fn baseline_bins(&self) -> i64 {
-        self.baselines.iter().map(length).sum()
-    }
-}
-
-fn length(bins: &Range<i64>) -> i64 {
-    bins.end.saturating_sub(bins.start).max(0)
-}
-
-/// Records of one template and severity.
-#[derive(Default)]
-struct Counts {
-    by_bin: BTreeMap<i64, u64>,
-    incident: u64,
-    baseline: u64,
-    trace: Option<TraceId>,
-}
-
 /// All templates of a service with the p-value of the difference between incident and baseline.
 fn compared(incident: &Incident, service: &ServiceId, windows: &Windows) -> Vec<(LogLine, f64)> {
     let logs = &incident.logs;
@@ -159,7 +109,7 @@ fn compared(incident: &Incident, service: &ServiceId, windows: &Windows) -> Vec<
         return Vec::new();
     }
     let step = logs.grid.step_ns() as f64 / NANOS_PER_SECOND as f64;
-    let seconds = (length(&windows.incident) as f64 * step, windows.baseline_bins() as f64 * step);
+    let seconds = (windows.incident_bins() as f64 * step, windows.baseline_bins() as f64 * step);
     let requests = requests(incident, service);
     let line = |((template, severity), known): ((u32, Severity), Counts)| {
         let dispersion = dispersion(&known, windows);
@@ -206,54 +156,6 @@ fn requests(incident: &Incident, service: &ServiceId) -> Option<(f64, f64)> {
     (during > 0 && before > 0).then_some((during as f64, before as f64))
 }
 
-/// Variance of the counts over their mean, at least 1: logs come in bursts, and a burst says as much as one record.
-///
-/// Pearson's chi-squared over its degrees of freedom, as for calls in detection: by bins of the baseline, by blocks of it
-/// as long as the incident, and by bins of the incident (a message that is new has no baseline); the largest counts.
-fn dispersion(counts: &Counts, windows: &Windows) -> f64 {
-    let block = length(&windows.incident).max(1);
-    let during = Cells::of(counts, std::slice::from_ref(&windows.incident), 1);
-    let by_bin = Cells::of(counts, &windows.baselines, 1);
-    let by_block = Cells::of(counts, &windows.baselines, block);
-    [during, by_bin, by_block].iter().map(Cells::variance_over_mean).fold(1.0, f64::max)
-}
-
-/// Counts in cells of some bins each; empty cells are counted, not kept.
-struct Cells {
-    filled: Vec<f64>,
-    cells: i64,
-}
-
-impl Cells {
-    /// Whole cells of `width` bins of the ranges.
-    fn of(counts: &Counts, ranges: &[Range<i64>], width: i64) -> Self {
-        let mut filled: Vec<f64> = Vec::new();
-        for range in ranges {
-            let end = range.start + length(range) / width * width;
-            let mut cell = None;
-            for (bin, records) in counts.by_bin.range(range.start..end.max(range.start)) {
-                let place = (bin - range.start) / width;
-                match filled.last_mut() {
-                    Some(last) if cell == Some(place) => *last += *records as f64,
-                    _ => filled.push(*records as f64),
-                }
-                cell = Some(place);
-            }
-        }
-        Self { filled, cells: ranges.iter().map(|range| length(range) / width).sum() }
-    }
-
-    fn variance_over_mean(&self) -> f64 {
-        let mean = self.filled.iter().sum::<f64>() / self.cells.max(1) as f64;
-        if self.cells < MIN_CELLS || mean <= 0.0 {
-            return 1.0;
-        }
-        let empty = (self.cells as f64 - self.filled.len() as f64) * mean.powi(2);
-        let filled: f64 = self.filled.iter().map(|cell| (cell - mean).powi(2)).sum();
-        (filled + empty) / mean / (self.cells - 1) as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,7 +163,7 @@ mod tests {
     use crate::telemetry::calls::CallStats;
     use crate::telemetry::logs::{LogRow, LogStats};
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
-    use crate::telemetry::time::Grid;
+    use crate::telemetry::time::{Grid, Window};
 
     const SECOND: i64 = NANOS_PER_SECOND;
 
@@ -271,8 +173,12 @@ mod tests {
         let row =
             |bin, (template, severity, records)| LogRow { service: 0, template, severity, bin, records, trace: None };
         let rows = (0..132).flat_map(|bin| records(bin).into_iter().map(move |r| row(bin, r))).collect();
-        let logs =
-            LogStats { grid, services: vec!["a".into()], templates: vec!["t0".into(), "t1".into(), "t2".into()], rows };
+        let logs = LogStats {
+            services: vec!["a".into()],
+            templates: vec!["t0".into(), "t1".into(), "t2".into()],
+            rows,
+            ..LogStats::empty(grid)
+        };
         let series = Series {
             subject: Subject::Service("a".into()),
             signal: Signal::Cpu,
@@ -339,22 +245,6 @@ mod tests {
         assert_eq!(shown(&incident(burst)), []);
         let slight = |bin: i64| vec![(0, Severity::Error, if bin >= 120 { 150 } else { 100 })];
         assert_eq!(shown(&incident(slight)), []);
-    }
-
-    #[test]
-    fn dispersion_is_the_variance_over_the_mean_of_all_cells() {
-        let by_bin = BTreeMap::from([(0, 4), (3, 2), (5, 6), (9, 100)]);
-        let counts = Counts { by_bin, ..Counts::default() };
-        let dispersion = |ranges: &[Range<i64>], width| Cells::of(&counts, ranges, width).variance_over_mean();
-        let close = |actual: f64, expected: f64| assert!((actual - expected).abs() < 1e-9, "{actual}");
-        // numpy.var([4, 0, 0, 2, 0, 6, 0, 0], ddof=1) / 1.5
-        close(dispersion(std::slice::from_ref(&(0..8)), 1), 3.619_047_619_047_619);
-        // numpy.var([4, 2, 6, 0], ddof=1) / 3
-        close(dispersion(std::slice::from_ref(&(0..8)), 2), 2.222_222_222_222_222_3);
-        // The ninth bin makes no whole cell, and three cells are too few.
-        close(dispersion(std::slice::from_ref(&(0..9)), 2), 2.222_222_222_222_222_3);
-        close(dispersion(std::slice::from_ref(&(0..9)), 3), 1.0);
-        close(dispersion(&[0..4, 4..8], 2), 2.222_222_222_222_222_3);
     }
 
     #[test]

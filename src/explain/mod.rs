@@ -230,7 +230,7 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
             Cause {
                 kind: incident.graph.kind(service),
                 path: entry.as_ref().map_or_else(Vec::new, |e| path::path(incident, findings, e, service)),
-                evidence: evidence::lines(&parts, findings, &candidate),
+                evidence: evidence::lines(incident, &parts, findings, &candidate),
                 candidate,
             }
         })

@@ -98,6 +98,7 @@ fn for_cause(cause: &Cause) -> Vec<String> {
             Modality::Structure => {
                 format!("look for early returns or exceptions in {service}: it stopped calling others")
             }
+            Modality::Logs => format!("read the logs of {service}: it takes another way through its code than before"),
             Modality::Attribution | Modality::Correlation | Modality::Walk | Modality::Onset => continue,
         };
         if !steps.contains(&step) {

@@ -1,4 +1,4 @@
-//! Our own method: attribution along calls, network by endpoint, evidence from inside, joined in bits.
+//! Our own method: attribution along calls, network by endpoint, evidence from inside and from logs, joined in bits.
 //!
 //! The recommended engine of the design's algorithms, section 1, with what traces and metrics give. Every modality
 //! is capped, so that no single loud signal wins alone; scores are bits of evidence, and probabilities are
@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::{self, Account};
+use super::evidence::logs::{self, LogChange};
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::node_series::{self, SymptomSeries};
@@ -104,6 +105,7 @@ struct Signs<'a> {
     early_returns: BTreeMap<ServiceId, Own>,
     busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
+    logs: BTreeMap<ServiceId, LogChange>,
     correlation: BTreeMap<ServiceId, f64>,
     walk: BTreeMap<ServiceId, f64>,
     onsets: BTreeMap<&'a ServiceId, Onset>,
@@ -151,6 +153,7 @@ impl<'a> Signs<'a> {
             early_returns,
             busier: busier(&felt, findings),
             outside,
+            logs: logs::changes(incident, CAP),
             onsets: earliest_onsets(findings),
         }
     }
@@ -177,6 +180,9 @@ impl<'a> Signs<'a> {
             if let Some(own) = own.get(service) {
                 add(modality, own.bits, Some(own.finding));
             }
+        }
+        if let Some(change) = self.logs.get(service) {
+            add(Modality::Logs, change.bits, None);
         }
         // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
         if !evidence.is_empty() {
@@ -356,6 +362,11 @@ pub(crate) struct OwnParts {
     pub(crate) parts: BTreeMap<ServiceId, f64>,
 }
 
+/// How the logs of each service changed, as far as the ranking counts it.
+pub(crate) fn log_changes(incident: &Incident) -> BTreeMap<ServiceId, LogChange> {
+    logs::changes(incident, CAP)
+}
+
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
 pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
@@ -524,6 +535,7 @@ mod tests {
             early_returns: own(),
             busier: own(),
             outside: BTreeMap::new(),
+            logs: BTreeMap::new(),
             correlation: BTreeMap::new(),
             walk: BTreeMap::new(),
             onsets: BTreeMap::new(),

@@ -3,6 +3,7 @@
 pub(crate) mod attribution;
 pub mod correlation;
 pub mod earliest_onset;
+pub(crate) mod evidence;
 pub mod hypocenter;
 pub(crate) mod inside;
 pub mod largest_change;
@@ -66,6 +67,8 @@ pub enum Modality {
     Structure,
     /// Order of onset.
     Onset,
+    /// What the service logs after what, and which messages are new or gone.
+    Logs,
 }
 
 /// One reason for or against a suspect.

@@ -4,7 +4,7 @@
 //! network is slow, or whose processor is saturated, slows all edges it takes part in; so each node is scored by
 //! how many of its edges are slow and by how much of all slowness it stands at the end of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::detect::{Change, Finding};
 use crate::telemetry::id::ServiceId;
@@ -27,6 +27,9 @@ pub(crate) struct Endpoint {
 /// other edge cannot be told apart, and a callee's side (server, sidecar, pod) holds more that can fail.
 const LONE_CALLER_DISCOUNT: f64 = 0.8;
 
+/// The p-value up to which an edge beside a slow one is slow too: the usual level of a single test.
+const BESIDE_P_VALUE: f64 = 0.05;
+
 /// Bits for every node at the end of a measured edge.
 ///
 /// ```text
@@ -34,14 +37,27 @@ const LONE_CALLER_DISCOUNT: f64 = 0.8;
 /// ```
 /// with `b_e` the finding's bits where the gap rose significantly, else 0: the geometric mean of "all of its
 /// edges are slow" and "it is at the end of all slow edges".
+///
+/// Beside an edge that is slow beyond doubt, others of the same node need to be so by their own p-value only: they are few
+/// tests of one question, and an edge of five calls is never significant among the thousand tests of an analysis.
 pub(crate) fn endpoints(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, Endpoint> {
+    let suspected: BTreeSet<&ServiceId> = findings
+        .iter()
+        .filter(|finding| finding.signal == Signal::NetworkGap && finding.significant && finding.change == Change::Rise)
+        .filter_map(|finding| match &finding.subject {
+            Subject::Edge { caller, callee } => Some([caller, callee]),
+            _ => None,
+        })
+        .flatten()
+        .collect();
     let mut edges: BTreeMap<(&ServiceId, &ServiceId), (f64, usize)> = BTreeMap::new();
     for (index, finding) in findings.iter().enumerate() {
         let (Signal::NetworkGap, Subject::Edge { caller, callee }) = (finding.signal, &finding.subject) else {
             continue;
         };
-        let rose = finding.significant && finding.change == Change::Rise;
-        let bits = if rose { finding.bits.min(cap) } else { 0.0 };
+        let beside = suspected.contains(caller) || suspected.contains(callee);
+        let sure = finding.significant || (beside && finding.p_value <= BESIDE_P_VALUE);
+        let bits = if sure && finding.change == Change::Rise { finding.bits.min(cap) } else { 0.0 };
         let entry = edges.entry((caller, callee)).or_insert((bits, index));
         if bits > entry.0 {
             *entry = (bits, index);

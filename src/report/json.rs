@@ -506,6 +506,7 @@ fn modality(modality: Modality) -> &'static str {
         Modality::Walk => "random_walk",
         Modality::Onset => "onset",
         Modality::Structure => "structure",
+        Modality::Logs => "logs",
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn modality(modality: Modality) -> &'static str {
         Modality::Walk => "random walk",
         Modality::Onset => "onset",
         Modality::Structure => "structure",
+        Modality::Logs => "logs",
     }
 }
 

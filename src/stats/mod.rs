@@ -8,6 +8,7 @@ pub mod correlation;
 pub mod distribution;
 pub mod effective;
 pub mod fdr;
+pub mod g_test;
 pub mod mann_whitney;
 pub mod proportion;
 pub mod rate;

@@ -237,7 +237,26 @@ pub struct LogRow {
     pub trace: Option<TraceId>,
 }
 
-/// What remains of the logs. Rows are sorted.
+/// What one trace adds to the sum of the transitions from one of its messages.
+pub const WHOLE_TRACE: u64 = 1_000_000;
+
+/// How often a message of a service was followed by another in the same trace.
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct LogTransition {
+    /// Index into [`LogStats::services`].
+    pub service: u32,
+    /// Index into [`LogStats::templates`] and severity of the message.
+    pub from: (u32, Severity),
+    /// The same of the service's next message in the trace; `None` where it is the last.
+    pub to: Option<(u32, Severity)>,
+    /// Time bin of the first such message in the trace.
+    pub bin: i64,
+    /// Sum over traces of the share of what followed the message there, in millionths: all that followed in one trace
+    /// adds up to [`WHOLE_TRACE`].
+    pub millionths: u64,
+}
+
+/// What remains of the logs. Rows and transitions are sorted.
 #[derive(Clone, PartialEq, Debug)]
 pub struct LogStats {
     /// Width and alignment of the time bins.
@@ -248,12 +267,14 @@ pub struct LogStats {
     pub templates: Vec<String>,
     /// The counts, sorted.
     pub rows: Vec<LogRow>,
+    /// What followed what, of records that name their trace; sorted.
+    pub transitions: Vec<LogTransition>,
 }
 
 impl LogStats {
     /// Statistics of no logs.
     pub fn empty(grid: Grid) -> Self {
-        Self { grid, services: Vec::new(), templates: Vec::new(), rows: Vec::new() }
+        Self { grid, services: Vec::new(), templates: Vec::new(), rows: Vec::new(), transitions: Vec::new() }
     }
 
     /// Gives each service another name, by its place in `services`; rows of services that become one are joined.
@@ -264,12 +285,15 @@ impl LogStats {
         let mut services: Vec<ServiceId> = names.to_vec();
         services.sort();
         services.dedup();
-        for row in &mut self.rows {
-            let name = names.get(row.service as usize);
+        let renamed = |service: u32| {
+            let name = names.get(service as usize);
             let place = name.and_then(|name| services.binary_search(name).ok()).unwrap_or_default();
-            row.service = u32::try_from(place).unwrap_or(u32::MAX);
-        }
+            u32::try_from(place).unwrap_or(u32::MAX)
+        };
+        self.rows.iter_mut().for_each(|row| row.service = renamed(row.service));
+        self.transitions.iter_mut().for_each(|transition| transition.service = renamed(transition.service));
         self.services = services;
+        self.transitions.sort();
         self.rows.sort();
         self.rows.dedup_by(|next, kept| {
             let key = |row: &LogRow| (row.service, row.template, row.severity, row.bin);
@@ -352,6 +376,7 @@ mod tests {
             services: vec!["a".into(), "z".into()],
             templates: vec!["t".to_owned()],
             rows: vec![row(0, 1, 2, 0), row(0, 2, 1, 5), row(1, 1, 3, 9)],
+            transitions: Vec::new(),
         };
         stats.rename_services(&["n/a".into(), "n/a".into()]);
         assert_eq!(stats.services, [ServiceId::new("n/a")]);
