@@ -54,7 +54,10 @@ impl Ranker for Baro {
         let (alarm, scores) = match self {
             Self::Given => (true, scores(&columns, |sample| sample.in_incident)),
             Self::Detected => match detected(incident) {
-                Some(at_ns) => (true, scores(&columns, |sample| sample.in_incident || sample.at_ns >= at_ns)),
+                Some(from_ns) => {
+                    let until_ns = incident.window.end_ns();
+                    (true, scores(&columns, |sample| (from_ns..until_ns).contains(&sample.at_ns)))
+                }
                 None => (false, scores(&columns, |sample| sample.in_incident)),
             },
         };

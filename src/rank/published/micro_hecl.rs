@@ -59,10 +59,11 @@ enum Towards {
 
 fn scores(graph: &ServiceGraph, symptom: &SymptomSeries, traffic: &NodeSeries) -> BTreeMap<ServiceId, f64> {
     let mut scores: BTreeMap<ServiceId, f64> = BTreeMap::new();
-    let felt = near_values(&symptom.nodes, &symptom.entry);
+    let near = symptom.nodes.near_incident();
+    let felt = chosen_values(&symptom.nodes, &near, &symptom.entry);
     for (nodes, towards) in [(&symptom.nodes, Towards::Callees), (traffic, Towards::Callers)] {
         for end in chain_ends(graph, nodes, &symptom.entry, towards) {
-            let correlation = pearson(&near_values(&symptom.nodes, &end), &felt).abs();
+            let correlation = pearson(&chosen_values(&symptom.nodes, &near, &end), &felt).abs();
             scores.insert(end, correlation);
         }
     }
@@ -75,17 +76,19 @@ fn chain_ends(graph: &ServiceGraph, nodes: &NodeSeries, entry: &ServiceId, towar
     if !is_anomalous(nodes, entry) {
         return ends;
     }
+    let near = nodes.near_incident();
     let mut seen = BTreeSet::from([entry.clone()]);
     let mut open = VecDeque::from([entry.clone()]);
+    let mut last = entry.clone();
     while let Some(node) = open.pop_front() {
         let neighbours = match towards {
             Towards::Callees => graph.callees(&node),
             Towards::Callers => graph.callers(&node),
         };
-        let here = near_values(nodes, &node);
+        let here = chosen_values(nodes, &near, &node);
         let mut goes_on = false;
         for next in neighbours.into_iter().filter(|next| **next != node && is_anomalous(nodes, next)) {
-            if pearson(&near_values(nodes, next), &here) < LEAST_CORRELATION {
+            if pearson(&chosen_values(nodes, &near, next), &here) < LEAST_CORRELATION {
                 continue;
             }
             goes_on = true;
@@ -94,8 +97,13 @@ fn chain_ends(graph: &ServiceGraph, nodes: &NodeSeries, entry: &ServiceId, towar
             }
         }
         if !goes_on {
-            ends.insert(node);
+            ends.insert(node.clone());
         }
+        last = node;
+    }
+    if ends.is_empty() {
+        // Chains that only run in a circle: who is farthest from the entry stands for it.
+        ends.insert(last);
     }
     ends
 }
@@ -109,8 +117,48 @@ fn is_anomalous(nodes: &NodeSeries, node: &ServiceId) -> bool {
     })
 }
 
-/// Values near the incident, NaN for gaps.
-fn near_values(nodes: &NodeSeries, node: &ServiceId) -> Vec<f64> {
+/// The chosen values of a node, NaN for gaps.
+fn chosen_values(nodes: &NodeSeries, chosen: &[usize], node: &ServiceId) -> Vec<f64> {
     let Some(values) = nodes.values.get(node) else { return Vec::new() };
-    nodes.near_incident().into_iter().map(|at| values.get(at).copied().flatten().unwrap_or(f64::NAN)).collect()
+    chosen.iter().map(|&at| values.get(at).copied().flatten().unwrap_or(f64::NAN)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::symptom_rows::test_symptom;
+    use super::*;
+    use crate::telemetry::calls::CallStats;
+    use crate::telemetry::time::{Grid, NANOS_PER_SECOND};
+    use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
+
+    #[test]
+    fn the_end_of_the_chain_is_ranked_by_scipys_correlation() {
+        let symptom = test_symptom(
+            5,
+            &[
+                ("front", &[1.0, 1.1, 0.9, 1.0, 1.05, 3.0, 3.2, 2.8, 3.1, 3.0]),
+                ("cart", &[0.5, 0.55, 0.45, 0.52, 0.5, 2.4, 2.5, 2.2, 2.5, 2.4]),
+                ("db", &[0.1, 0.12, 0.09, 0.1, 0.11, 2.1, 1.9, 2.0, 2.2, 2.1]),
+                // As anomalous, but not with the entry.
+                ("ads", &[0.1, 0.12, 0.09, 0.1, 0.11, 0.1, 0.11, 2.2, 0.1, 0.1]),
+            ],
+        );
+        let edge = |(caller, callee): (&str, &str)| GivenEdge {
+            caller: caller.into(),
+            callee: callee.into(),
+            callee_kind: NodeKind::Service,
+            mode: EdgeMode::Sync,
+        };
+        // The last call makes a circle, in which no chain would end.
+        let edges = [("front", "cart"), ("cart", "db"), ("front", "ads"), ("db", "front")].map(edge);
+        for edges in [&edges[..3], &edges[..]] {
+            let (graph, _) = ServiceGraph::build(&CallStats::empty(Grid::new(NANOS_PER_SECOND)), edges);
+            let got = scores(&graph, &symptom, &NodeSeries::default());
+            assert_eq!(got.keys().map(ServiceId::as_str).collect::<Vec<_>>(), ["db"]);
+            // scipy.stats.pearsonr(db, front).statistic
+            assert!((got[&"db".into()] - SCIPY).abs() < 1e-12, "{got:?}");
+        }
+    }
+
+    const SCIPY: f64 = 0.99160675114803;
 }
