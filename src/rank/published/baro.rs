@@ -24,14 +24,15 @@ pub enum Baro {
     /// The incident begins when the caller says. Such a method always names a cause.
     Given,
     /// The incident begins at the first change point (section 3.2) of latencies and error ratios around the given
-    /// window; without one there is no cause. Differs from the paper in this: as many bins before the incident as in it
-    /// (at least eight) are looked at, at most [`MAX_BINS`], and at most [`MAX_METRICS`] metrics, those whose robust
+    /// window; without one there is no cause. Differs from the paper in this: at most [`MAX_BASELINE_BINS`] nearest
+    /// to the incident, followed by at most [`MAX_INCIDENT_BINS`] of it, are looked at, and at most [`MAX_METRICS`] metrics, those whose robust
     /// score is highest, because each step costs `O(bins * metrics^2)`: all metrics of 5 000 services cannot be done.
     Detected,
 }
 
 /// Most bins, and most metrics, that the change-point detector takes.
-const MAX_BINS: usize = 240;
+const MAX_BASELINE_BINS: usize = 180;
+const MAX_INCIDENT_BINS: usize = 60;
 const MAX_METRICS: usize = 24;
 
 impl Ranker for Baro {
@@ -54,9 +55,12 @@ impl Ranker for Baro {
         let (alarm, scores) = match self {
             Self::Given => (true, scores(&columns, |sample| sample.in_incident)),
             Self::Detected => match detected(incident) {
-                Some(from_ns) => {
-                    let until_ns = incident.window.end_ns();
-                    (true, scores(&columns, |sample| (from_ns..until_ns).contains(&sample.at_ns)))
+                Some(Onset::Later(at_ns)) => {
+                    (true, scores(&columns, |sample| sample.in_incident && sample.at_ns >= at_ns))
+                }
+                Some(Onset::Before(at_ns)) => {
+                    let lead = at_ns..incident.window.start_ns();
+                    (true, scores(&columns, |sample| sample.in_incident || lead.contains(&sample.at_ns)))
                 }
                 None => (false, scores(&columns, |sample| sample.in_incident)),
             },
@@ -79,24 +83,45 @@ fn robust_score(before: &[f64], during: &[f64]) -> Option<f64> {
     during.iter().map(|value| (value - median) / scale).max_by(f64::total_cmp)
 }
 
-/// When the first change of latencies and error ratios began, Unix nanoseconds.
-fn detected(incident: &Incident) -> Option<i64> {
+/// Where the first change lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Onset {
+    /// In the baseline: what follows it up to the incident belongs to the incident. Unix nanoseconds.
+    Before(i64),
+    /// In the given window: what lies before it belongs to the baseline. Unix nanoseconds.
+    Later(i64),
+}
+
+/// When the first change of latencies and error ratios began.
+fn detected(incident: &Incident) -> Option<Onset> {
     let entry = entry(incident)?;
     let source = [Source::Calls, Source::Series]
         .into_iter()
         .find(|&source| NodeSeries::measure(incident, Signal::Latency, source).values.contains_key(&entry))?;
     let latency = NodeSeries::measure(incident, Signal::Latency, source);
-    let mut near: Vec<i64> = latency.near_incident().into_iter().map(|at| latency.times_ns[at]).collect();
-    if near.len() > MAX_BINS {
-        near.drain(..near.len() - MAX_BINS);
-    }
+    let near = baseline_then_incident(&latency);
     let mut metrics = of_nodes(latency, Signal::Latency);
     metrics.extend(of_nodes(NodeSeries::measure(incident, Signal::ErrorRatio, source), Signal::ErrorRatio));
-    let rows = rows(loudest(metrics), &near);
-    match change_points(&rows).first() {
-        Some(&Detected { row }) => near.get(row).copied(),
-        None => None,
-    }
+    let times_ns: Vec<i64> = near.iter().map(|bin| bin.1).collect();
+    let rows = rows(loudest(metrics), &times_ns);
+    let &Detected { row } = change_points(&rows).first()?;
+    let &(in_incident, at_ns) = near.get(row)?;
+    Some(if in_incident { Onset::Later(at_ns) } else { Onset::Before(at_ns) })
+}
+
+/// Times of the bins nearest to the incident's begin, those of the baseline first: recorded baselines may be later than
+/// the incident, and the way back to normal is no onset.
+fn baseline_then_incident(nodes: &NodeSeries) -> Vec<(bool, i64)> {
+    let bins = || nodes.in_incident.iter().copied().zip(nodes.times_ns.iter().copied());
+    let mut incident: Vec<(bool, i64)> = bins().filter(|bin| bin.0).collect();
+    incident.truncate(MAX_INCIDENT_BINS);
+    let Some(&(_, begin_ns)) = incident.first() else { return Vec::new() };
+    let mut baseline: Vec<(bool, i64)> = bins().filter(|bin| !bin.0).collect();
+    baseline.sort_by_key(|bin| (begin_ns.abs_diff(bin.1), bin.1));
+    baseline.truncate(MAX_BASELINE_BINS);
+    baseline.sort_unstable();
+    baseline.extend(incident);
+    baseline
 }
 
 /// The metrics with the highest robust scores, by name among equals.
