@@ -6,7 +6,7 @@
 //! ```
 //! normalised at each step, with `pi_r` the probability of the new row under the run of length `r` and `H = 1/50`. Adams,
 //! MacKay, "Bayesian online changepoint detection", 2007, algorithm 1, <https://arxiv.org/abs/0710.3742>; the hazard and
-//! the rule for a change point as in Pham et al., "BARO", FSE 2024, section 3.2.
+//! the rule for a change point as in Pham et al., "BARO", FSE 2024, and its code.
 //! `pi_r` is the posterior predictive of a Normal-Wishart: with `d` columns, degrees of freedom `n` (first `d + 1`),
 //! `k` (first 1), mean `m` (first 0) and inverse scale `S` (first the identity),
 //!
@@ -14,7 +14,8 @@
 //! x ~ Student-t with n - d + 1 degrees of freedom, location m, shape S (k + 1) / (k (n - d + 1))
 //! S += k / (k + 1) (x - m)(x - m)^T     m = (k m + x) / (k + 1)     n += 1     k += 1
 //! ```
-//! Murphy, "Conjugate Bayesian analysis of the Gaussian distribution", 2007, equations 219 to 232. The inverse of `S` and
+//! Murphy, "Conjugate Bayesian analysis of the Gaussian distribution", 2007, the section on the
+//! Normal-Wishart. The inverse of `S` and
 //! its determinant follow the update of rank one (Sherman and Morrison), so a step costs `O(runs * d^2)` and not
 //! `O(runs * d^3)`; runs of probability below 1e-6 are dropped, where the authors keep all.
 

@@ -19,8 +19,8 @@ use crate::telemetry::id::ServiceId;
 /// callers: a cause that shows weakly still stands before what it explains.
 ///
 /// Source: Li, Li, Yin et al., "Causal inference-based root cause analysis for online service systems with intervention
-/// recognition", KDD 2022, <https://doi.org/10.1145/3534678.3539041>: section 4.2 (hypothesis testing, equation 4) and
-/// 4.3 (descendant adjustment, algorithm 2), threshold 3. Differs in this: one variable a node, the symptom's measure,
+/// recognition", KDD 2022, <https://doi.org/10.1145/3534678.3539041>: regression-based hypothesis testing and descendant
+/// adjustment, step by step as in the authors' code (`alg/ci`), threshold 3. Differs in this: one variable a node, the symptom's measure,
 /// as in the comparison of Hardt et al., CLeaR 2024, instead of traffic, saturation, latency and errors of each; calls in
 /// a circle are cut; gaps hold the baseline's mean; a hub is regressed on at most 32 callees, those that correlate
 /// most. Where residuals of the baseline are all the same, the scale is 1: error ratios are taken in percent, as there.

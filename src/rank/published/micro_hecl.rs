@@ -18,8 +18,8 @@ use crate::telemetry::series::Signal;
 /// their absolute correlation with the entry's symptom.
 ///
 /// Source: Liu, He, Chen et al., "MicroHECL: High-efficient root cause localization in large-scale microservice systems",
-/// ICSE-SEIP 2021, <https://arxiv.org/abs/2103.01782>: section III-C (chain analysis), III-D (ranking), III-E (pruning,
-/// threshold 0.7). Differs in this: the three-sigma rule of its traffic detector stands for all three, whose one-class
+/// ICSE-SEIP 2021, <https://arxiv.org/abs/2103.01782>: chain analysis, ranking of candidates, pruning (threshold 0.7).
+/// Differs in this: the three-sigma rule of its traffic detector stands for all three, whose one-class
 /// SVM and random forest are trained on labels of their system. All or nothing: services off the chains score 0.
 pub struct MicroHecl;
 

@@ -19,8 +19,8 @@ use crate::telemetry::time::NANOS_PER_SECOND;
 /// score = ef / sqrt((ef + nf)(ef + ep))        (Ochiai)
 /// ```
 /// Source: Yu, Chen, Li et al., "MicroRank: End-to-end latency issue localization with extended spectrum analysis in
-/// microservice environments", WWW 2021, <https://doi.org/10.1145/3442381.3449905>: section 4.1 (expected latency),
-/// 4.2 (PageRank, equations 4 to 9), 4.3 (weighted spectrum, table 3). Differs in this: a "trace" is all requests of one
+/// microservice environments", WWW 2021, <https://doi.org/10.1145/3442381.3449905>: expected latency, PageRank scorer,
+/// weighted spectrum (table 3). Differs in this: a "trace" is all requests of one
 /// entry that began in one time bin, for calls are counted and not kept; nodes are services; the expected latency sums
 /// own times, since a sum of nested durations holds each second several times. Needs calls; where every request passes
 /// every service the spectrum says nothing.

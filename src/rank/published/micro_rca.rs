@@ -19,7 +19,7 @@ use crate::telemetry::time::NANOS_PER_SECOND;
 /// to callees gives the score.
 ///
 /// Source: Wu, Tordsson, Elmroth, Kao, "MicroRCA: Root cause localization of performance issues in microservices", NOMS
-/// 2020, <https://doi.org/10.1109/NOMS47738.2020.9110353>: sections IV-B to IV-D, equations 1 to 4; constants of the
+/// 2020, <https://doi.org/10.1109/NOMS47738.2020.9110353>: with the constants of the
 /// authors' code (Birch threshold 0.045, one minute of smoothing, 0.01 where no resource is known). Differs in this:
 /// hosts are no nodes, for which service runs where is not known; an edge without calls counted has its callee's latency;
 /// as many bins before the incident as in it are looked at.

@@ -14,8 +14,8 @@ use crate::telemetry::id::ServiceId;
 /// s_m = max over t in the incident of (x_m(t) - mean_B) / sd_B        (sd_B = 1 where the baseline is constant)
 /// ```
 /// and a service by its highest metric. Source: the baseline "N-Sigma" of Li et al., "Causal inference-based root cause
-/// analysis for online service systems with intervention recognition", KDD 2022, section 5.1, and of Pham et al., "BARO",
-/// FSE 2024, section 4.2, <https://doi.org/10.1145/3660805>: signed, as in BARO's code. Names a cause from three
+/// analysis for online service systems with intervention recognition", KDD 2022, and of Pham et al., "BARO", FSE 2024,
+/// <https://doi.org/10.1145/3660805>: signed, as in BARO's code. Names a cause from three
 /// standard deviations on. `O(samples)`.
 pub struct NSigma;
 

@@ -15,7 +15,7 @@ use crate::telemetry::id::ServiceId;
 /// and incident. The entry itself is left out.
 ///
 /// Source: Hardt et al., "The PetShop dataset: finding causes of performance issues across microservices", CLeaR 2024,
-/// <https://arxiv.org/abs/2311.04806>, section 5, baseline "ranked correlation". No lag, no floor, no restriction to the
+/// <https://arxiv.org/abs/2311.04806>, baseline "ranked correlation". No lag, no floor, no restriction to the
 /// neighbourhood of the incident: these are what `correlation` adds.
 pub struct RankedCorrelation;
 

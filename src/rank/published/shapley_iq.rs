@@ -20,7 +20,7 @@ use crate::telemetry::time::NANOS_PER_SECOND;
 /// ```
 /// A service's score is the seconds a request that it keeps. Source: Li, Tian, Xu et al., "ShapleyIQ: Influence
 /// quantification by Shapley values for performance debugging of microservices", ASPLOS 2023,
-/// <https://doi.org/10.1145/3623278.3624771>: splitting invariance (section 4) and the algorithm of section 5. Differs in
+/// <https://doi.org/10.1145/3623278.3624771>: splitting by self time and sharing along parallel timelines. Differs in
 /// this: calls are counted and not kept, so means a request of the whole incident stand for single traces (entries are
 /// joined as the requests come), and calls of one caller count as parallel where they add up to more than 105 % of
 /// the time in which it waits, from a common start. Needs calls; names nobody from series alone. `O(calls log calls)`.

@@ -10,8 +10,8 @@ use crate::rank::{Ranker, Ranking, scored};
 use crate::telemetry::id::ServiceId;
 
 /// Three steps. (1) For each pair of caller and callee, features (mean duration, error ratio) whose distance from the
-/// baseline grew: `(mean |x - m| in the incident - the same before) / s > 1 + 0.1 * (the same before) / s`. (2) An
-/// invocation is abnormal when a kept feature is more than three deviations off, a request when any of its invocations
+/// baseline grew: `(mean |x - m| in the incident - the same before) / s > 1 + (the same before) / s`. (2) An
+/// invocation is abnormal when a kept feature is more than one deviation off, a request when any of its invocations
 /// is. (3) For each service, with `n_in` and `n_out` the abnormal invocations of it and by it,
 ///
 /// ```text
@@ -19,14 +19,15 @@ use crate::telemetry::id::ServiceId;
 /// score = |n_in - n_out| / (1 / support + 1 / confidence - 1)
 /// ```
 /// Source: Li, Chen, Jiao et al., "Practical root cause localization for microservice systems via trace analysis",
-/// IWQoS 2021, <https://doi.org/10.1109/IWQOS52092.2021.9521340>, sections III-B to III-D; formulas as in the authors'
-/// code, of whose mined sets only single services are used there too. Differs in this: a "trace" is all requests of one
+/// IWQoS 2021, <https://doi.org/10.1109/IWQOS52092.2021.9521340>; formulas and thresholds are the defaults of the
+/// authors' code (`run_selecting_features.py`, `run_anomaly_detection_invo.py`), of whose mined sets only single services are used there too. Differs in this: a "trace" is all requests of one
 /// entry that began in one time bin, for calls are counted and not kept. Needs calls; names nobody from series alone.
 pub struct TraceRca;
 
 /// Of a feature's earlier distance, the part by which the growth must exceed one deviation.
-const KEEP_SHARE: f64 = 0.1;
-const SIGMAS: f64 = 3.0;
+const KEEP_SHARE: f64 = 1.0;
+/// Deviations from which on an invocation is abnormal.
+const SIGMAS: f64 = 1.0;
 /// The least deviation as a share of the level, and in the feature's unit: the same number for both.
 const FLOOR: f64 = 0.01;
 const FEATURES: usize = 2;
