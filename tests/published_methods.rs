@@ -70,7 +70,7 @@ fn incident(names: &[String], entries: Vec<Entry>, rows: Vec<CallRow>, series: V
     calls.operations = vec!["get".to_owned()];
     calls.entries = entries;
     calls.rows = rows;
-    calls.rows.sort_by(|a, b| a.key.cmp(&b.key));
+    calls.rows.sort_by_key(|row| row.key);
     Incident::new(IncidentParts {
         name: "made by hand".to_owned(),
         window: Window::new(BASELINE_BINS * STEP, BINS * STEP).unwrap(),

@@ -17,16 +17,16 @@ use crate::telemetry::series::Signal;
 /// ```text
 /// s_m = max over t in the incident of (x_m(t) - median_B) / IQR_B        (IQR_B = 1 where it is 0)
 /// ```
-/// and a service by its highest metric. Source: Pham, Ha, Zhang, "BARO: Robust root cause analysis for microservices via
-/// multivariate Bayesian online change point detection", FSE 2024, <https://doi.org/10.1145/3660805>:
-/// RobustScorer; signed, as in the authors' code, which uses scikit-learn's `RobustScaler`.
+/// and a service by its highest metric. Source: Pham, Ha, Zhang, "BARO: Robust root cause analysis for microservices
+/// via multivariate Bayesian online change point detection", FSE 2024, <https://doi.org/10.1145/3660805>: RobustScorer;
+/// signed, as in the authors' code, which uses scikit-learn's `RobustScaler`.
 pub enum Baro {
     /// The incident begins when the caller says. Such a method always names a cause.
     Given,
-    /// The incident begins at the first change point (`change_points.rs`) of latencies and error ratios around the given
-    /// window; without one there is no cause. Differs from the paper in this: at most 180 bins of the
-    /// baseline nearest to the incident, followed by at most 60 of it, are looked at, and at most 24 metrics, those whose
-    /// robust score is highest, because a step costs `O(bins * metrics^2)`: all metrics of 5 000 services cannot be done.
+    /// The incident begins at the first change point (`change_points.rs`) of latencies and error ratios around the
+    /// given window; without one there is no cause. Differs from the paper in this: at most 180 bins of the baseline
+    /// nearest to the incident, followed by at most 60 of it, are looked at, and at most 24 metrics, those whose robust
+    /// score is highest, because a step costs `O(bins * metrics^2)`: all metrics of 5 000 services cannot be done.
     Detected,
 }
 

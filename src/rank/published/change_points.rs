@@ -4,11 +4,11 @@
 //! R(r+1, t+1) = R(r, t) pi_r (1 - H)        the run goes on
 //! R(0, t+1)   = sum over r of R(r, t) pi_r H        a new run begins
 //! ```
-//! normalised at each step, with `pi_r` the probability of the new row under the run of length `r` and `H = 1/50`. Adams,
-//! MacKay, "Bayesian online changepoint detection", 2007, algorithm 1, <https://arxiv.org/abs/0710.3742>; the hazard and
-//! the rule for a change point as in Pham et al., "BARO", FSE 2024, and its code.
-//! `pi_r` is the posterior predictive of a Normal-Wishart: with `d` columns, degrees of freedom `n` (first `d + 1`),
-//! `k` (first 1), mean `m` (first 0) and inverse scale `S` (first the identity),
+//! normalised at each step, with `pi_r` the probability of the new row under the run of length `r` and `H = 1/50`.
+//! Adams, MacKay, "Bayesian online changepoint detection", 2007, algorithm 1, <https://arxiv.org/abs/0710.3742>; the
+//! hazard and the rule for a change point as in Pham et al., "BARO", FSE 2024, and its code. `pi_r` is the posterior
+//! predictive of a Normal-Wishart: with `d` columns, degrees of freedom `n` (first `d + 1`), `k` (first 1), mean `m`
+//! (first 0) and inverse scale `S` (first the identity),
 //!
 //! ```text
 //! x ~ Student-t with n - d + 1 degrees of freedom, location m, shape S (k + 1) / (k (n - d + 1))

@@ -13,17 +13,18 @@ use crate::telemetry::id::ServiceId;
 
 /// Regression-based hypothesis testing with descendant adjustment.
 ///
-/// Each node's measure is regressed on those of its callees (ordinary least squares over the baseline); its score is the
-/// largest residual of the incident in standard deviations of the baseline's residuals. Then a node beyond three
-/// deviations gets the highest score among its callers added, a caller below three passing on those of its own
-/// callers: a cause that shows weakly still stands before what it explains.
+/// Each node's measure is regressed on those of its callees (ordinary least squares over the baseline); its score is
+/// the largest residual of the incident in standard deviations of the baseline's residuals. Then a node beyond three
+/// deviations gets the highest score among its callers added, a caller below three passing on those of its own callers:
+/// a cause that shows weakly still stands before what it explains.
 ///
 /// Source: Li, Li, Yin et al., "Causal inference-based root cause analysis for online service systems with intervention
-/// recognition", KDD 2022, <https://doi.org/10.1145/3534678.3539041>: regression-based hypothesis testing and descendant
-/// adjustment, step by step as in the authors' code (`alg/ci`), threshold 3. Differs in this: one variable a node, the symptom's measure,
-/// as in the comparison of Hardt et al., CLeaR 2024, instead of traffic, saturation, latency and errors of each; calls in
-/// a circle are cut; gaps hold the baseline's mean; a hub is regressed on at most 32 callees, those that correlate
-/// most. Where residuals of the baseline are all the same, the scale is 1: error ratios are taken in percent, as there.
+/// recognition", KDD 2022, <https://doi.org/10.1145/3534678.3539041>: regression-based hypothesis testing and
+/// descendant adjustment, step by step as in the authors' code (`alg/ci`), threshold 3. Differs in this: one variable a
+/// node, the symptom's measure, as in the comparison of Hardt et al., CLeaR 2024, instead of traffic, saturation,
+/// latency and errors of each; calls in a circle are cut; gaps hold the baseline's mean; a hub is regressed on at most
+/// 32 callees, those that correlate most. Where residuals of the baseline are all the same, the scale is 1: error
+/// ratios are taken in percent, as there.
 pub struct Circa;
 
 /// From how many standard deviations on a node counts as changed.

@@ -19,10 +19,10 @@ use crate::telemetry::id::ServiceId;
 /// where this exceeds the 95 % quantile of the same between windows of its normal operation; a service by its highest
 /// metric. Source: Shan, Chen, Liu et al., "ε-Diagnosis: Unsupervised and real-time diagnosis of small-window long-tail
 /// latency in large-scale microservice platforms", WWW 2019, <https://doi.org/10.1145/3308558.3313653>, in the form in
-/// which it is compared since: that of PyRCA (`analyzers/epsilon_diagnosis.py`). Differs from it in this: normal windows
-/// are taken from the metric itself, side by side, and not drawn by lot from those of all metrics, so no figure depends
-/// on a seed and the time grows with the samples and not with the square of the metrics. Samples are paired by position,
-/// which means nothing; the method is here because it is published.
+/// which it is compared since: that of PyRCA (`analyzers/epsilon_diagnosis.py`). Differs from it in this: normal
+/// windows are taken from the metric itself, side by side, and not drawn by lot from those of all metrics, so no figure
+/// depends on a seed and the time grows with the samples and not with the square of the metrics. Samples are paired by
+/// position, which means nothing; the method is here because it is published.
 pub struct EpsilonDiagnosis;
 
 /// 1 - alpha with the paper's alpha of 0.05.

@@ -13,13 +13,13 @@ use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::Signal;
 
 /// From the entry, anomalies of latency and errors are followed from caller to callee and anomalies of traffic from
-/// callee to caller; a chain goes on to a neighbour that is anomalous itself (a sample beyond three standard deviations)
-/// and whose measure correlates with the last one's by at least 0.7. Where no chain goes on, it ends; ends are ranked by
-/// their absolute correlation with the entry's symptom.
+/// callee to caller; a chain goes on to a neighbour that is anomalous itself (a sample beyond three standard
+/// deviations) and whose measure correlates with the last one's by at least 0.7. Where no chain goes on, it ends; ends
+/// are ranked by their absolute correlation with the entry's symptom.
 ///
-/// Source: Liu, He, Chen et al., "MicroHECL: High-efficient root cause localization in large-scale microservice systems",
-/// ICSE-SEIP 2021, <https://arxiv.org/abs/2103.01782>: chain analysis, ranking of candidates, pruning (threshold 0.7).
-/// Differs in this: the three-sigma rule of its traffic detector stands for all three, whose one-class
+/// Source: Liu, He, Chen et al., "MicroHECL: High-efficient root cause localization in large-scale microservice
+/// systems", ICSE-SEIP 2021, <https://arxiv.org/abs/2103.01782>: chain analysis, ranking of candidates, pruning
+/// (threshold 0.7). Differs in this: the three-sigma rule of its traffic detector stands for all three, whose one-class
 /// SVM and random forest are trained on labels of their system. All or nothing: services off the chains score 0.
 pub struct MicroHecl;
 

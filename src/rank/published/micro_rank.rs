@@ -140,9 +140,9 @@ impl Coverage {
 
     /// The weights of the services after the walk, the largest 1.
     ///
-    /// `services <- d (omega A_ss services + A_sr requests)`, `requests <- d A_rs services + (1 - d) u`, each divided by
-    /// its largest value; `A_sr` spreads a request evenly over its services, `A_rs` a service over its requests, `A_ss` a
-    /// caller over its callees.
+    /// `services <- d (omega A_ss services + A_sr requests)`, `requests <- d A_rs services + (1 - d) u`, each divided
+    /// by its largest value; `A_sr` spreads a request evenly over its services, `A_rs` a service over its requests,
+    /// `A_ss` a caller over its callees.
     fn weights(&self) -> BTreeMap<u32, f64> {
         let covered = self.covered();
         let jump = self.personalization();

@@ -19,10 +19,10 @@ use crate::telemetry::time::NANOS_PER_SECOND;
 /// to callees gives the score.
 ///
 /// Source: Wu, Tordsson, Elmroth, Kao, "MicroRCA: Root cause localization of performance issues in microservices", NOMS
-/// 2020, <https://doi.org/10.1109/NOMS47738.2020.9110353>: with the constants of the
-/// authors' code (Birch threshold 0.045, one minute of smoothing, 0.01 where no resource is known). Differs in this:
-/// hosts are no nodes, for which service runs where is not known; an edge without calls counted has its callee's latency;
-/// as many bins before the incident as in it are looked at.
+/// 2020, <https://doi.org/10.1109/NOMS47738.2020.9110353>: with the constants of the authors' code (Birch threshold
+/// 0.045, one minute of smoothing, 0.01 where no resource is known). Differs in this: hosts are no nodes, for which
+/// service runs where is not known; an edge without calls counted has its callee's latency; as many bins before the
+/// incident as in it are looked at.
 pub struct MicroRca;
 
 const BIRCH_THRESHOLD: f64 = 0.045;
@@ -166,8 +166,8 @@ fn counted_edges(incident: &Incident, times_ns: &[i64]) -> BTreeMap<(ServiceId, 
         .collect()
 }
 
-/// Whether the values, smoothed and scaled to length 1, fall into more than one Birch cluster: a value joins the nearest
-/// cluster if that one's radius stays below the threshold, else begins one. Gaps are left out.
+/// Whether the values, smoothed and scaled to length 1, fall into more than one Birch cluster: a value joins the
+/// nearest cluster if that one's radius stays below the threshold, else begins one. Gaps are left out.
 ///
 /// Zhang, Ramakrishnan, Livny, "BIRCH", SIGMOD 1996, as scikit-learn's `Birch(n_clusters=None)` in one dimension.
 fn in_clusters(values: &[f64], smoothing: usize) -> bool {

@@ -7,9 +7,9 @@
 //! | MicroRCA | `micro_rca.rs` | latencies of edges, resources of nodes |
 //! | MicroRank, TraceRCA, ShapleyIQ | one each | requests by entry and time bin |
 //!
-//! Anomaly traversal and MonitorRank's random walk lie beside this folder (`traversal.rs`, `random_walk.rs`), for our own
-//! method uses parts of them. What had to be adapted to an [`Incident`] is said with each method. Most of them assume an
-//! alarm and cannot doubt: they name a cause when the symptom at the entry is anomalous.
+//! Anomaly traversal and MonitorRank's random walk lie beside this folder (`traversal.rs`, `random_walk.rs`), for our
+//! own method uses parts of them. What had to be adapted to an [`Incident`] is said with each method. Most of them
+//! assume an alarm and cannot doubt: they name a cause when the symptom at the entry is anomalous.
 
 mod acyclic;
 pub mod baro;

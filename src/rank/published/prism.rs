@@ -16,8 +16,8 @@ use crate::telemetry::series::Signal;
 /// M = I + E - ln(1 + I + E)        I, E = the highest a_m over internal and external metrics
 /// a_m = max over t in the incident of |x_m(t) - mean_B| / sd_B
 /// ```
-/// internal: processor, memory, disk, sockets; external: latency, errors, requests. Internal changes cannot be inherited
-/// through calls, so a service with both stands before one with either. Source: Pham, "PRISM", 2026,
+/// internal: processor, memory, disk, sockets; external: latency, errors, requests. Internal changes cannot be
+/// inherited through calls, so a service with both stands before one with either. Source: Pham, "PRISM", 2026,
 /// <https://arxiv.org/abs/2601.21359>: the additive form, its default. The scale is at least 1 % of the level; a metric
 /// without any scale (a constant zero) gets the 99th percentile of the others. Names a cause from three deviations on.
 pub struct Prism;

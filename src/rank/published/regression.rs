@@ -2,16 +2,16 @@
 
 use crate::stats::correlation::pearson;
 
-/// Most explaining variables; of more, those that correlate most with the explained one, so that a hub with thousands of
-/// callees costs no more than its samples times this.
+/// Most explaining variables; of more, those that correlate most with the explained one, so that a hub with thousands
+/// of callees costs no more than its samples times this.
 const MAX_PARENTS: usize = 32;
 /// What is left of a column, as a share of it, below which the others already hold it.
 const COLLINEAR: f64 = 1e-10;
 
 /// Residuals before and during, of `explained` on `explaining` and a constant, fitted on what was before.
 ///
-/// By orthogonalising the columns one after the other (modified Gram-Schmidt; Björck, "Numerical methods for least squares
-/// problems", 1996): the incident's values undergo the same steps, so coefficients are never needed, and a
+/// By orthogonalising the columns one after the other (modified Gram-Schmidt; Björck, "Numerical methods for least
+/// squares problems", 1996): the incident's values undergo the same steps, so coefficients are never needed, and a
 /// column that others hold already adds nothing. `O(samples * parents^2)`.
 pub(super) fn residuals(explained: (&[f64], &[f64]), explaining: &[(&[f64], &[f64])]) -> (Vec<f64>, Vec<f64>) {
     let mut basis: Vec<Column> = Vec::new();

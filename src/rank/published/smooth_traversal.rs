@@ -16,12 +16,12 @@ use crate::telemetry::id::ServiceId;
 /// ```text
 /// S(v) = -ln( (1 + #{baseline samples with g >= g(x)}) / (n + 1) )        g(x) = |x - median_B|
 /// ```
-/// for the incident's median `x`, a node gets what its score exceeds those of all its callees by:
-/// `max(0, min over callees u of S(v) - S(u))`, and `S(v)` without measured callees. Source: Orchard, Okati, Garrido Mejia,
-/// Blöbaum, Janzing, "Root cause analysis of outliers with missing structural knowledge", NeurIPS 2025,
-/// <https://arxiv.org/abs/2406.05014>: algorithm "SMOOTH TRAVERSAL". The empirical tail
-/// ends at `ln (n + 1)`, so with few samples many nodes tie. Differs in this: there is one abnormal sample in the
-/// paper, here the median of several; calls in a circle are cut.
+/// for the incident's median `x`, a node gets what its score exceeds those of all its callees by: `max(0, min over
+/// callees u of S(v) - S(u))`, and `S(v)` without measured callees. Source: Orchard, Okati, Garrido Mejia, Blöbaum,
+/// Janzing, "Root cause analysis of outliers with missing structural knowledge", NeurIPS 2025,
+/// <https://arxiv.org/abs/2406.05014>: algorithm "SMOOTH TRAVERSAL". The empirical tail ends at `ln (n + 1)`, so with
+/// few samples many nodes tie. Differs in this: there is one abnormal sample in the paper, here the median of several;
+/// calls in a circle are cut.
 pub struct SmoothTraversal;
 
 impl Ranker for SmoothTraversal {

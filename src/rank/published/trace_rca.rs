@@ -20,8 +20,9 @@ use crate::telemetry::id::ServiceId;
 /// ```
 /// Source: Li, Chen, Jiao et al., "Practical root cause localization for microservice systems via trace analysis",
 /// IWQoS 2021, <https://doi.org/10.1109/IWQOS52092.2021.9521340>; formulas and thresholds are the defaults of the
-/// authors' code (`run_selecting_features.py`, `run_anomaly_detection_invo.py`), of whose mined sets only single services are used there too. Differs in this: a "trace" is all requests of one
-/// entry that began in one time bin, for calls are counted and not kept. Needs calls; names nobody from series alone.
+/// authors' code (`run_selecting_features.py`, `run_anomaly_detection_invo.py`), of whose mined sets only single
+/// services are used there too. Differs in this: a "trace" is all requests of one entry that began in one time bin, for
+/// calls are counted and not kept. Needs calls; names nobody from series alone.
 pub struct TraceRca;
 
 /// Of a feature's earlier distance, the part by which the growth must exceed one deviation.
