@@ -10,6 +10,7 @@ pub mod largest_change;
 pub(crate) mod network;
 pub mod node_series;
 mod page_rank;
+pub mod published;
 pub mod random;
 pub mod random_walk;
 mod scored;
@@ -183,18 +184,23 @@ pub trait Ranker {
 
 /// Every method, our own first. The names are those of the command line and of tables.
 pub fn registry() -> Vec<Box<dyn Ranker>> {
-    vec![
+    let mut methods: Vec<Box<dyn Ranker>> = vec![
         Box::new(hypocenter::Hypocenter),
         Box::new(single::ATTRIBUTION),
         Box::new(single::NETWORK_GAP),
         Box::new(single::INSIDE),
+    ];
+    methods.extend(published::methods());
+    let more: [Box<dyn Ranker>; 6] = [
         Box::new(correlation::Correlation),
         Box::new(traversal::Traversal),
         Box::new(random_walk::RandomWalk),
         Box::new(largest_change::LargestChange),
         Box::new(earliest_onset::EarliestOnset),
         Box::new(random::Random),
-    ]
+    ];
+    methods.extend(more);
+    methods
 }
 
 /// The method of that name.
