@@ -56,7 +56,8 @@ const BASELINE: &str = "2026-03-02T10:00:00Z/10m";
 fn the_drill_names_the_made_cause() {
     let report = succeeds(&["drill"]);
     assert!(report.starts_with("A drill: "), "{report}");
-    assert!(report.contains("CAUSE FOUND  payments\n"), "{report}");
+    assert!(report.contains("CAUSE FOUND  catalog\n"), "{report}");
+    assert!(report.contains("\nRIGHT: the report names it\n"), "{report}");
     assert!(report.contains("hypocenter analyze --traces PATH"), "{report}");
     assert!(!report.contains('\u{1b}'), "colour without a terminal");
 }

@@ -109,6 +109,37 @@ fn a_case_is_fixed() {
     insta::assert_snapshot!(format!("{}/{}\n{}", played.system, played.name, files.join("\n")));
 }
 
+/// `datasets/simulated` is what the command in its README writes. With UPDATE_DATASETS=1 the test writes it.
+#[test]
+fn the_cases_in_datasets_are_what_the_command_writes() {
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets");
+    let kept = datasets.join("simulated");
+    let readme = fs::read_to_string(datasets.join("README.md")).unwrap();
+    let command = readme.lines().find_map(|line| line.strip_prefix("hypocenter simulate --out datasets/simulated "));
+    let words: Vec<&str> = command.unwrap().split(' ').collect();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("simulated");
+    succeeds(&[&["simulate", "--out", out.to_str().unwrap()], &words[..]].concat());
+    let made = contents(&out);
+    if std::env::var_os("UPDATE_DATASETS").is_some() {
+        fs::remove_dir_all(&kept).ok();
+        for (name, bytes) in &made {
+            let path = kept.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let kept = contents(&kept);
+    assert_eq!(made.keys().collect::<Vec<_>>(), kept.keys().collect::<Vec<_>>());
+    for (name, bytes) in &made {
+        assert!(kept[name] == *bytes, "datasets/simulated/{name} is not what the command writes: UPDATE_DATASETS=1");
+    }
+    // The example in the README names a case that is there.
+    let named = readme.lines().find_map(|line| line.strip_prefix("hypocenter analyze --case datasets/simulated/"));
+    let named = named.unwrap();
+    assert!(kept.keys().any(|name| name.starts_with(named)), "{named} is not there");
+}
+
 #[test]
 fn cases_are_analysed_and_measured_as_any_other() {
     let dir = tempfile::tempdir().unwrap();

@@ -19,8 +19,8 @@ use super::progress::Progress;
 use super::simulate::Chosen;
 use super::terminal::{Output, Terminal};
 
-/// What a drill without any choice shows: an everyday fault, told by its traces.
-const FIRST_FAULT: &str = "pool-exhaustion";
+/// What a drill without any choice shows: an everyday fault, told by traces, logs and a deploy.
+const FIRST_FAULT: &str = "bad-deploy";
 const FIRST_SYSTEM: &str = "shop";
 
 const AFTER: &str = "
@@ -100,7 +100,7 @@ fn telemetry_of(played: &Played) -> anyhow::Result<Telemetry> {
 fn before(played: &Played) -> String {
     let alert = if played.is_alerted { "an alert has fired" } else { "no alert has fired, but someone asks" };
     format!(
-        "A drill: half an hour of the system `{}` on paper ({} spans); {alert}.\n\
+        "A drill: the system `{}` on paper, {} spans; {alert}.\n\
          What follows is the report that your own telemetry would give.\n",
         played.system, played.spans
     )

@@ -75,6 +75,9 @@ pub(super) struct Chosen {
     /// About how many spans before sampling (default: 70 000 to 140 000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) spans: Option<u32>,
+    /// About how many minutes, two thirds of them before the fault (default: 29)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(6..=720))]
+    pub(super) minutes: Option<u32>,
     /// Seconds between two scrapes of metrics (default: 15, in some cases 30)
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(5..=60))]
     pub(super) scrape: Option<u32>,
@@ -155,6 +158,7 @@ impl Chosen {
                 OnsetArg::Creeping => Onset::Creeping,
             }),
             spans: self.spans,
+            minutes: self.minutes,
             scrape_s: self.scrape,
         })
     }

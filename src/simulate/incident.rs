@@ -48,6 +48,9 @@ pub fn play(choice: &Choice, seed: u64, index: u64, format: TraceFormat) -> Resu
         let Ok(other) = draw(&take.same_again(choice), &system::by_name, seed, index) else { break };
         take = Take::of(other);
     }
+    if !take.is_noticed_enough() {
+        take.scenario.call_subtle();
+    }
     Ok(take.written(format))
 }
 

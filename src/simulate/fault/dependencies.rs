@@ -102,14 +102,12 @@ pub(super) fn pool_exhaustion(scene: &mut Scene<'_>) -> Option<Made> {
         scene.flapping(share, &target, Knob::Pool(0))
     };
     let (caller, callee) = (scene.name(link.caller), scene.name(link.callee));
-    Some(Made {
-        causes: vec![link.caller],
-        description: format!(
-            "of {usual} connections of the pool from {caller} to {callee} {left} are left; {in_use:.1} are needed"
-        ),
-        effects,
-        ..Made::default()
-    })
+    let description = if left >= 1 {
+        format!("of {usual} connections of the pool from {caller} to {callee} {left} are left; {in_use:.1} are needed")
+    } else {
+        format!("the pool from {caller} to {callee} leaks its connections, again and again until it is empty")
+    };
+    Some(Made { causes: vec![link.caller], description, effects, ..Made::default() })
 }
 
 pub(super) fn cache_flush(scene: &mut Scene<'_>) -> Option<Made> {

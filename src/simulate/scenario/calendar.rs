@@ -19,6 +19,9 @@ const WARM_UP_NS: i64 = 120 * SECOND_NS;
 const SCRAPES_S: [u32; 2] = [15, 30];
 const RARE_SCRAPES: f64 = 0.3;
 
+/// Mean length of a case.
+const USUAL_MINUTES: f64 = 29.0;
+
 /// Spans that a case should have before sampling, from the least to the most.
 const SPANS: (f64, f64) = (70_000.0, 140_000.0);
 /// Fewer where the fault is a surge of requests, which brings its own.
@@ -66,12 +69,13 @@ impl Calendar {
 
 /// Draws the calendar of a case: about 20 minutes of normal operation, then 8 to 10 minutes of incident.
 ///
-/// `choice` may say about how many spans the case shall have before sampling, and how often metrics are scraped.
+/// `choice` may say for about how long, with about how many spans before sampling, and how often metrics are scraped.
 pub(super) fn draw(system: &System, lot: &Lot, choice: &Choice, random: &mut Random) -> Calendar {
     let day_s = FIRST_DAY_S + random.below(DAYS) as i64 * DAY_S;
     let start_ns = (day_s + random.below(DAY_S as usize) as i64) * SECOND_NS;
-    let onset_ns = start_ns + ((random.between(19.0, 21.0) * 60.0) as i64) * SECOND_NS;
-    let incident_ns = ((random.between(8.0, 10.0) * 60.0) as i64) * SECOND_NS;
+    let scale = choice.minutes.map_or(1.0, |minutes| f64::from(minutes) / USUAL_MINUTES);
+    let onset_ns = start_ns + ((random.between(19.0, 21.0) * 60.0 * scale) as i64) * SECOND_NS;
+    let incident_ns = ((random.between(8.0, 10.0) * 60.0 * scale) as i64) * SECOND_NS;
     let duration_ns = onset_ns + incident_ns - start_ns;
     let (daily, weekend) = (random.between(0.1, 0.5), random.between(0.0, 0.4));
     let surge = matches!(lot, Lot::Fault(kind) if kind.name == "traffic-surge");

@@ -15,8 +15,7 @@ pub(super) fn hide_spans(system: &mut System, causes: &[ServiceIdx], random: &mu
     if !random.chance(0.25) {
         return;
     }
-    let entries: Vec<ServiceIdx> =
-        system.entries.iter().map(|entry| system.operations[entry.operation].service).collect();
+    let entries = entry_services(system);
     let is_silent = |service: ServiceIdx| system.services[service].role != Role::Service;
     let speaks_for = |service: ServiceIdx| {
         let links = system.links.iter().filter(|link| link.caller == service);
@@ -32,12 +31,18 @@ pub(super) fn hide_spans(system: &mut System, causes: &[ServiceIdx], random: &mu
     }
 }
 
+fn entry_services(system: &System) -> Vec<ServiceIdx> {
+    system.entries.iter().map(|entry| system.operations[entry.operation].service).collect()
+}
+
 /// Draws the rest.
 pub(super) fn draw(system: &System, causes: &[ServiceIdx], plan: &Plan, random: &mut Random) -> Imperfections {
     let sampling = sampling(system, plan, random);
     let lost_spans = if random.chance(0.5) { random.between(0.0, 0.02) } else { 0.0 };
     let lost_scrapes = if random.chance(0.5) { random.between(0.0, 0.02) } else { 0.0 };
-    let others: Vec<ServiceIdx> = (0..system.services.len()).filter(|service| !causes.contains(service)).collect();
+    let entries = entry_services(system);
+    let is_other = |service: &ServiceIdx| !causes.contains(service) && !entries.contains(service);
+    let others: Vec<ServiceIdx> = (0..system.services.len()).filter(is_other).collect();
     Imperfections {
         sampling,
         lost_spans,

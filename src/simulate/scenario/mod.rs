@@ -29,11 +29,28 @@ pub struct Scenario {
     pub plan: Plan,
     /// What goes wrong; none in a quiet case, two in a double one.
     pub faults: Vec<Fault>,
-    /// What a quiet case or a red herring is, for people: `harmless-deploy`. In a quiet case the first word of the first
-    /// is its kind, one of [`QUIET`].
+    /// What a quiet case or a red herring is, for people: `harmless-deploy`. In a quiet
+    /// case the first says what happens, if the system has a place for it.
     pub herrings: Vec<String>,
     /// What telemetry lacks.
     pub imperfections: Imperfections,
+}
+
+impl Scenario {
+    /// Calls the faults subtle: no rule of the alerts noticed them, whatever was meant.
+    pub fn call_subtle(&mut self) {
+        for fault in &mut self.faults {
+            fault.severity = Severity::Subtle;
+        }
+        let index = self.name.split('-').next().and_then(|index| index.parse().ok()).unwrap_or(0);
+        self.name = name_of(index, self.kind, Some(Severity::Subtle));
+    }
+}
+
+/// Number, kind and worst severity; quiet cases have none.
+fn name_of(index: u64, kind: &str, worst: Option<Severity>) -> String {
+    let severity = worst.map(|worst| format!("-{}", worst.name())).unwrap_or_default();
+    format!("{index:04}-{kind}{severity}")
 }
 
 /// What is fixed of a scenario; the rest is drawn.
@@ -51,6 +68,8 @@ pub struct Choice {
     pub onset: Option<Onset>,
     /// About how many spans before sampling; the load follows, up to what the system is laid out for.
     pub spans: Option<u32>,
+    /// About how many minutes are recorded; two thirds of them are before the fault.
+    pub minutes: Option<u32>,
     /// Seconds between two scrapes of metrics.
     pub scrape_s: Option<u32>,
 }
@@ -164,8 +183,8 @@ fn drawn_in(
     imperfect::hide_spans(&mut system, &causes, &mut part("instrumentation"));
     let imperfections = imperfect::draw(&system, &causes, &plan, &mut part("imperfections"));
     let kind = lot.name();
-    let name =
-        if faults.is_empty() { format!("{index:04}-{kind}") } else { format!("{index:04}-{kind}-{}", severity.name()) };
+    let worst = faults.iter().map(|fault| fault.severity).max();
+    let name = name_of(index, kind, worst);
     Ok(Scenario { name, kind, system, plan, faults, herrings, imperfections })
 }
 

@@ -53,10 +53,8 @@ pub fn case_toml(scenario: &Scenario, windows: &Windows, felt: &Felt<'_>) -> Cas
 }
 
 fn quiet(text: &mut String, scenario: &Scenario) {
-    let first = scenario.herrings.first().map_or("quiet-day", String::as_str);
-    let kind = first.split(':').next().unwrap_or(first);
     line(text, "none", "true");
-    line(text, "kind", &quoted(kind));
+    line(text, "kind", &quoted(scenario.kind));
     line(text, "description", &quoted(&scenario.herrings.join("; ")));
 }
 
@@ -69,8 +67,7 @@ fn truth(text: &mut String, scenario: &Scenario, felt: &Felt<'_>) {
         let sets: Vec<String> = causes.iter().map(|names| list(names)).collect();
         line(text, "causes", &format!("[{}]", sets.join(", ")));
     }
-    let kind = if faults.len() > 1 { "two-faults" } else { faults[0].kind };
-    line(text, "kind", &quoted(kind));
+    line(text, "kind", &quoted(scenario.kind));
     // Of two faults the worse one counts, and the one that began first.
     let severity = faults.iter().map(|fault| fault.severity).max().unwrap_or(faults[0].severity);
     line(text, "severity", &quoted(severity.name()));
