@@ -169,11 +169,7 @@ impl<'a> Signs<'a> {
         for (workload, contention) in &self.contentions {
             let mut whole = Attributed::default();
             for service in &contention.beside {
-                if let Some(part) = self.attribution.get_mut(service) {
-                    whole.share += part.share * (1.0 - EXPLAINED_AWAY);
-                    part.share *= EXPLAINED_AWAY;
-                    part.bits *= EXPLAINED_AWAY;
-                }
+                whole.share += self.attribution.remove(service).map_or(0.0, |part| part.share);
                 for signs in [
                     &mut self.resources,
                     &mut self.behaviour,

@@ -20,6 +20,9 @@ const FULL: f64 = 0.9;
 /// Services that must have become slow by themselves: one alone may be at fault itself.
 const LEAST_SLOWED: usize = 2;
 
+/// Chance, where the machine made no difference, of so many more slow services on it: beyond this it made none.
+const LARGEST_CHANCE: f64 = 0.05;
+
 /// What a workload may use up, as it is measured in the workload and of the machine.
 const RESOURCES: &[(Signal, Signal, Option<&str>)] = &[
     (Signal::Cpu, Signal::NodeCpu, None),
@@ -38,7 +41,7 @@ pub(crate) struct Contention {
     pub(crate) used: usize,
     /// Index of the finding of what is used of the machine.
     pub(crate) filled: usize,
-    /// All others that run on the machine.
+    /// All others that run on the machine, but for those that are known to be as quick as before.
     pub(crate) beside: BTreeSet<ServiceId>,
     /// Those of them that became slow by themselves.
     pub(crate) slowed: BTreeSet<ServiceId>,
@@ -120,7 +123,9 @@ fn own_times<'a>(incident: &Incident, findings: &'a [Finding]) -> BTreeMap<&'a S
         let own = match (&finding.subject, finding.signal) {
             (Subject::Edge { .. } | Subject::Version { .. }, _) => false,
             (_, Signal::SelfTime) => true,
-            (_, Signal::Latency) => incident.graph.kind(service).is_some() && incident.graph.callees(service).is_empty(),
+            (_, Signal::Latency) => {
+                incident.graph.kind(service).is_some() && incident.graph.callees(service).is_empty()
+            }
             _ => false,
         };
         if own {
@@ -142,14 +147,127 @@ fn felt(
     let slow = || times.iter().filter(|(_, slow)| **slow).map(|(service, _)| *service);
     let slowed: BTreeSet<ServiceId> = slow().filter(|service| services.contains(service)).cloned().collect();
     let elsewhere = (slow().count() - slowed.len(), times.len() - known_here);
-    let more_than_elsewhere = slowed.len() * elsewhere.1 > elsewhere.0 * known_here;
+    // Twice the smaller tail, of which that of more slow services here is asked for.
+    let two_sided = fisher_two_sided(slowed.len() as u64, known_here as u64, elsewhere.0 as u64, elsewhere.1 as u64);
+    let p_value = if elsewhere.1 == 0 { 1.0 } else { two_sided / 2.0 };
+    let more_than_elsewhere = slowed.len() * elsewhere.1 > elsewhere.0 * known_here && p_value <= LARGEST_CHANCE;
+    // Where everything runs on one machine there is nothing to compare with.
     if slowed.len() < LEAST_SLOWED || !(more_than_elsewhere || elsewhere.1 == 0) {
         return None;
     }
-    let p_value =
-        fisher_two_sided(slowed.len() as u64, known_here as u64, elsewhere.0 as u64, elsewhere.1 as u64);
-    let beside = services.iter().filter(|service| **service != workload).map(|service| (*service).clone()).collect();
+    let may_suffer = |service: &&ServiceId| *service != workload && times.get(*service).copied().unwrap_or(true);
+    let beside = services.iter().copied().filter(may_suffer).cloned().collect();
     let (workload, machine) = (workload.clone(), machine.to_owned());
     let bits = (-p_value.log2()).clamp(0.0, cap);
     Some(Contention { workload, machine, used, filled, beside, slowed, known_here, elsewhere, bits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::IncidentParts;
+    use crate::rank::test_findings::finding;
+    use crate::telemetry::calls::CallStats;
+    use crate::telemetry::logs::LogStats;
+    use crate::telemetry::series::{Series, Statistic, Unit};
+    use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
+    use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
+
+    const STEP: i64 = 60 * NANOS_PER_SECOND;
+    const HERE: [&str; 3] = ["a", "b", "c"];
+    const ELSEWHERE: [&str; 5] = ["d", "e", "f", "g", "h"];
+
+    /// Eight services of which `a`, `b`, `c` run on machine `m`, and beside them a `job`; `also` is called too.
+    fn incident(also: Option<&str>) -> Incident {
+        let edge = |callee: &str| GivenEdge {
+            caller: "d".into(),
+            callee: callee.into(),
+            callee_kind: NodeKind::Service,
+            mode: EdgeMode::Sync,
+        };
+        let series = |service: &str| Series {
+            subject: on("m", service),
+            signal: Signal::NodeCpu,
+            statistic: Statistic::Mean,
+            unit: Unit::Ratio,
+            name: "node_cpu_seconds_total".to_owned(),
+            samples: vec![(STEP, 0.2)],
+        };
+        Incident::new(IncidentParts {
+            name: "test".to_owned(),
+            window: Window::new(20 * STEP, 25 * STEP).expect("not empty"),
+            baselines: vec![Window::new(0, 20 * STEP).expect("not empty")],
+            entry: None,
+            symptom: None,
+            calls: CallStats::empty(Grid::new(STEP)),
+            series: HERE.iter().chain(&["job"]).map(|service| series(service)).collect(),
+            given_edges: HERE.iter().chain(&ELSEWHERE[1..]).copied().chain(also).map(edge).collect(),
+            logs: LogStats::empty(Grid::new(STEP)),
+            changes: Vec::new(),
+            dialects: Vec::new(),
+            cut_files: BTreeSet::new(),
+            alert: None,
+            warnings: Vec::new(),
+        })
+        .expect("a sound incident")
+    }
+
+    fn on(instance: &str, service: &str) -> Subject {
+        Subject::Instance { service: service.into(), instance: instance.to_owned() }
+    }
+
+    /// The job takes 8 cores, the machine is used to `full`, and of all services the own time of these rises.
+    fn findings(full: f64, slow: &[&str]) -> Vec<Finding> {
+        let own_time = |service: &&str| Finding {
+            signal: Signal::SelfTime,
+            significant: slow.contains(service),
+            ..finding(service, 9.0, None)
+        };
+        let used = Finding {
+            subject: on("job-x", "job"),
+            signal: Signal::Cpu,
+            change: Change::Appeared,
+            baseline: 0.0,
+            incident: 8.0,
+            ..finding("job", 9.0, None)
+        };
+        let machine = Finding {
+            subject: on("m", "a"),
+            signal: Signal::NodeCpu,
+            baseline: 0.2,
+            incident: full,
+            ..finding("a", 9.0, None)
+        };
+        HERE.iter().chain(&ELSEWHERE).map(own_time).chain([used, machine]).collect()
+    }
+
+    fn found(findings: &[Finding]) -> BTreeMap<ServiceId, Contention> {
+        contentions(&incident(None), findings, 8.0)
+    }
+
+    #[test]
+    fn a_job_that_fills_the_machine_of_slow_services_is_named() {
+        let found = found(&findings(0.99, &HERE));
+        let contention = found.get(&ServiceId::new("job")).expect("it is named");
+        assert_eq!((contention.machine.as_str(), contention.slowed.len(), contention.elsewhere), ("m", 3, (0, 5)));
+        // scipy.stats.fisher_exact([[3, 0], [0, 5]], alternative="greater").pvalue = 0.017857142857142856
+        assert!((contention.bits + 0.017857142857142856_f64.log2()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_job_that_harms_nobody_is_left_alone() {
+        assert!(found(&findings(0.99, &[])).is_empty(), "nobody is slow");
+        assert!(found(&findings(0.5, &HERE)).is_empty(), "the machine has room");
+        assert!(found(&findings(0.99, &["a"])).is_empty(), "one alone may be at fault itself");
+        assert!(
+            found(&findings(0.99, &["a", "b", "c", "d", "e", "f", "g", "h"])).is_empty(),
+            "all are slow everywhere"
+        );
+        assert!(found(&findings(0.99, &ELSEWHERE)).is_empty(), "the slow ones run elsewhere");
+    }
+
+    #[test]
+    fn who_is_called_answers_for_itself() {
+        assert!(contentions(&incident(Some("job")), &findings(0.99, &HERE), 8.0).is_empty());
+    }
 }
