@@ -36,8 +36,7 @@ pub(crate) fn resources(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, O
     let mut own = BTreeMap::new();
     for (index, finding) in findings.iter().enumerate() {
         // Only a rise counts: a deployment makes the old instances' series vanish and the new ones' appear.
-        let rose = finding.signal.is_internal() && finding.significant && finding.change == Change::Rise;
-        if !rose && !began_to_restart(finding) {
+        if !finding.signal.is_internal() || !finding.significant || finding.change != Change::Rise {
             continue;
         }
         if !matches!(finding.subject, Subject::Service(_) | Subject::Instance { .. }) {
@@ -48,15 +47,6 @@ pub(crate) fn resources(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, O
         strongest(&mut own, service, (finding.bits * unexplained).min(cap), index);
     }
     own
-}
-
-/// Chance, in a container that restarts as often as before, of restarts in the incident alone.
-const RESTART_CHANCE: f64 = 0.05;
-
-/// Whether a container that did not restart in the baseline does so now. Such events are few, so they are judged by the
-/// exact test of their counter alone: among thousands of other tests no handful of restarts would ever be significant.
-fn began_to_restart(finding: &Finding) -> bool {
-    finding.signal == Signal::Restarts && finding.change == Change::Appeared && finding.p_value <= RESTART_CHANCE
 }
 
 /// Share of a resource's rise that is left when it is assumed to grow in proportion to requests, 0 to 1.
@@ -127,26 +117,4 @@ pub(crate) fn outside(
             (service.clone(), Own { bits: (own.bits - inherited).max(0.0), finding: own.finding })
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rank::test_findings::finding;
-
-    #[test]
-    fn restarts_where_there_were_none_are_the_services_own() {
-        // scipy.stats.binomtest(n, n, 10 / 29).pvalue: n restarts in 10 minutes and none in the 19 before.
-        let restarts = |p_value: f64| Finding {
-            signal: Signal::Restarts,
-            change: Change::Appeared,
-            significant: false,
-            p_value,
-            ..finding("a", 9.0, None)
-        };
-        assert!(resources(&[restarts(0.041_001)], 8.0).contains_key(&ServiceId::new("a")), "three");
-        assert!(resources(&[restarts(0.118_906)], 8.0).is_empty(), "two may be chance");
-        let memory = Finding { signal: Signal::Memory, ..restarts(1e-9) };
-        assert!(resources(&[memory], 8.0).is_empty(), "a new container's memory was not there before");
-    }
 }
