@@ -1,11 +1,11 @@
 //! Evidence as sentences with their numbers.
 
 use super::EvidenceLine;
-use super::numbers;
+use super::{neighbour, numbers};
 use crate::detect::{Change, Finding};
 use crate::incident::Incident;
 use crate::rank::evidence::logs::Shown;
-use crate::rank::hypocenter::{OwnParts, log_changes};
+use crate::rank::hypocenter::{OwnParts, contentions, log_changes};
 use crate::rank::{Candidate, Evidence, Modality};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
@@ -22,12 +22,16 @@ pub(super) fn lines(
     candidate: &Candidate,
 ) -> Vec<EvidenceLine> {
     let service = candidate.suspect.service();
+    let neighbours = contentions(incident, findings);
+    let contention = neighbours.get(service);
     candidate
         .evidence
         .iter()
         .map(|evidence| {
             let finding = evidence.finding.and_then(|index| findings.get(index)).cloned();
+            let told = contention.and_then(|c| neighbour::sentence(findings, parts, c, evidence));
             let text = match &finding {
+                _ if told.is_some() => told.unwrap_or_default(),
                 Some(finding) => sentence(finding),
                 None if evidence.modality == Modality::Logs => logs(incident, service),
                 None => without_finding(parts, service, evidence),
@@ -142,6 +146,6 @@ fn attribution(parts: &[OwnParts], service: &ServiceId) -> String {
 }
 
 /// A difference of two shares.
-fn points(difference: f64) -> String {
+pub(super) fn points(difference: f64) -> String {
     numbers::percent(difference).replace('%', "percentage points")
 }

@@ -6,6 +6,7 @@ mod coverage;
 mod evidence;
 mod exemplars;
 mod logs;
+mod neighbour;
 mod next_steps;
 pub(crate) mod numbers;
 mod path;

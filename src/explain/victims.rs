@@ -1,21 +1,28 @@
 //! Who suffers from a cause elsewhere, and how we know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cause, MAX_ROWS, Victim, numbers};
+use super::{Cause, MAX_ROWS, Victim, neighbour, numbers};
 use crate::detect::{Change, Finding};
 use crate::incident::Incident;
+use crate::rank::hypocenter::contentions;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
 
 /// Services whose latency or errors rose and that call a cause, directly or through others.
 pub(super) fn victims(incident: &Incident, findings: &[Finding], causes: &[Cause]) -> Vec<Victim> {
     let is_cause = |name: &ServiceId| causes.iter().any(|c| c.candidate.suspect.service() == name);
+    let neighbours = contentions(incident, findings);
+    let beside: Vec<_> = causes.iter().filter_map(|c| neighbours.get(c.candidate.suspect.service())).collect();
+    let mut victims: Vec<Victim> =
+        beside.iter().flat_map(|contention| neighbour::victims(findings, contention)).take(MAX_ROWS).collect();
+    // Who calls one of those waits for it.
+    let reached = causes.iter().map(|c| c.candidate.suspect.service()).chain(beside.iter().flat_map(|c| &c.slowed));
     let towards: Vec<BTreeMap<&ServiceId, &ServiceId>> =
-        causes.iter().map(|c| incident.graph.next_towards(c.candidate.suspect.service())).collect();
+        reached.map(|service| incident.graph.next_towards(service)).collect();
     let felt = strongest(findings, &[Signal::Latency, Signal::ErrorRatio]);
-    let mut victims: Vec<Victim> = Vec::new();
-    for node in incident.graph.nodes().iter().filter(|n| !is_cause(&n.id)) {
+    let known: BTreeSet<ServiceId> = victims.iter().map(|victim| victim.service.clone()).collect();
+    for node in incident.graph.nodes().iter().filter(|n| !is_cause(&n.id) && !known.contains(&n.id)) {
         if victims.len() == MAX_ROWS {
             break;
         }

@@ -23,6 +23,9 @@ const MACHINE_LABELS: &[&str] = &["node", "nodename", "kubernetes_node", "k8s_no
 /// Modes of a processor that are not work.
 const NO_WORK: &[&str] = &["idle", "iowait", "steal"];
 
+/// Fall of a processor's time, in seconds, beyond which it began again from zero: the node exporter's own limit.
+const LARGEST_JUMP_BACK_S: f64 = 3.0;
+
 /// Machines, and services on them, while series are looked at.
 #[derive(Default)]
 pub(super) struct Machines<'r> {
@@ -157,11 +160,11 @@ impl Machine<'_> {
         let all = self.all("node_cpu_seconds_total");
         let is_work = |raw: &&RawSeries| !raw.label("mode").is_some_and(|mode| NO_WORK.contains(&mode));
         let idle: Vec<&RawSeries> = all.iter().copied().filter(|raw| !is_work(raw)).collect();
-        let idle = intervals_of(&idle, rates::counter_rates);
+        let idle = intervals_of(&idle, idle_rates);
         let times = rates::common_times(&idle);
         let idle = rates::sum_at(&times, &idle);
         let wholes = if all.iter().any(is_work) {
-            rates::sum_at(&times, &intervals_of(all, rates::counter_rates))
+            rates::sum_at(&times, &intervals_of(all, idle_rates))
         } else {
             // Only the idle modes were kept: a processor has one second a second.
             let processors: BTreeSet<Option<&str>> = all.iter().map(|raw| raw.label("cpu")).collect();
@@ -204,6 +207,24 @@ impl Machine<'_> {
     }
 }
 
+/// Rates of processor time. A small fall is no restart: the kernel's count of idle time goes back a little on a busy
+/// machine (node exporter, `cpu_linux.go`, `jumpBackSeconds`), and as a restart it would make the machine look idle.
+fn idle_rates(samples: &[(i64, f64)]) -> Vec<Interval> {
+    let (mut fallen, mut previous) = (0.0, f64::NEG_INFINITY);
+    let mut risen = Vec::with_capacity(samples.len());
+    for &(at, value) in samples {
+        let fall = previous - value;
+        if fall > LARGEST_JUMP_BACK_S {
+            fallen = 0.0;
+        } else if fall > 0.0 {
+            fallen += fall;
+        }
+        previous = value;
+        risen.push((at, value + fallen));
+    }
+    rates::counter_rates(&risen)
+}
+
 fn intervals_of(all: &[&RawSeries], intervals: fn(&[(i64, f64)]) -> Vec<Interval>) -> Vec<Vec<Interval>> {
     all.iter().map(|raw| intervals(&raw.samples)).collect()
 }
@@ -214,4 +235,29 @@ fn average(all: &[Vec<Interval>]) -> Samples {
     let sums = rates::sum_at(&times, all);
     let count = all.len() as f64;
     times.into_iter().zip(sums).filter_map(|(at, sum)| Some((at, sum? / count))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// Rates of a counter that is read every ten seconds.
+    fn rates_of(values: &[f64]) -> Vec<f64> {
+        let samples: Vec<(i64, f64)> = (0..).zip(values).map(|(at, value)| (at * 10 * SECOND, *value)).collect();
+        idle_rates(&samples).iter().map(|interval| interval.value).collect()
+    }
+
+    #[test]
+    fn idle_time_that_goes_back_a_little_stands_still() {
+        // By hand: 8 s of 10 idle, then none, with falls of 0.2 s as they were recorded on busy machines.
+        assert!(rates_of(&[100.0, 108.0, 107.8, 107.6]).iter().zip([0.8, 0.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_large_fall_of_idle_time_is_a_restart() {
+        // What Prometheus' `rate` makes of it: the counter rose from 0 to 5.
+        assert!(rates_of(&[100.0, 108.0, 5.0, 12.0]).iter().zip([0.8, 0.5, 0.7]).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::{self, Account};
 use super::evidence::logs::{self, LogChange};
+use super::evidence::machine::{self, Contention};
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::node_series::{self, SymptomSeries};
@@ -39,7 +40,8 @@ const LEAST_Z: f64 = 2.0;
 const FULL_Z: f64 = 4.0;
 /// A symptom that nobody reported must have risen by this many scales to be split among suspects.
 const LEAST_FELT_Z: f64 = 1.0;
-/// What is left of the evidence that a service stopped calling others when one of its callees misbehaves.
+/// What is left of the evidence that a service stopped calling others when one of its callees misbehaves, and of all
+/// evidence about a service whose machine another workload fills.
 const EXPLAINED_AWAY: f64 = 0.25;
 /// Share of its probability that a dependency outside of the telemetry loses: as `explain::coverage` takes off where all
 /// calls are seen from their callers only.
@@ -106,6 +108,7 @@ struct Signs<'a> {
     busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
     logs: BTreeMap<ServiceId, LogChange>,
+    contentions: BTreeMap<ServiceId, Contention>,
     correlation: BTreeMap<ServiceId, f64>,
     walk: BTreeMap<ServiceId, f64>,
     onsets: BTreeMap<&'a ServiceId, Onset>,
@@ -143,7 +146,7 @@ impl<'a> Signs<'a> {
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
         let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
-        Self {
+        let mut signs = Self {
             correlation,
             walk: relative_to_largest(walk),
             attribution: attributed(&felt, &network),
@@ -154,7 +157,36 @@ impl<'a> Signs<'a> {
             busier: busier(&felt, findings),
             outside,
             logs: logs::changes(incident, CAP),
+            contentions: contentions(incident, findings),
             onsets: earliest_onsets(findings),
+        };
+        signs.explain_by_neighbours(findings);
+        signs
+    }
+
+    /// What begins in services whose machine another workload fills is that workload's doing.
+    fn explain_by_neighbours(&mut self, findings: &[Finding]) {
+        for (workload, contention) in &self.contentions {
+            let mut whole = Attributed::default();
+            for service in &contention.beside {
+                whole.share += self.attribution.remove(service).map_or(0.0, |part| part.share);
+                for signs in [
+                    &mut self.resources,
+                    &mut self.behaviour,
+                    &mut self.early_returns,
+                    &mut self.busier,
+                    &mut self.outside,
+                ] {
+                    signs.entry(service.clone()).and_modify(|own| own.bits *= EXPLAINED_AWAY);
+                }
+                self.network.entry(service.clone()).and_modify(|endpoint| endpoint.bits *= EXPLAINED_AWAY);
+                self.logs.entry(service.clone()).and_modify(|change| change.bits *= EXPLAINED_AWAY);
+            }
+            whole.share = whole.share.min(1.0);
+            whole.bits = CAP * whole.share;
+            self.attribution.insert(workload.clone(), whole);
+            let used = findings.get(contention.used).map_or(0.0, |finding| finding.bits.min(CAP));
+            self.resources.insert(workload.clone(), Own { bits: used, finding: contention.used });
         }
     }
 
@@ -180,6 +212,9 @@ impl<'a> Signs<'a> {
             if let Some(own) = own.get(service) {
                 add(modality, own.bits, Some(own.finding));
             }
+        }
+        if let Some(contention) = self.contentions.get(service) {
+            add(Modality::Behaviour, contention.bits, None);
         }
         if let Some(change) = self.logs.get(service) {
             add(Modality::Logs, change.bits, None);
@@ -367,6 +402,11 @@ pub(crate) fn log_changes(incident: &Incident) -> BTreeMap<ServiceId, LogChange>
     logs::changes(incident, CAP)
 }
 
+/// Workloads outside of the call graph that fill the machine of others, as far as the ranking counts it.
+pub(crate) fn contentions(incident: &Incident, findings: &[Finding]) -> BTreeMap<ServiceId, Contention> {
+    machine::contentions(incident, findings, CAP)
+}
+
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
 pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
@@ -536,6 +576,7 @@ mod tests {
             busier: own(),
             outside: BTreeMap::new(),
             logs: BTreeMap::new(),
+            contentions: BTreeMap::new(),
             correlation: BTreeMap::new(),
             walk: BTreeMap::new(),
             onsets: BTreeMap::new(),

@@ -4,3 +4,4 @@ mod log_flow;
 mod log_messages;
 pub(crate) mod log_windows;
 pub(crate) mod logs;
+pub(crate) mod machine;
