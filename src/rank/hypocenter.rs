@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::{self, Account};
+use super::caller_side::CallerSide;
 use super::evidence::logs::{self, LogChange};
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
@@ -65,8 +66,9 @@ impl Ranker for Hypocenter {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let accounts = accounts(incident, findings);
-        let signs = Signs::new(incident, findings, &accounts);
+        let side = CallerSide::of(incident);
+        let accounts = accounts(incident, findings, &side);
+        let signs = Signs::new(incident, findings, &accounts, &side);
         let mut candidates: Vec<Candidate> =
             incident.services().iter().map(|service| signs.candidate(service, &accounts)).collect();
         order(&mut candidates);
@@ -85,13 +87,13 @@ impl Ranker for Hypocenter {
 }
 
 /// The accounts of the symptoms that are known or possible, the one that changed most first.
-fn accounts(incident: &Incident, findings: &[Finding]) -> Vec<Account> {
+fn accounts(incident: &Incident, findings: &[Finding], side: &CallerSide) -> Vec<Account> {
     let symptoms = match incident.symptom {
         Some(symptom) => vec![symptom],
         None => vec![Symptom::Latency, Symptom::Errors],
     };
     let mut accounts: Vec<Account> =
-        symptoms.into_iter().filter_map(|symptom| attribution::account(incident, findings, symptom)).collect();
+        symptoms.into_iter().filter_map(|symptom| attribution::account(incident, findings, side, symptom)).collect();
     accounts.sort_by(|a, b| b.z.total_cmp(&a.z).then_with(|| a.change.symptom.cmp(&b.change.symptom)));
     accounts
 }
@@ -103,6 +105,7 @@ struct Signs<'a> {
     resources: BTreeMap<ServiceId, Own>,
     behaviour: BTreeMap<ServiceId, Own>,
     early_returns: BTreeMap<ServiceId, Own>,
+    vain_calls: BTreeMap<ServiceId, Own>,
     busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
     logs: BTreeMap<ServiceId, LogChange>,
@@ -119,7 +122,7 @@ struct Attributed {
 }
 
 impl<'a> Signs<'a> {
-    fn new(incident: &Incident, findings: &'a [Finding], accounts: &[Account]) -> Self {
+    fn new(incident: &Incident, findings: &'a [Finding], accounts: &[Account], side: &CallerSide) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
@@ -132,7 +135,8 @@ impl<'a> Signs<'a> {
         // Without an alert that says so, a symptom that did not rise has no parts: to split noise would find a cause in it.
         let alerted = incident.symptom.is_some();
         let felt: Vec<&Account> = accounts.iter().filter(|a| alerted || a.z >= LEAST_FELT_Z).collect();
-        let behaviour = inside::behaviour(findings, CAP);
+        let relief = side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
+        let behaviour = inside::behaviour(findings, &relief, CAP);
         let mut early_returns = inside::early_returns(findings, CAP);
         for (service, own) in &mut early_returns {
             // Who calls a failing callee gives up and calls nobody else: that is the callee's doing.
@@ -151,6 +155,7 @@ impl<'a> Signs<'a> {
             resources: inside::resources(findings, CAP),
             behaviour,
             early_returns,
+            vain_calls: vain_calls(incident, findings, side),
             busier: busier(&felt, findings),
             outside,
             logs: logs::changes(incident, CAP),
@@ -175,6 +180,7 @@ impl<'a> Signs<'a> {
             (Modality::Behaviour, &self.behaviour),
             (Modality::Structure, &self.early_returns),
             (Modality::Structure, &self.busier),
+            (Modality::Behaviour, &self.vain_calls),
             (Modality::Behaviour, &self.outside),
         ] {
             if let Some(own) = own.get(service) {
@@ -247,6 +253,21 @@ fn busier(accounts: &[&Account], findings: &[Finding]) -> BTreeMap<ServiceId, Ow
         inside::strongest(&mut own, service, findings[finding].bits.min(CAP) * share, finding);
     }
     own
+}
+
+/// Calls that fail, or that a caller gives up, by its own doing.
+fn vain_calls(incident: &Incident, findings: &[Finding], side: &CallerSide) -> BTreeMap<ServiceId, Own> {
+    let node = |name: &ServiceId| incident.calls.nodes.binary_search_by(|n| n.id.cmp(name)).ok().map(|at| at as u32);
+    let share = |caller: &ServiceId, callee: &ServiceId, signal: Signal| {
+        let shares = match signal {
+            Signal::ErrorRatio => &side.failures,
+            Signal::Timeouts => &side.timeouts,
+            _ => return 0.0,
+        };
+        let edge = node(callee).zip(node(caller));
+        edge.and_then(|edge| shares.get(&edge)).copied().unwrap_or(0.0)
+    };
+    inside::vain_calls(findings, share, CAP)
 }
 
 fn blamed<'a>(suspect: &'a Suspect, network: &BTreeMap<ServiceId, Endpoint>) -> &'a ServiceId {
@@ -370,7 +391,7 @@ pub(crate) fn log_changes(incident: &Incident) -> BTreeMap<ServiceId, LogChange>
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
 pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
-    accounts(incident, findings)
+    accounts(incident, findings, &CallerSide::of(incident))
         .into_iter()
         .map(|account| {
             let mut parts: BTreeMap<ServiceId, f64> = BTreeMap::new();

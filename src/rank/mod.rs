@@ -1,6 +1,7 @@
 //! Candidate root causes in a total order. One file per method behind one trait.
 
 pub(crate) mod attribution;
+pub(crate) mod caller_side;
 pub mod correlation;
 pub mod earliest_onset;
 pub(crate) mod evidence;

@@ -7,6 +7,7 @@ use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
 use crate::incident::Incident;
+use crate::rank::caller_side::CallerSide;
 use crate::rank::{Suspect, SymptomChange};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::calls::{CallRow, CallStats};
@@ -58,15 +59,20 @@ pub(super) enum Phase {
 ///
 /// An entry that is called by others in the traces, and is no root, is measured where it is called; only what it can
 /// reach along calls takes part then.
-pub(super) fn account(incident: &Incident, findings: &[Finding], symptom: Symptom) -> Option<Account> {
+pub(super) fn account(
+    incident: &Incident,
+    findings: &[Finding],
+    side: &CallerSide,
+    symptom: Symptom,
+) -> Option<Account> {
     let scope = Scope::new(incident, incident.entry.as_ref());
-    let by_operation = Ledger::new(incident, &scope, symptom, Pooling::ByOperation);
+    let by_operation = Ledger::new(incident, &scope, side, symptom, Pooling::ByOperation);
     let ledger = if by_operation.comparable_share() >= LEAST_COMPARABLE {
         by_operation
     } else {
-        Ledger::new(incident, &scope, symptom, Pooling::All)
+        Ledger::new(incident, &scope, side, symptom, Pooling::All)
     };
-    ledger.account(incident, findings, &scope, symptom)
+    ledger.account(incident, findings, side, &scope, symptom)
 }
 
 /// Which requests count, and who may be blamed.
@@ -134,7 +140,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn new(incident: &Incident, scope: &Scope<'_>, symptom: Symptom, pooling: Pooling) -> Self {
+    fn new(incident: &Incident, scope: &Scope<'_>, side: &CallerSide, symptom: Symptom, pooling: Pooling) -> Self {
         let mut ledger = Self {
             pooling,
             requests: Costs::default(),
@@ -159,7 +165,7 @@ impl Ledger {
                 ledger.whole.add(phase, entry, bin, whole_cost(row, symptom));
             }
             if scope.may_blame(incident.calls.service(row.key.callee)) {
-                let (own, edge) = part_costs(row, symptom);
+                let (own, edge) = ledger.leave_to_caller(incident, scope, side, symptom, (phase, row));
                 ledger.parts.entry((row.key.callee, None)).or_default().add(phase, entry, bin, own);
                 if let Some(caller) = row.key.caller {
                     let part = ledger.parts.entry((row.key.callee, Some(caller))).or_default();
@@ -174,6 +180,24 @@ impl Ledger {
         ledger
     }
 
+    /// What begins in the callee and on the edge to it, less the failures that are the caller's doing, which go there.
+    fn leave_to_caller(
+        &mut self,
+        incident: &Incident,
+        scope: &Scope<'_>,
+        side: &CallerSide,
+        symptom: Symptom,
+        (phase, row): (Phase, &CallRow),
+    ) -> (f64, f64) {
+        let (own, edge) = part_costs(row, symptom);
+        let caller = row.key.caller.filter(|caller| scope.may_blame(incident.calls.service(*caller)));
+        let Some(caller) = caller.filter(|_| symptom == Symptom::Errors) else { return (own, edge) };
+        let Some(share) = side.failures.get(&(row.key.callee, caller)) else { return (own, edge) };
+        let part = self.parts.entry((caller, None)).or_default();
+        part.add(phase, self.pooling.entry(row), row.key.bin, (own + edge) * share);
+        (own * (1.0 - share), edge * (1.0 - share))
+    }
+
     /// Share of the incident's requests whose entry operation can be compared with the baseline, 0 to 1.
     fn comparable_share(&self) -> f64 {
         let all: f64 = self.requests.incident.values().sum();
@@ -184,12 +208,13 @@ impl Ledger {
         self,
         incident: &Incident,
         findings: &[Finding],
+        side: &CallerSide,
         scope: &Scope<'_>,
         symptom: Symptom,
     ) -> Option<Account> {
         let Self { pooling, requests, observed, squares, felt_calls, whole, mut parts, timeouts } = self;
         if !timeouts.is_empty() {
-            timeouts::share_out(incident, scope, &timeouts, &mut parts);
+            timeouts::share_out(incident, scope, side, &timeouts, &mut parts);
         }
         let mix = Mix::new(&requests, &observed)?;
         let coarser = coarser(&requests, &squares);
