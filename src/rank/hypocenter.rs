@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::{self, Account};
 use super::caller_side::CallerSide;
+use super::demand::Demand;
 use super::evidence::logs::{self, LogChange};
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
@@ -106,6 +107,8 @@ struct Signs<'a> {
     behaviour: BTreeMap<ServiceId, Own>,
     early_returns: BTreeMap<ServiceId, Own>,
     vain_calls: BTreeMap<ServiceId, Own>,
+    demand: Demand,
+    relief: BTreeMap<&'a ServiceId, f64>,
     busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
     logs: BTreeMap<ServiceId, LogChange>,
@@ -122,7 +125,7 @@ struct Attributed {
 }
 
 impl<'a> Signs<'a> {
-    fn new(incident: &Incident, findings: &'a [Finding], accounts: &[Account], side: &CallerSide) -> Self {
+    fn new(incident: &'a Incident, findings: &'a [Finding], accounts: &[Account], side: &CallerSide) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
@@ -135,7 +138,9 @@ impl<'a> Signs<'a> {
         // Without an alert that says so, a symptom that did not rise has no parts: to split noise would find a cause in it.
         let alerted = incident.symptom.is_some();
         let felt: Vec<&Account> = accounts.iter().filter(|a| alerted || a.z >= LEAST_FELT_Z).collect();
-        let relief = side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
+        let demand = Demand::of(incident);
+        let relief: BTreeMap<&ServiceId, f64> =
+            side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
         let behaviour = inside::behaviour(findings, &relief, CAP);
         let mut early_returns = inside::early_returns(findings, CAP);
         for (service, own) in &mut early_returns {
@@ -156,7 +161,9 @@ impl<'a> Signs<'a> {
             behaviour,
             early_returns,
             vain_calls: vain_calls(incident, findings, side),
-            busier: busier(&felt, findings),
+            busier: more_calls(incident, &felt, findings, &demand),
+            demand,
+            relief,
             outside,
             logs: logs::changes(incident, CAP),
             onsets: earliest_onsets(findings),
@@ -166,7 +173,9 @@ impl<'a> Signs<'a> {
     fn candidate(&self, service: &ServiceId, accounts: &[Account]) -> Candidate {
         let attributed = self.attribution.get(service).copied().unwrap_or_default();
         let mut evidence = Vec::new();
+        let left = self.demand.left(service);
         let mut add = |modality: Modality, bits: f64, finding: Option<usize>| {
+            let bits = if modality == Modality::Attribution { bits } else { bits * left };
             if bits > 0.0 {
                 evidence.push(Evidence { modality, bits, finding });
             }
@@ -188,7 +197,9 @@ impl<'a> Signs<'a> {
             }
         }
         if let Some(change) = self.logs.get(service) {
-            add(Modality::Logs, change.bits, None);
+            // What others' answers make of it, its logs tell too.
+            let own = 1.0 - self.relief.get(service).copied().unwrap_or(0.0);
+            add(Modality::Logs, change.bits * own, None);
         }
         // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
         if !evidence.is_empty() {
@@ -255,7 +266,7 @@ fn busier(accounts: &[&Account], findings: &[Finding]) -> BTreeMap<ServiceId, Ow
     own
 }
 
-/// Calls that fail, or that a caller gives up, by its own doing.
+/// Calls that fail, or that a caller gives up, by its own doing, and the wrong answers that fail callers.
 fn vain_calls(incident: &Incident, findings: &[Finding], side: &CallerSide) -> BTreeMap<ServiceId, Own> {
     let node = |name: &ServiceId| incident.calls.nodes.binary_search_by(|n| n.id.cmp(name)).ok().map(|at| at as u32);
     let share = |caller: &ServiceId, callee: &ServiceId, signal: Signal| {
@@ -267,7 +278,38 @@ fn vain_calls(incident: &Incident, findings: &[Finding], side: &CallerSide) -> B
         let edge = node(callee).zip(node(caller));
         edge.and_then(|edge| shares.get(&edge)).copied().unwrap_or(0.0)
     };
-    inside::vain_calls(findings, share, CAP)
+    let mut own = inside::vain_calls(findings, share, CAP);
+    for (index, finding) in findings.iter().enumerate() {
+        let Subject::Service(service) = &finding.subject else { continue };
+        let is_own = finding.signal == Signal::OriginErrorRatio && finding.change == Change::Rise;
+        let Some(caller) = node(service).filter(|_| is_own && finding.significant) else { continue };
+        for ((_, callee), share) in side.answers.range((caller, 0)..=(caller, u32::MAX)) {
+            let bits = finding.bits.min(CAP) * share;
+            inside::strongest(&mut own, incident.calls.service(*callee), bits, index);
+        }
+    }
+    own
+}
+
+/// Calls beyond the usual: from a service to others, and from outside.
+fn more_calls(
+    incident: &Incident,
+    accounts: &[&Account],
+    findings: &[Finding],
+    demand: &Demand,
+) -> BTreeMap<ServiceId, Own> {
+    let mut own = busier(accounts, findings);
+    // Demand that nobody feels harms nobody.
+    let harms = incident.symptom.is_some() || accounts.iter().any(|account| account.change.significant);
+    let Some((place, weight)) = demand.place().filter(|_| harms) else { return own };
+    for (index, finding) in findings.iter().enumerate() {
+        let at_place = matches!(&finding.subject, Subject::Service(service) if service == place);
+        let requests = finding.signal == Signal::Requests && finding.name != inside::CALLS_PER_REQUEST;
+        if at_place && requests && finding.significant && finding.change == Change::Rise {
+            inside::strongest(&mut own, place, finding.bits.min(CAP) * weight, index);
+        }
+    }
+    own
 }
 
 fn blamed<'a>(suspect: &'a Suspect, network: &BTreeMap<ServiceId, Endpoint>) -> &'a ServiceId {

@@ -8,6 +8,7 @@ use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::rank::caller_side::CallerSide;
+use crate::rank::demand::Demand;
 use crate::rank::{Suspect, SymptomChange};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::calls::{CallRow, CallStats};
@@ -165,7 +166,7 @@ impl Ledger {
                 ledger.whole.add(phase, entry, bin, whole_cost(row, symptom));
             }
             if scope.may_blame(incident.calls.service(row.key.callee)) {
-                let (own, edge) = ledger.leave_to_caller(incident, scope, side, symptom, (phase, row));
+                let (own, edge) = ledger.leave_to_others(incident, scope, side, symptom, (phase, row));
                 ledger.parts.entry((row.key.callee, None)).or_default().add(phase, entry, bin, own);
                 if let Some(caller) = row.key.caller {
                     let part = ledger.parts.entry((row.key.callee, Some(caller))).or_default();
@@ -180,8 +181,8 @@ impl Ledger {
         ledger
     }
 
-    /// What begins in the callee and on the edge to it, less the failures that are the caller's doing, which go there.
-    fn leave_to_caller(
+    /// What begins in the callee and on the edge to it, less the failures that are another's doing, which go there.
+    fn leave_to_others(
         &mut self,
         incident: &Incident,
         scope: &Scope<'_>,
@@ -190,12 +191,29 @@ impl Ledger {
         (phase, row): (Phase, &CallRow),
     ) -> (f64, f64) {
         let (own, edge) = part_costs(row, symptom);
-        let caller = row.key.caller.filter(|caller| scope.may_blame(incident.calls.service(*caller)));
-        let Some(caller) = caller.filter(|_| symptom == Symptom::Errors) else { return (own, edge) };
-        let Some(share) = side.failures.get(&(row.key.callee, caller)) else { return (own, edge) };
-        let part = self.parts.entry((caller, None)).or_default();
-        part.add(phase, self.pooling.entry(row), row.key.bin, (own + edge) * share);
-        (own * (1.0 - share), edge * (1.0 - share))
+        if symptom != Symptom::Errors {
+            return (own, edge);
+        }
+        let callee = row.key.callee;
+        let may_blame = |node: u32| scope.may_blame(incident.calls.service(node));
+        let caller = row.key.caller.filter(|caller| may_blame(*caller));
+        let callers =
+            caller.and_then(|caller| Some((caller, *side.failures.get(&(callee, caller))?))).filter(|(_, s)| *s > 0.0);
+        let left = 1.0 - callers.map_or(0.0, |(_, share)| share);
+        let mut moved: Vec<(u32, f64)> =
+            callers.into_iter().map(|(caller, share)| (caller, (own + edge) * share)).collect();
+        let (own, edge) = (own * left, edge * left);
+        // Errors of a service that cannot use what it was answered.
+        let wrong = side.answers.range((callee, 0)..=(callee, u32::MAX)).filter(|((_, below), _)| may_blame(*below));
+        let mut passed_on = 0.0;
+        for (&(_, below), share) in wrong {
+            moved.push((below, own * share));
+            passed_on += share;
+        }
+        for (to, cost) in moved {
+            self.parts.entry((to, None)).or_default().add(phase, self.pooling.entry(row), row.key.bin, cost);
+        }
+        (own * (1.0 - passed_on), edge)
     }
 
     /// Share of the incident's requests whose entry operation can be compared with the baseline, 0 to 1.
@@ -242,6 +260,9 @@ impl Ledger {
             let traffic = traffic(incident, scope, pooling, &mix, &requests);
             volume::move_to_callers(&incident.calls, &busier, &traffic, &mut contributions)
         };
+        if scope.inner.is_none() {
+            leave_to_demand(&Demand::of(incident), &mut contributions);
+        }
         let mut contributions: Vec<Contribution> = contributions.into_iter().map(|(part, _)| part).collect();
         contributions.sort_by(|a, b| a.suspect.cmp(&b.suspect));
         let entry = scope.entry.cloned().or_else(|| busiest_entry(&incident.calls, &requests))?;
@@ -258,6 +279,27 @@ impl Ledger {
         );
         let change = SymptomChange { entry, symptom, baseline: baseline / before, incident: during / now, significant };
         Some(Account { change, rise: during - baseline, z, contributions, busier })
+    }
+}
+
+/// Moves what the demand explains of every rise to where it comes in. Of each contribution comes the spread that it is
+/// compared with.
+fn leave_to_demand(demand: &Demand, contributions: &mut [(Contribution, f64)]) {
+    let Some((place, weight)) = demand.place() else { return };
+    let is_place = |part: &Contribution| matches!(&part.suspect, Suspect::Service(service) if service == place);
+    if !contributions.iter().any(|(part, _)| is_place(part)) {
+        return;
+    }
+    let mut moved = 0.0;
+    for (part, scale) in contributions.iter_mut().filter(|(part, _)| !is_place(part) && part.delta() > 0.0) {
+        let cost = part.delta() * weight;
+        part.incident -= cost;
+        part.z = part.delta() / *scale;
+        moved += cost;
+    }
+    for (part, scale) in contributions.iter_mut().filter(|(part, _)| is_place(part)) {
+        part.incident += moved;
+        part.z = part.delta() / *scale;
     }
 }
 
