@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::{self, Account};
+use super::caller_side::CallerSide;
+use super::demand::Demand;
 use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
 use super::inside::{self, Own};
@@ -67,8 +69,9 @@ impl Ranker for Hypocenter {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let accounts = accounts(incident, findings);
-        let signs = Signs::new(incident, findings, &accounts);
+        let side = CallerSide::of(incident);
+        let accounts = accounts(incident, findings, &side);
+        let signs = Signs::new(incident, findings, &accounts, &side);
         let mut candidates: Vec<Candidate> =
             incident.services().iter().map(|service| signs.candidate(service, &accounts)).collect();
         order(&mut candidates);
@@ -87,13 +90,13 @@ impl Ranker for Hypocenter {
 }
 
 /// The accounts of the symptoms that are known or possible, the one that changed most first.
-fn accounts(incident: &Incident, findings: &[Finding]) -> Vec<Account> {
+fn accounts(incident: &Incident, findings: &[Finding], side: &CallerSide) -> Vec<Account> {
     let symptoms = match incident.symptom {
         Some(symptom) => vec![symptom],
         None => vec![Symptom::Latency, Symptom::Errors],
     };
     let mut accounts: Vec<Account> =
-        symptoms.into_iter().filter_map(|symptom| attribution::account(incident, findings, symptom)).collect();
+        symptoms.into_iter().filter_map(|symptom| attribution::account(incident, findings, side, symptom)).collect();
     accounts.sort_by(|a, b| b.z.total_cmp(&a.z).then_with(|| a.change.symptom.cmp(&b.change.symptom)));
     accounts
 }
@@ -105,6 +108,9 @@ struct Signs<'a> {
     resources: BTreeMap<ServiceId, Own>,
     behaviour: BTreeMap<ServiceId, Own>,
     early_returns: BTreeMap<ServiceId, Own>,
+    vain_calls: BTreeMap<ServiceId, Own>,
+    demand: Demand,
+    relief: BTreeMap<&'a ServiceId, f64>,
     busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
     logs: BTreeMap<ServiceId, LogChange>,
@@ -122,7 +128,7 @@ struct Attributed {
 }
 
 impl<'a> Signs<'a> {
-    fn new(incident: &Incident, findings: &'a [Finding], accounts: &[Account]) -> Self {
+    fn new(incident: &'a Incident, findings: &'a [Finding], accounts: &[Account], side: &CallerSide) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
@@ -135,7 +141,10 @@ impl<'a> Signs<'a> {
         // Without an alert that says so, a symptom that did not rise has no parts: to split noise would find a cause in it.
         let alerted = incident.symptom.is_some();
         let felt: Vec<&Account> = accounts.iter().filter(|a| alerted || a.z >= LEAST_FELT_Z).collect();
-        let behaviour = inside::behaviour(findings, CAP);
+        let demand = Demand::of(incident);
+        let relief: BTreeMap<&ServiceId, f64> =
+            side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
+        let behaviour = inside::behaviour(findings, &relief, CAP);
         let mut early_returns = inside::early_returns(findings, CAP);
         for (service, own) in &mut early_returns {
             // Who calls a failing callee gives up and calls nobody else: that is the callee's doing.
@@ -154,7 +163,10 @@ impl<'a> Signs<'a> {
             resources: inside::resources(findings, CAP),
             behaviour,
             early_returns,
-            busier: busier(&felt, findings),
+            vain_calls: vain_calls(incident, findings, side),
+            busier: more_calls(incident, &felt, findings, &demand),
+            demand,
+            relief,
             outside,
             logs: logs::changes(incident, CAP),
             contentions: contentions(incident, findings),
@@ -193,7 +205,9 @@ impl<'a> Signs<'a> {
     fn candidate(&self, service: &ServiceId, accounts: &[Account]) -> Candidate {
         let attributed = self.attribution.get(service).copied().unwrap_or_default();
         let mut evidence = Vec::new();
+        let left = self.demand.left(service);
         let mut add = |modality: Modality, bits: f64, finding: Option<usize>| {
+            let bits = if modality == Modality::Attribution { bits } else { bits * left };
             if bits > 0.0 {
                 evidence.push(Evidence { modality, bits, finding });
             }
@@ -207,6 +221,7 @@ impl<'a> Signs<'a> {
             (Modality::Behaviour, &self.behaviour),
             (Modality::Structure, &self.early_returns),
             (Modality::Structure, &self.busier),
+            (Modality::Behaviour, &self.vain_calls),
             (Modality::Behaviour, &self.outside),
         ] {
             if let Some(own) = own.get(service) {
@@ -217,7 +232,9 @@ impl<'a> Signs<'a> {
             add(Modality::Behaviour, contention.bits, None);
         }
         if let Some(change) = self.logs.get(service) {
-            add(Modality::Logs, change.bits, None);
+            // What others' answers make of it, its logs tell too.
+            let own = 1.0 - self.relief.get(service).copied().unwrap_or(0.0);
+            add(Modality::Logs, change.bits * own, None);
         }
         // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
         if !evidence.is_empty() {
@@ -280,6 +297,52 @@ fn busier(accounts: &[&Account], findings: &[Finding]) -> BTreeMap<ServiceId, Ow
     let mut own = BTreeMap::new();
     for (service, finding, share) in accounts.iter().flat_map(|account| account.busier_shares()) {
         inside::strongest(&mut own, service, findings[finding].bits.min(CAP) * share, finding);
+    }
+    own
+}
+
+/// Calls that fail, or that a caller gives up, by its own doing, and the wrong answers that fail callers.
+fn vain_calls(incident: &Incident, findings: &[Finding], side: &CallerSide) -> BTreeMap<ServiceId, Own> {
+    let node = |name: &ServiceId| incident.calls.nodes.binary_search_by(|n| n.id.cmp(name)).ok().map(|at| at as u32);
+    let share = |caller: &ServiceId, callee: &ServiceId, signal: Signal| {
+        let shares = match signal {
+            Signal::ErrorRatio => &side.failures,
+            Signal::Timeouts => &side.timeouts,
+            _ => return 0.0,
+        };
+        let edge = node(callee).zip(node(caller));
+        edge.and_then(|edge| shares.get(&edge)).copied().unwrap_or(0.0)
+    };
+    let mut own = inside::vain_calls(findings, share, CAP);
+    for (index, finding) in findings.iter().enumerate() {
+        let Subject::Service(service) = &finding.subject else { continue };
+        let is_own = finding.signal == Signal::OriginErrorRatio && finding.change == Change::Rise;
+        let Some(caller) = node(service).filter(|_| is_own && finding.significant) else { continue };
+        for ((_, callee), share) in side.answers.range((caller, 0)..=(caller, u32::MAX)) {
+            let bits = finding.bits.min(CAP) * share;
+            inside::strongest(&mut own, incident.calls.service(*callee), bits, index);
+        }
+    }
+    own
+}
+
+/// Calls beyond the usual: from a service to others, and from outside.
+fn more_calls(
+    incident: &Incident,
+    accounts: &[&Account],
+    findings: &[Finding],
+    demand: &Demand,
+) -> BTreeMap<ServiceId, Own> {
+    let mut own = busier(accounts, findings);
+    // Demand that nobody feels harms nobody.
+    let harms = incident.symptom.is_some() || accounts.iter().any(|account| account.change.significant);
+    let Some((place, weight)) = demand.place().filter(|_| harms) else { return own };
+    for (index, finding) in findings.iter().enumerate() {
+        let at_place = matches!(&finding.subject, Subject::Service(service) if service == place);
+        let requests = finding.signal == Signal::Requests && finding.name != inside::CALLS_PER_REQUEST;
+        if at_place && requests && finding.significant && finding.change == Change::Rise {
+            inside::strongest(&mut own, place, finding.bits.min(CAP) * weight, index);
+        }
     }
     own
 }
@@ -410,7 +473,7 @@ pub(crate) fn contentions(incident: &Incident, findings: &[Finding]) -> BTreeMap
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
 pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
-    accounts(incident, findings)
+    accounts(incident, findings, &CallerSide::of(incident))
         .into_iter()
         .map(|account| {
             let mut parts: BTreeMap<ServiceId, f64> = BTreeMap::new();

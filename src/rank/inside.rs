@@ -59,13 +59,43 @@ fn unexplained_by_traffic(finding: &Finding, traffic_ratio: f64) -> f64 {
 }
 
 /// Own time and errors that begin in a service, from spans: these cannot be inherited from callees.
-pub(crate) fn behaviour(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, Own> {
+///
+/// `relief` is the share of the errors that seem to begin in a service and are its callers' doing.
+pub(crate) fn behaviour(
+    findings: &[Finding],
+    relief: &BTreeMap<&ServiceId, f64>,
+    cap: f64,
+) -> BTreeMap<ServiceId, Own> {
     let mut own = BTreeMap::new();
     for (index, finding) in findings.iter().enumerate() {
         let begins_here = matches!(finding.signal, Signal::SelfTime | Signal::OriginErrorRatio);
         let whose = matches!(finding.subject, Subject::Service(_) | Subject::Operation { .. });
         if begins_here && whose && finding.significant && finding.change == Change::Rise {
-            strongest(&mut own, finding.subject.service(), finding.bits.min(cap), index);
+            let service = finding.subject.service();
+            let relieved = relief.get(service).filter(|_| finding.signal == Signal::OriginErrorRatio);
+            let left = 1.0 - relieved.copied().unwrap_or(0.0);
+            if left > 0.0 {
+                strongest(&mut own, service, finding.bits.min(cap) * left, index);
+            }
+        }
+    }
+    own
+}
+
+/// Failures and timeouts of a caller's calls that are its own doing, by edge; the strongest edge of each caller.
+pub(crate) fn vain_calls(
+    findings: &[Finding],
+    share: impl Fn(&ServiceId, &ServiceId, Signal) -> f64,
+    cap: f64,
+) -> BTreeMap<ServiceId, Own> {
+    let mut own = BTreeMap::new();
+    for (index, finding) in findings.iter().enumerate() {
+        let Subject::Edge { caller, callee } = &finding.subject else { continue };
+        if finding.significant && finding.change == Change::Rise {
+            let bits = finding.bits.min(cap) * share(caller, callee, finding.signal);
+            if bits > 0.0 {
+                strongest(&mut own, caller, bits, index);
+            }
         }
     }
     own

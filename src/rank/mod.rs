@@ -1,7 +1,10 @@
 //! Candidate root causes in a total order. One file per method behind one trait.
 
+pub(crate) mod answers;
 pub(crate) mod attribution;
+pub(crate) mod caller_side;
 pub mod correlation;
+pub(crate) mod demand;
 pub mod earliest_onset;
 pub(crate) mod evidence;
 pub mod hypocenter;

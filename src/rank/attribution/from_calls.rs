@@ -7,6 +7,8 @@ use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
 use crate::incident::Incident;
+use crate::rank::caller_side::CallerSide;
+use crate::rank::demand::Demand;
 use crate::rank::{Suspect, SymptomChange};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::calls::{CallRow, CallStats};
@@ -58,15 +60,20 @@ pub(super) enum Phase {
 ///
 /// An entry that is called by others in the traces, and is no root, is measured where it is called; only what it can
 /// reach along calls takes part then.
-pub(super) fn account(incident: &Incident, findings: &[Finding], symptom: Symptom) -> Option<Account> {
+pub(super) fn account(
+    incident: &Incident,
+    findings: &[Finding],
+    side: &CallerSide,
+    symptom: Symptom,
+) -> Option<Account> {
     let scope = Scope::new(incident, incident.entry.as_ref());
-    let by_operation = Ledger::new(incident, &scope, symptom, Pooling::ByOperation);
+    let by_operation = Ledger::new(incident, &scope, side, symptom, Pooling::ByOperation);
     let ledger = if by_operation.comparable_share() >= LEAST_COMPARABLE {
         by_operation
     } else {
-        Ledger::new(incident, &scope, symptom, Pooling::All)
+        Ledger::new(incident, &scope, side, symptom, Pooling::All)
     };
-    ledger.account(incident, findings, &scope, symptom)
+    ledger.account(incident, findings, side, &scope, symptom)
 }
 
 /// Which requests count, and who may be blamed.
@@ -134,7 +141,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn new(incident: &Incident, scope: &Scope<'_>, symptom: Symptom, pooling: Pooling) -> Self {
+    fn new(incident: &Incident, scope: &Scope<'_>, side: &CallerSide, symptom: Symptom, pooling: Pooling) -> Self {
         let mut ledger = Self {
             pooling,
             requests: Costs::default(),
@@ -159,7 +166,7 @@ impl Ledger {
                 ledger.whole.add(phase, entry, bin, whole_cost(row, symptom));
             }
             if scope.may_blame(incident.calls.service(row.key.callee)) {
-                let (own, edge) = part_costs(row, symptom);
+                let (own, edge) = ledger.leave_to_others(incident, scope, side, symptom, (phase, row));
                 ledger.parts.entry((row.key.callee, None)).or_default().add(phase, entry, bin, own);
                 if let Some(caller) = row.key.caller {
                     let part = ledger.parts.entry((row.key.callee, Some(caller))).or_default();
@@ -174,6 +181,41 @@ impl Ledger {
         ledger
     }
 
+    /// What begins in the callee and on the edge to it, less the failures that are another's doing, which go there.
+    fn leave_to_others(
+        &mut self,
+        incident: &Incident,
+        scope: &Scope<'_>,
+        side: &CallerSide,
+        symptom: Symptom,
+        (phase, row): (Phase, &CallRow),
+    ) -> (f64, f64) {
+        let (own, edge) = part_costs(row, symptom);
+        if symptom != Symptom::Errors {
+            return (own, edge);
+        }
+        let callee = row.key.callee;
+        let may_blame = |node: u32| scope.may_blame(incident.calls.service(node));
+        let caller = row.key.caller.filter(|caller| may_blame(*caller));
+        let callers =
+            caller.and_then(|caller| Some((caller, *side.failures.get(&(callee, caller))?))).filter(|(_, s)| *s > 0.0);
+        let left = 1.0 - callers.map_or(0.0, |(_, share)| share);
+        let mut moved: Vec<(u32, f64)> =
+            callers.into_iter().map(|(caller, share)| (caller, (own + edge) * share)).collect();
+        let (own, edge) = (own * left, edge * left);
+        // Errors of a service that cannot use what it was answered.
+        let wrong = side.answers.range((callee, 0)..=(callee, u32::MAX)).filter(|((_, below), _)| may_blame(*below));
+        let mut passed_on = 0.0;
+        for (&(_, below), share) in wrong {
+            moved.push((below, own * share));
+            passed_on += share;
+        }
+        for (to, cost) in moved {
+            self.parts.entry((to, None)).or_default().add(phase, self.pooling.entry(row), row.key.bin, cost);
+        }
+        (own * (1.0 - passed_on), edge)
+    }
+
     /// Share of the incident's requests whose entry operation can be compared with the baseline, 0 to 1.
     fn comparable_share(&self) -> f64 {
         let all: f64 = self.requests.incident.values().sum();
@@ -184,12 +226,13 @@ impl Ledger {
         self,
         incident: &Incident,
         findings: &[Finding],
+        side: &CallerSide,
         scope: &Scope<'_>,
         symptom: Symptom,
     ) -> Option<Account> {
         let Self { pooling, requests, observed, squares, felt_calls, whole, mut parts, timeouts } = self;
         if !timeouts.is_empty() {
-            timeouts::share_out(incident, scope, &timeouts, &mut parts);
+            timeouts::share_out(incident, scope, side, &timeouts, &mut parts);
         }
         let mix = Mix::new(&requests, &observed)?;
         let coarser = coarser(&requests, &squares);
@@ -217,6 +260,9 @@ impl Ledger {
             let traffic = traffic(incident, scope, pooling, &mix, &requests);
             volume::move_to_callers(&incident.calls, &busier, &traffic, &mut contributions)
         };
+        if scope.inner.is_none() {
+            leave_to_demand(&Demand::of(incident), &mut contributions);
+        }
         let mut contributions: Vec<Contribution> = contributions.into_iter().map(|(part, _)| part).collect();
         contributions.sort_by(|a, b| a.suspect.cmp(&b.suspect));
         let entry = scope.entry.cloned().or_else(|| busiest_entry(&incident.calls, &requests))?;
@@ -233,6 +279,27 @@ impl Ledger {
         );
         let change = SymptomChange { entry, symptom, baseline: baseline / before, incident: during / now, significant };
         Some(Account { change, rise: during - baseline, z, contributions, busier })
+    }
+}
+
+/// Moves what the demand explains of every rise to where it comes in. Of each contribution comes the spread that it is
+/// compared with.
+fn leave_to_demand(demand: &Demand, contributions: &mut [(Contribution, f64)]) {
+    let Some((place, weight)) = demand.place() else { return };
+    let is_place = |part: &Contribution| matches!(&part.suspect, Suspect::Service(service) if service == place);
+    if !contributions.iter().any(|(part, _)| is_place(part)) {
+        return;
+    }
+    let mut moved = 0.0;
+    for (part, scale) in contributions.iter_mut().filter(|(part, _)| !is_place(part) && part.delta() > 0.0) {
+        let cost = part.delta() * weight;
+        part.incident -= cost;
+        part.z = part.delta() / *scale;
+        moved += cost;
+    }
+    for (part, scale) in contributions.iter_mut().filter(|(part, _)| is_place(part)) {
+        part.incident += moved;
+        part.z = part.delta() / *scale;
     }
 }
 

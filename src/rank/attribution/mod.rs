@@ -13,6 +13,7 @@ mod volume;
 
 use std::collections::BTreeMap;
 
+use super::caller_side::CallerSide;
 use super::{Suspect, SymptomChange};
 use crate::detect::Finding;
 use crate::incident::Incident;
@@ -92,9 +93,14 @@ fn part_floor(symptom: Symptom) -> f64 {
 
 /// Splits the symptom at the entry: from spans where they tell about it, else from series. `None` where neither
 /// does.
-pub(crate) fn account(incident: &Incident, findings: &[Finding], symptom: Symptom) -> Option<Account> {
+pub(crate) fn account(
+    incident: &Incident,
+    findings: &[Finding],
+    side: &CallerSide,
+    symptom: Symptom,
+) -> Option<Account> {
     let entry = incident.entry.as_ref();
-    from_calls::account(incident, findings, symptom)
+    from_calls::account(incident, findings, side, symptom)
         .or_else(|| entry.and_then(|entry| from_series::account(incident, entry, symptom)))
 }
 

@@ -7,12 +7,14 @@
 //! share_w = max(0, own time of w during - before) / sum of the same over all w that v reaches
 //! ```
 //!
-//! Where nothing below takes longer (somebody lowered a limit), they begin on the edge itself.
+//! Where nothing below takes longer, they begin on the edge itself; where the callee does not (somebody lowered a limit), at
+//! the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::from_calls::{Costs, Phase, Scope, part_costs, phase};
 use crate::incident::Incident;
+use crate::rank::caller_side::CallerSide;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 
@@ -23,11 +25,15 @@ type Part = (u32, Option<u32>);
 pub(super) fn share_out(
     incident: &Incident,
     scope: &Scope<'_>,
+    side: &CallerSide,
     timeouts: &BTreeMap<(u32, u32), Costs>,
     parts: &mut BTreeMap<Part, Costs>,
 ) {
     let later = later(incident, scope);
     for (&(callee, caller), costs) in timeouts {
+        let may_blame = scope.may_blame(incident.calls.service(caller));
+        let callers = side.timeouts.get(&(callee, caller)).copied().filter(|_| may_blame).unwrap_or(0.0);
+        parts.entry((caller, None)).or_default().add_share(costs, callers);
         let below: BTreeSet<&ServiceId> =
             incident.graph.reachable_from(incident.calls.service(callee)).into_keys().collect();
         let is_below = |node: u32| below.contains(incident.calls.service(node));
@@ -39,10 +45,10 @@ pub(super) fn share_out(
         let total: f64 = taking.iter().map(|(_, seconds)| seconds).sum();
         if total > 0.0 {
             for (part, seconds) in taking {
-                parts.entry(part).or_default().add_share(costs, seconds / total);
+                parts.entry(part).or_default().add_share(costs, (1.0 - callers) * seconds / total);
             }
         } else {
-            parts.entry((callee, Some(caller))).or_default().add_share(costs, 1.0);
+            parts.entry((callee, Some(caller))).or_default().add_share(costs, 1.0 - callers);
         }
     }
 }

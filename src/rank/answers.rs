@@ -1,0 +1,195 @@
+//! Errors that begin in a caller because the answer it got is wrong, though it said OK.
+//!
+//! Nothing fails but the callers of such a service, right after it answered. A link from a caller `u` to a callee `x` is
+//! made by the messages with which `u` says what failed, where they name one of its callees and no other (names of
+//! services count, words do not), or, where no message names any, by `x` being the one callee all of whose callers fail
+//! at the same time.
+//!
+//! ```text
+//! share_ux = messages that name x / errors that begin in u * called_ux * answered_ux * others_x
+//! ```
+//! with all counts beyond the usual; `called` less than 1 where `u` calls `x` less often (it fails before the call),
+//! `answered` where calls of `x` fail openly, `others` where other callers of `x` go on as usual (then `u` reads wrongly).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::incident::Incident;
+use crate::telemetry::logs::Severity;
+use crate::telemetry::time::{Grid, Window};
+use crate::telemetry::topology::EdgeMode;
+
+/// Errors beyond the usual that must begin in a service for them to be shared out.
+const LEAST_ERRORS: f64 = 4.0;
+/// Their rise must be this many standard errors.
+const LEAST_Z: f64 = 3.0;
+/// Errors that would be expected of another caller at the same rate, for their absence to say something.
+const LEAST_EXPECTED: f64 = 5.0;
+/// What is left of a link whose callee serves all others well.
+const ALONE: f64 = 0.3;
+/// What a link is worth that no message makes.
+const UNSAID: f64 = 0.7;
+
+const BEFORE: usize = 0;
+const DURING: usize = 1;
+
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    seen: [f64; 2],
+    calls: [f64; 2],
+    failed: [f64; 2],
+}
+
+impl Tally {
+    fn excess(&self) -> f64 {
+        self.failed[DURING] / self.calls[DURING].max(1.0) - self.failed[BEFORE] / self.calls[BEFORE].max(1.0)
+    }
+
+    fn rose(&self) -> bool {
+        let usual = ((self.failed[BEFORE] + 0.5) / (self.calls[BEFORE] + 1.0)).clamp(0.0, 0.5);
+        let error = (usual * (1.0 - usual) / self.seen[DURING].max(1.0)).sqrt();
+        self.excess() * self.seen[DURING] >= LEAST_ERRORS && self.excess() > LEAST_Z * error
+    }
+}
+
+/// Calls that nodes handle with the errors that begin in them, and calls of edges (caller, callee) with all errors.
+struct Calls {
+    handled: BTreeMap<u32, Tally>,
+    edges: BTreeMap<(u32, u32), Tally>,
+}
+
+/// By caller and callee the share of the errors beginning in the caller that are the callee's doing, 0 to 1; at most 1
+/// for all callees of a caller together.
+pub(crate) fn wrong(incident: &Incident) -> BTreeMap<(u32, u32), f64> {
+    let calls = Calls::new(incident);
+    let failing: BTreeSet<u32> = calls.handled.iter().filter(|(_, t)| t.rose()).map(|(node, _)| *node).collect();
+    let mut shares = BTreeMap::new();
+    for &caller in &failing {
+        let mut said = calls.said(incident, caller);
+        if said.is_empty() {
+            said = calls.common(caller, &failing);
+        }
+        let total: f64 = said.values().sum();
+        for (callee, share) in said {
+            let share = share / total.max(1.0) * calls.plausible(caller, callee, &failing);
+            if share > 0.0 {
+                shares.insert((caller, callee), share);
+            }
+        }
+    }
+    shares
+}
+
+/// Which of the two windows a bin lies in.
+fn side(incident: &Incident, grid: &Grid, bin: i64) -> Option<usize> {
+    let start_ns = grid.bin_start_ns(bin);
+    let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
+    let inside = |window: &Window| window.contains(start_ns) && window.contains(last_ns);
+    if inside(&incident.window) { Some(DURING) } else { incident.baselines.iter().any(inside).then_some(BEFORE) }
+}
+
+impl Calls {
+    fn new(incident: &Incident) -> Self {
+        let mut calls = Self { handled: BTreeMap::new(), edges: BTreeMap::new() };
+        for row in incident.calls.rows.iter().filter(|row| row.key.mode == EdgeMode::Sync) {
+            let Some(at) = side(incident, &incident.calls.grid, row.key.bin) else { continue };
+            let add = |tally: &mut Tally, failed: u64| {
+                tally.seen[at] += row.observed as f64;
+                tally.calls[at] += row.calls as f64;
+                tally.failed[at] += failed as f64;
+            };
+            add(calls.handled.entry(row.key.callee).or_default(), row.origin_errors);
+            if let Some(caller) = row.key.caller.filter(|caller| *caller != row.key.callee) {
+                add(calls.edges.entry((caller, row.key.callee)).or_default(), row.errors);
+            }
+        }
+        calls
+    }
+
+    fn callees(&self, caller: u32) -> impl Iterator<Item = u32> {
+        self.edges.range((caller, 0)..=(caller, u32::MAX)).map(|((_, callee), _)| *callee)
+    }
+
+    fn handled(&self, node: u32) -> Tally {
+        self.handled.get(&node).copied().unwrap_or_default()
+    }
+
+    /// By callee the messages about errors of the caller that name it, per error that begins there, beyond the usual.
+    fn said(&self, incident: &Incident, caller: u32) -> BTreeMap<u32, f64> {
+        let logs = &incident.logs;
+        let handled = self.handled(caller);
+        let Ok(service) = logs.services.binary_search(incident.calls.service(caller)) else { return BTreeMap::new() };
+        let growth = handled.calls[DURING] / handled.calls[BEFORE].max(1.0);
+        let errors = handled.excess() * handled.calls[DURING];
+        let mut named: BTreeMap<u32, Option<u32>> = BTreeMap::new();
+        let mut records: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
+        for row in &logs.rows {
+            let is_error = matches!(row.severity, Severity::Error | Severity::Fatal);
+            if row.service as usize != service || !is_error {
+                continue;
+            }
+            let Some(at) = side(incident, &logs.grid, row.bin) else { continue };
+            let names = || {
+                let text = logs.templates.get(row.template as usize)?;
+                let mut callees = self.callees(caller).filter(|c| names(text, incident.calls.service(*c).as_str()));
+                callees.next().filter(|_| callees.next().is_none())
+            };
+            if let Some(callee) = *named.entry(row.template).or_insert_with(names) {
+                records.entry(callee).or_default()[at] += row.records as f64;
+            }
+        }
+        records
+            .into_iter()
+            .map(|(callee, [before, during])| (callee, ((during - before * growth) / errors).clamp(0.0, 1.0)))
+            .filter(|(_, share)| *share > 0.0)
+            .collect()
+    }
+
+    /// The callee all of whose callers fail, where there are several callers and one such callee.
+    fn common(&self, caller: u32, failing: &BTreeSet<u32>) -> BTreeMap<u32, f64> {
+        let shared = |callee: &u32| {
+            let callers: Vec<u32> = self.edges.keys().filter(|(_, to)| to == callee).map(|(from, _)| *from).collect();
+            callers.len() > 1 && callers.iter().all(|from| failing.contains(from))
+        };
+        let mut callees = self.callees(caller).filter(shared);
+        let only = callees.next().filter(|_| callees.next().is_none());
+        only.map(|callee| (callee, UNSAID)).into_iter().collect()
+    }
+
+    /// How well the calls bear a link out, 0 to 1.
+    fn plausible(&self, caller: u32, callee: u32, failing: &BTreeSet<u32>) -> f64 {
+        let (handled, edge) = (self.handled(caller), self.edges.get(&(caller, callee)).copied().unwrap_or_default());
+        let excess = handled.excess();
+        let per_request = |at: usize| edge.calls[at] / handled.calls[at].max(1.0);
+        if per_request(BEFORE) <= 0.0 || excess <= 0.0 {
+            return 0.0;
+        }
+        let fewer = (1.0 - per_request(DURING) / per_request(BEFORE)) / excess;
+        let openly = edge.excess() * per_request(DURING) / excess;
+        let called = (1.0 - fewer).clamp(0.0, 1.0);
+        let answered = (1.0 - openly).clamp(0.0, 1.0);
+        called * answered * self.others(caller, callee, excess, failing)
+    }
+
+    /// 1 where the callee's other callers fail too, or where there are none that would tell.
+    fn others(&self, caller: u32, callee: u32, excess: f64, failing: &BTreeSet<u32>) -> f64 {
+        let telling = |(ends, edge): &(&(u32, u32), &Tally)| {
+            ends.1 == callee && ends.0 != caller && edge.seen[DURING] * excess >= LEAST_EXPECTED
+        };
+        let others: Vec<u32> = self.edges.iter().filter(telling).map(|((from, _), _)| *from).collect();
+        if others.is_empty() {
+            return 1.0;
+        }
+        let too = others.iter().filter(|from| failing.contains(from)).count();
+        (too as f64 / others.len() as f64).max(ALONE)
+    }
+}
+
+/// Whether a text has a name in it as a word of its own.
+fn names(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
+    text.match_indices(name).any(|(at, found)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + found.len()..].chars().next();
+        !before.is_some_and(part) && !after.is_some_and(part)
+    })
+}

@@ -1,0 +1,248 @@
+//! Failed calls that are the caller's doing: its settings, its name resolution, its way out, its patience.
+//!
+//! A call that fails looks as if the callee failed. It did not where others ask it in vain no more than before (a
+//! difference in differences: the excess of this caller less that of the callee's other callers), where the caller
+//! fails with its other callees just as much at the same time, where the callee answered and saw no failure (by the
+//! semantic conventions of OpenTelemetry the status of a refused request, 4xx, is an error at the client only), and
+//! where a caller stops waiting for a callee that does not take longer than it used to.
+//!
+//! ```text
+//! excess_uv = failed / calls of u -> v during the incident - the same before, timeouts apart
+//! others_uv = excess of all other callers of v / excess_uv            where these called often enough to tell
+//! alike_uv  = mean over u's other callees o of excess_uo / excess_uv  where that is more than a half
+//! share_uv  = (1 - others_uv) * max(alike_uv, part of excess_uv that v did not see)
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::incident::Incident;
+use crate::telemetry::calls::CallRow;
+use crate::telemetry::sketch::Sketch;
+use crate::telemetry::time::Window;
+use crate::telemetry::topology::EdgeMode;
+
+/// Failures beyond the usual that an edge must have for its failures to be shared out.
+const LEAST_FAILURES: f64 = 4.0;
+/// A rise of failures must be this many standard errors.
+const LEAST_ERRORS_Z: f64 = 3.0;
+/// Failures that would be expected elsewhere at the edge's rate, for their absence to say something: with 5 expected,
+/// none is seen by chance in 7 of 1000 cases (Poisson).
+const LEAST_EXPECTED: f64 = 5.0;
+/// Share of the caller where its other callees answer it well while the callee answers others well: the way between the
+/// two is at fault, and nothing tells which end of it.
+const LINK: f64 = 0.5;
+/// The same where the callee's other callers ask for other things only: those may work while this does not.
+const LINK_FOR_OTHER_THINGS: f64 = 0.3;
+/// The mean of the other callees' failures, as a share of this one's, from which on all of them fail alike.
+const ALIKE: f64 = 0.5;
+
+/// Calls that take longer than this share of the usual ones are late.
+const USUAL: f64 = 0.99;
+
+/// Baseline and incident.
+const BEFORE: usize = 0;
+const DURING: usize = 1;
+
+/// Failures of an edge, or of several together; what was seen, not what it stands for.
+#[derive(Clone, Default)]
+struct Tally {
+    /// Calls, seen.
+    seen: [f64; 2],
+    calls: [f64; 2],
+    failed: [f64; 2],
+    /// Of those failed, the ones that the callee answered without a failure.
+    refused: [f64; 2],
+    timeouts: [f64; 2],
+    durations: [Sketch; 2],
+}
+
+impl Tally {
+    fn add(&mut self, at: usize, row: &CallRow) {
+        self.seen[at] += row.observed as f64;
+        self.calls[at] += row.calls as f64;
+        self.failed[at] += (row.origin_errors + row.edge_errors) as f64;
+        self.refused[at] += row.edge_errors as f64;
+        self.timeouts[at] += row.timeouts as f64;
+        self.durations[at].merge(&row.durations);
+    }
+
+    fn join(&mut self, other: &Self) {
+        for at in [BEFORE, DURING] {
+            self.seen[at] += other.seen[at];
+            self.calls[at] += other.calls[at];
+            self.failed[at] += other.failed[at];
+        }
+    }
+
+    /// Rise of a count's share in the calls.
+    fn rise(&self, count: &[f64; 2]) -> f64 {
+        count[DURING] / self.calls[DURING].max(1.0) - count[BEFORE] / self.calls[BEFORE].max(1.0)
+    }
+
+    fn excess(&self) -> f64 {
+        self.rise(&self.failed)
+    }
+
+    /// Whether a count rose by more than chance.
+    fn rose(&self, count: &[f64; 2]) -> bool {
+        let rise = self.rise(count);
+        let usual = ((count[BEFORE] + 0.5) / (self.calls[BEFORE] + 1.0)).clamp(0.0, 0.5);
+        let error = (usual * (1.0 - usual) / self.seen[DURING].max(1.0)).sqrt();
+        rise * self.seen[DURING] >= LEAST_FAILURES && rise > LEAST_ERRORS_Z * error
+    }
+
+    /// Share of the timeouts that came although no more calls than usual take longer than nearly all used to: 1 less the
+    /// rise of their share over that of the timeouts.
+    fn shortened(&self) -> f64 {
+        let rise = self.rise(&self.timeouts);
+        let Some(late) = self.durations[BEFORE].quantile(USUAL).filter(|_| self.rose(&self.timeouts)) else {
+            return 0.0;
+        };
+        let later = later_than(&self.durations[DURING], late) - later_than(&self.durations[BEFORE], late);
+        (1.0 - later / rise).clamp(0.0, 1.0)
+    }
+}
+
+/// Share of the durations in higher buckets than a value's.
+fn later_than(durations: &Sketch, value: f64) -> f64 {
+    let later: u64 =
+        durations.counts().iter().filter(|(bucket, _)| Sketch::bucket_value(*bucket) > value).map(|(_, n)| n).sum();
+    later as f64 / durations.count().max(1) as f64
+}
+
+/// An edge: callee, caller.
+pub(crate) type Edge = (u32, u32);
+
+/// By edge the share of its failures, and of its timeouts, that begin at the caller, 0 to 1; edges without are absent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct CallerSide {
+    /// Failures that are no timeouts.
+    pub(crate) failures: BTreeMap<Edge, f64>,
+    /// Timeouts.
+    pub(crate) timeouts: BTreeMap<Edge, f64>,
+    /// By caller and callee the share of the errors that begin in the caller because of the callee's answers.
+    pub(crate) answers: BTreeMap<(u32, u32), f64>,
+    /// By node the share of the failures that seem to begin there and do not.
+    pub(crate) relief: BTreeMap<u32, f64>,
+}
+
+/// All edges of the call statistics, by callee and caller (`None` from outside) and operation.
+struct Edges {
+    by_operation: BTreeMap<(u32, Option<u32>, u32), Tally>,
+    by_edge: BTreeMap<(u32, Option<u32>), Tally>,
+}
+
+impl CallerSide {
+    /// Compares callers with each other and with the baseline.
+    pub(crate) fn of(incident: &Incident) -> Self {
+        let edges = Edges::new(incident);
+        let mut side = Self::default();
+        let mut moved: BTreeMap<u32, f64> = BTreeMap::new();
+        for (&(callee, caller), tally) in &edges.by_edge {
+            let Some(caller) = caller.filter(|caller| *caller != callee) else { continue };
+            let shortened = tally.shortened();
+            if shortened > 0.0 {
+                side.timeouts.insert((callee, caller), shortened);
+            }
+            if !tally.rose(&tally.failed) {
+                continue;
+            }
+            let share = edges.share(callee, caller, tally);
+            if share > 0.0 {
+                side.failures.insert((callee, caller), share);
+                *moved.entry(callee).or_default() += share * tally.excess() * tally.calls[DURING];
+            }
+        }
+        for (callee, failures) in moved {
+            let excess = |tally: &Tally| (tally.excess() * tally.calls[DURING]).max(0.0);
+            let all: f64 = edges.callers(callee).map(|(_, tally)| excess(tally)).sum();
+            side.relief.insert(callee, if all > 0.0 { (failures / all).clamp(0.0, 1.0) } else { 0.0 });
+        }
+        side.answers = super::answers::wrong(incident);
+        for (&(caller, _), share) in &side.answers {
+            let relief = side.relief.entry(caller).or_default();
+            *relief = 1.0 - (1.0 - *relief) * (1.0 - share);
+        }
+        side
+    }
+}
+
+impl Edges {
+    fn new(incident: &Incident) -> Self {
+        let grid = &incident.calls.grid;
+        let mut edges = Self { by_operation: BTreeMap::new(), by_edge: BTreeMap::new() };
+        for row in incident.calls.rows.iter().filter(|row| row.key.mode == EdgeMode::Sync) {
+            let start_ns = grid.bin_start_ns(row.key.bin);
+            let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
+            let inside = |window: &Window| window.contains(start_ns) && window.contains(last_ns);
+            let at = if inside(&incident.window) {
+                DURING
+            } else if incident.baselines.iter().any(inside) {
+                BEFORE
+            } else {
+                continue;
+            };
+            let (callee, caller) = (row.key.callee, row.key.caller);
+            edges.by_operation.entry((callee, caller, row.key.operation)).or_default().add(at, row);
+            edges.by_edge.entry((callee, caller)).or_default().add(at, row);
+        }
+        edges
+    }
+
+    fn callers(&self, callee: u32) -> impl Iterator<Item = (Option<u32>, &Tally)> {
+        self.by_edge.range((callee, None)..=(callee, Some(u32::MAX))).map(|((_, caller), tally)| (*caller, tally))
+    }
+
+    /// Share of the failures of an edge that begin at the caller.
+    fn share(&self, callee: u32, caller: u32, tally: &Tally) -> f64 {
+        let refused = (tally.rise(&tally.refused) / tally.excess()).clamp(0.0, 1.0);
+        let alike = self.alike(callee, caller, tally);
+        match self.others(callee, caller, tally) {
+            Some((others, true)) => (1.0 - others) * alike.max(refused).max(LINK),
+            Some((others, false)) => (1.0 - others) * alike.max(refused).max(LINK_FOR_OTHER_THINGS),
+            None => alike.max(refused),
+        }
+    }
+
+    /// How much other callers of the callee fail, 0 to 1 of this one; whether they ask for the same.
+    fn others(&self, callee: u32, caller: u32, tally: &Tally) -> Option<(f64, bool)> {
+        let mut same = Tally::default();
+        let failing: BTreeSet<u32> = self
+            .by_operation
+            .range((callee, Some(caller), 0)..=(callee, Some(caller), u32::MAX))
+            .filter(|(_, tally)| tally.excess() > 0.0)
+            .map(|((_, _, operation), _)| *operation)
+            .collect();
+        for ((_, who, operation), other) in
+            self.by_operation.range((callee, None, 0)..=(callee, Some(u32::MAX), u32::MAX))
+        {
+            if *who != Some(caller) && failing.contains(operation) {
+                same.join(other);
+            }
+        }
+        let mut any = Tally::default();
+        self.callers(callee).filter(|(who, _)| *who != Some(caller)).for_each(|(_, other)| any.join(other));
+        let telling = |others: &Tally| others.seen[DURING] * tally.excess() >= LEAST_EXPECTED;
+        let relative = |others: &Tally| (others.excess() / tally.excess()).clamp(0.0, 1.0);
+        if telling(&same) { Some((relative(&same), true)) } else { telling(&any).then(|| (relative(&any), false)) }
+    }
+
+    /// How much the caller fails with its other callees that nobody else fails with, 0 to 1 of this one.
+    fn alike(&self, callee: u32, caller: u32, tally: &Tally) -> f64 {
+        let mut shares = Vec::new();
+        for (&(other, who), edge) in &self.by_edge {
+            if who != Some(caller) || other == callee || other == caller {
+                continue;
+            }
+            if edge.seen[DURING] * tally.excess() < LEAST_EXPECTED {
+                continue;
+            }
+            let failing = edge.rose(&edge.failed);
+            let elsewhere = self.others(other, caller, edge).filter(|_| failing).map_or(0.0, |(others, _)| others);
+            let relative = (edge.excess() / tally.excess()).clamp(0.0, 1.0);
+            shares.push(if failing { relative * (1.0 - elsewhere) } else { 0.0 });
+        }
+        let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+        if mean >= ALIKE { mean } else { 0.0 }
+    }
+}
