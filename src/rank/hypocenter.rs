@@ -186,6 +186,7 @@ impl<'a> Signs<'a> {
                     &mut self.resources,
                     &mut self.behaviour,
                     &mut self.early_returns,
+                    &mut self.vain_calls,
                     &mut self.busier,
                     &mut self.outside,
                 ] {
@@ -636,6 +637,9 @@ mod tests {
             resources: BTreeMap::new(),
             behaviour: BTreeMap::new(),
             early_returns: own(),
+            vain_calls: BTreeMap::new(),
+            demand: Demand::default(),
+            relief: BTreeMap::new(),
             busier: own(),
             outside: BTreeMap::new(),
             logs: BTreeMap::new(),
