@@ -9,8 +9,8 @@
 //! ```text
 //! excess_uv = failed / calls of u -> v during the incident - the same before, timeouts apart
 //! others_uv = excess of all other callers of v / excess_uv            where these called often enough to tell
-//! share_uv  = 1 - others_uv                                           where known, else
-//!             max(mean over u's other callees o of excess_uo / excess_uv, part of excess_uv that v did not see)
+//! alike_uv  = mean over u's other callees o of excess_uo / excess_uv  where that is more than a half
+//! share_uv  = (1 - others_uv) * max(alike_uv, part of excess_uv that v did not see)
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,10 +28,16 @@ const LEAST_ERRORS_Z: f64 = 3.0;
 /// Failures that would be expected elsewhere at the edge's rate, for their absence to say something: with 5 expected,
 /// none is seen by chance in 7 of 1000 cases (Poisson).
 const LEAST_EXPECTED: f64 = 5.0;
-/// What is left of the evidence where other callers ask for other things only: those may work while this does not.
-const OTHER_OPERATIONS: f64 = 0.7;
+/// Share of the caller where its other callees answer it well while the callee answers others well: the way between the
+/// two is at fault, and nothing tells which end of it.
+const LINK: f64 = 0.5;
+/// The same where the callee's other callers ask for other things only: those may work while this does not.
+const LINK_FOR_OTHER_THINGS: f64 = 0.3;
 /// The mean of the other callees' failures, as a share of this one's, from which on all of them fail alike.
 const ALIKE: f64 = 0.5;
+
+/// Calls that take longer than this share of the usual ones are late.
+const USUAL: f64 = 0.99;
 
 /// Baseline and incident.
 const BEFORE: usize = 0;
@@ -47,9 +53,7 @@ struct Tally {
     /// Of those failed, the ones that the callee answered without a failure.
     refused: [f64; 2],
     timeouts: [f64; 2],
-    duration_ns: [f64; 2],
-    /// Durations before.
-    durations: Sketch,
+    durations: [Sketch; 2],
 }
 
 impl Tally {
@@ -59,10 +63,7 @@ impl Tally {
         self.failed[at] += (row.origin_errors + row.edge_errors) as f64;
         self.refused[at] += row.edge_errors as f64;
         self.timeouts[at] += row.timeouts as f64;
-        self.duration_ns[at] += row.duration_ns as f64;
-        if at == BEFORE {
-            self.durations.merge(&row.durations);
-        }
+        self.durations[at].merge(&row.durations);
     }
 
     fn join(&mut self, other: &Self) {
@@ -90,15 +91,23 @@ impl Tally {
         rise * self.seen[DURING] >= LEAST_FAILURES && rise > LEAST_ERRORS_Z * error
     }
 
-    /// Share of the timeouts that came although the callee does not take longer: 1 less the rise of the mean duration
-    /// over the rise that calls as late as the slowest usual ones would cause.
+    /// Share of the timeouts that came although no more calls than usual take longer than nearly all used to: 1 less the
+    /// rise of their share over that of the timeouts.
     fn shortened(&self) -> f64 {
-        let mean = |at: usize| self.duration_ns[at] / self.calls[at].max(1.0);
-        let Some(late) = self.durations.quantile(0.99) else { return 0.0 };
-        let expected = self.rise(&self.timeouts) * (late - mean(BEFORE)).max(mean(BEFORE));
-        let room = 1.0 - (mean(DURING) - mean(BEFORE)) / expected;
-        if self.rose(&self.timeouts) && expected > 0.0 { room.clamp(0.0, 1.0) } else { 0.0 }
+        let rise = self.rise(&self.timeouts);
+        let Some(late) = self.durations[BEFORE].quantile(USUAL).filter(|_| self.rose(&self.timeouts)) else {
+            return 0.0;
+        };
+        let later = later_than(&self.durations[DURING], late) - later_than(&self.durations[BEFORE], late);
+        (1.0 - later / rise).clamp(0.0, 1.0)
     }
+}
+
+/// Share of the durations in higher buckets than a value's.
+fn later_than(durations: &Sketch, value: f64) -> f64 {
+    let later: u64 =
+        durations.counts().iter().filter(|(bucket, _)| Sketch::bucket_value(*bucket) > value).map(|(_, n)| n).sum();
+    later as f64 / durations.count().max(1) as f64
 }
 
 /// An edge: callee, caller.
@@ -189,8 +198,8 @@ impl Edges {
         let refused = (tally.rise(&tally.refused) / tally.excess()).clamp(0.0, 1.0);
         let alike = self.alike(callee, caller, tally);
         match self.others(callee, caller, tally) {
-            Some((others, true)) => 1.0 - others,
-            Some((others, false)) => (1.0 - others) * alike.max(refused).max(OTHER_OPERATIONS),
+            Some((others, true)) => (1.0 - others) * alike.max(refused).max(LINK),
+            Some((others, false)) => (1.0 - others) * alike.max(refused).max(LINK_FOR_OTHER_THINGS),
             None => alike.max(refused),
         }
     }
