@@ -243,6 +243,35 @@ fn of_a_timeout_the_slow_callee_is_blamed_though_it_saw_no_error() {
     }
 }
 
+/// Its resolver fails, say: calls to everybody fail and arrive nowhere, while others reach the same callees.
+#[test]
+fn who_reaches_none_of_its_callees_is_blamed_and_not_they() {
+    let asked = |service: &str, lost: bool| {
+        let callee = call(service, 8);
+        if lost { callee.silent(PeerKind::Service).failing(true) } else { callee }
+    };
+    let diagnosis = of_spans(steady(|incident, n| {
+        if n % 2 == 0 {
+            return call("web", 5).to(asked("cart", false)).to(asked("stock", false));
+        }
+        call("web", 5).to(call("orders", 10).to(asked("cart", incident)).to(asked("stock", incident)))
+    }));
+    assert_eq!(causes(&diagnosis), ["orders"]);
+}
+
+/// A timeout below what the callee always took is the caller's mistake: the callee is as fast as ever, and others wait.
+#[test]
+fn who_gives_up_too_early_is_blamed_and_not_the_callee() {
+    let diagnosis = of_spans(steady(|incident, n| {
+        if n % 2 == 0 {
+            return call("web", 5).to(call("prices", 60));
+        }
+        let timeout_us = if incident { 20_000 } else { u64::MAX };
+        call("web", 5).to(call("orders", 10).to(Call { timeout_us, ..call("prices", 60) }))
+    }));
+    assert_eq!(causes(&diagnosis), ["orders"]);
+}
+
 #[test]
 fn of_retries_the_failing_callee_is_blamed() {
     // The first attempts fail, the third succeeds: users see latency alone.
