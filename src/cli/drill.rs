@@ -16,7 +16,7 @@ use crate::telemetry::id::ServiceId;
 
 use super::analyze::diagnose;
 use super::progress::Progress;
-use super::simulate::Chosen;
+use super::simulate::{CANNOT, Chosen};
 use super::terminal::{Output, Terminal};
 
 /// What a drill without any choice shows: an everyday fault, told by traces, logs and a deploy.
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         choice.system = Some(FIRST_SYSTEM.to_owned());
     }
     let progress = Progress::start("simulating");
-    let played = play(&choice, args.chosen.seed, 0, TraceFormat::OtlpProtobuf).context("cannot simulate this")?;
+    let played = play(&choice, args.chosen.seed, 0, TraceFormat::OtlpProtobuf).context(CANNOT)?;
     drop(progress);
     let case = case_of(&played)?;
     let diagnosis = diagnose(telemetry_of(&played)?, Request::from(&case), None)?;

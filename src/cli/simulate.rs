@@ -30,6 +30,9 @@ Examples:
   hypocenter simulate --out cases --cases 10 --system mine.json
   hypocenter eval cases --format case";
 
+/// What was chosen does not fit together; the cause follows.
+pub(super) const CANNOT: &str = "cannot simulate this; choose another --fault (simulate --list) or --system";
+
 /// Write incidents on paper: telemetry of simulated systems, with the cause known
 ///
 /// Each case is a folder with traces, metrics, logs, changes, the alert that fired and a case.toml with the truth. Case N
@@ -187,7 +190,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let out = args.out.as_deref().expect("clap asks for it unless --list is there");
     let choice = args.chosen.choice()?;
     // Tried before hours of work: what was chosen may not fit together.
-    draw(&choice, &system::by_name, args.chosen.seed, 0).context("cannot simulate this")?;
+    draw(&choice, &system::by_name, args.chosen.seed, 0).context(CANNOT)?;
     prepare(out)?;
     let processors = || thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or_else(processors, usize::from).min(usize::try_from(args.cases).unwrap_or(usize::MAX));

@@ -13,48 +13,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::failures::Failures;
+use super::phase::Phase;
 use crate::incident::Incident;
 use crate::telemetry::logs::Severity;
-use crate::telemetry::time::{Grid, Window};
 use crate::telemetry::topology::EdgeMode;
 
-/// Errors beyond the usual that must begin in a service for them to be shared out.
-const LEAST_ERRORS: f64 = 4.0;
-/// Their rise must be this many standard errors.
-const LEAST_Z: f64 = 3.0;
-/// Errors that would be expected of another caller at the same rate, for their absence to say something.
-const LEAST_EXPECTED: f64 = 5.0;
 /// What is left of a link whose callee serves all others well.
 const ALONE: f64 = 0.3;
 /// What a link is worth that no message makes.
 const UNSAID: f64 = 0.7;
 
-const BEFORE: usize = 0;
-const DURING: usize = 1;
-
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    seen: [f64; 2],
-    calls: [f64; 2],
-    failed: [f64; 2],
-}
-
-impl Tally {
-    fn excess(&self) -> f64 {
-        self.failed[DURING] / self.calls[DURING].max(1.0) - self.failed[BEFORE] / self.calls[BEFORE].max(1.0)
-    }
-
-    fn rose(&self) -> bool {
-        let usual = ((self.failed[BEFORE] + 0.5) / (self.calls[BEFORE] + 1.0)).clamp(0.0, 0.5);
-        let error = (usual * (1.0 - usual) / self.seen[DURING].max(1.0)).sqrt();
-        self.excess() * self.seen[DURING] >= LEAST_ERRORS && self.excess() > LEAST_Z * error
-    }
-}
-
 /// Calls that nodes handle with the errors that begin in them, and calls of edges (caller, callee) with all errors.
 struct Calls {
-    handled: BTreeMap<u32, Tally>,
-    edges: BTreeMap<(u32, u32), Tally>,
+    handled: BTreeMap<u32, Failures>,
+    edges: BTreeMap<(u32, u32), Failures>,
 }
 
 /// By caller and callee the share of the errors beginning in the caller that are the callee's doing, 0 to 1; at most 1
@@ -79,27 +52,14 @@ pub(crate) fn wrong(incident: &Incident) -> BTreeMap<(u32, u32), f64> {
     shares
 }
 
-/// Which of the two windows a bin lies in.
-fn side(incident: &Incident, grid: &Grid, bin: i64) -> Option<usize> {
-    let start_ns = grid.bin_start_ns(bin);
-    let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
-    let inside = |window: &Window| window.contains(start_ns) && window.contains(last_ns);
-    if inside(&incident.window) { Some(DURING) } else { incident.baselines.iter().any(inside).then_some(BEFORE) }
-}
-
 impl Calls {
     fn new(incident: &Incident) -> Self {
         let mut calls = Self { handled: BTreeMap::new(), edges: BTreeMap::new() };
         for row in incident.calls.rows.iter().filter(|row| row.key.mode == EdgeMode::Sync) {
-            let Some(at) = side(incident, &incident.calls.grid, row.key.bin) else { continue };
-            let add = |tally: &mut Tally, failed: u64| {
-                tally.seen[at] += row.observed as f64;
-                tally.calls[at] += row.calls as f64;
-                tally.failed[at] += failed as f64;
-            };
-            add(calls.handled.entry(row.key.callee).or_default(), row.origin_errors);
+            let Some(phase) = Phase::of_bin(incident, &incident.calls.grid, row.key.bin) else { continue };
+            calls.handled.entry(row.key.callee).or_default().add(phase, row, row.origin_errors);
             if let Some(caller) = row.key.caller.filter(|caller| *caller != row.key.callee) {
-                add(calls.edges.entry((caller, row.key.callee)).or_default(), row.errors);
+                calls.edges.entry((caller, row.key.callee)).or_default().add(phase, row, row.errors);
             }
         }
         calls
@@ -109,7 +69,7 @@ impl Calls {
         self.edges.range((caller, 0)..=(caller, u32::MAX)).map(|((_, callee), _)| *callee)
     }
 
-    fn handled(&self, node: u32) -> Tally {
+    fn handled(&self, node: u32) -> Failures {
         self.handled.get(&node).copied().unwrap_or_default()
     }
 
@@ -118,8 +78,9 @@ impl Calls {
         let logs = &incident.logs;
         let handled = self.handled(caller);
         let Ok(service) = logs.services.binary_search(incident.calls.service(caller)) else { return BTreeMap::new() };
-        let growth = handled.calls[DURING] / handled.calls[BEFORE].max(1.0);
-        let errors = handled.excess() * handled.calls[DURING];
+        let requests = handled.calls(Phase::Incident);
+        let growth = requests / handled.calls(Phase::Baseline).max(1.0);
+        let errors = handled.excess() * requests;
         let mut named: BTreeMap<u32, Option<u32>> = BTreeMap::new();
         let mut records: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
         for row in &logs.rows {
@@ -127,14 +88,14 @@ impl Calls {
             if row.service as usize != service || !is_error {
                 continue;
             }
-            let Some(at) = side(incident, &logs.grid, row.bin) else { continue };
+            let Some(phase) = Phase::of_bin(incident, &logs.grid, row.bin) else { continue };
             let names = || {
                 let text = logs.templates.get(row.template as usize)?;
                 let mut callees = self.callees(caller).filter(|c| names(text, incident.calls.service(*c).as_str()));
                 callees.next().filter(|_| callees.next().is_none())
             };
             if let Some(callee) = *named.entry(row.template).or_insert_with(names) {
-                records.entry(callee).or_default()[at] += row.records as f64;
+                records.entry(callee).or_default()[phase as usize] += row.records as f64;
             }
         }
         records
@@ -159,12 +120,13 @@ impl Calls {
     fn plausible(&self, caller: u32, callee: u32, failing: &BTreeSet<u32>) -> f64 {
         let (handled, edge) = (self.handled(caller), self.edges.get(&(caller, callee)).copied().unwrap_or_default());
         let excess = handled.excess();
-        let per_request = |at: usize| edge.calls[at] / handled.calls[at].max(1.0);
-        if per_request(BEFORE) <= 0.0 || excess <= 0.0 {
+        let per_request = |phase| edge.calls(phase) / handled.calls(phase).max(1.0);
+        let (before, during) = (per_request(Phase::Baseline), per_request(Phase::Incident));
+        if before <= 0.0 || excess <= 0.0 {
             return 0.0;
         }
-        let fewer = (1.0 - per_request(DURING) / per_request(BEFORE)) / excess;
-        let openly = edge.excess() * per_request(DURING) / excess;
+        let fewer = (1.0 - during / before) / excess;
+        let openly = edge.excess() * during / excess;
         let called = (1.0 - fewer).clamp(0.0, 1.0);
         let answered = (1.0 - openly).clamp(0.0, 1.0);
         called * answered * self.others(caller, callee, excess, failing)
@@ -172,9 +134,8 @@ impl Calls {
 
     /// 1 where the callee's other callers fail too, or where there are none that would tell.
     fn others(&self, caller: u32, callee: u32, excess: f64, failing: &BTreeSet<u32>) -> f64 {
-        let telling = |(ends, edge): &(&(u32, u32), &Tally)| {
-            ends.1 == callee && ends.0 != caller && edge.seen[DURING] * excess >= LEAST_EXPECTED
-        };
+        let telling =
+            |(ends, edge): &(&(u32, u32), &Failures)| ends.1 == callee && ends.0 != caller && edge.would_tell(excess);
         let others: Vec<u32> = self.edges.iter().filter(telling).map(|((from, _), _)| *from).collect();
         if others.is_empty() {
             return 1.0;

@@ -15,19 +15,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::failures::Failures;
+use super::phase::Phase;
 use crate::incident::Incident;
 use crate::telemetry::calls::CallRow;
 use crate::telemetry::sketch::Sketch;
-use crate::telemetry::time::Window;
 use crate::telemetry::topology::EdgeMode;
 
-/// Failures beyond the usual that an edge must have for its failures to be shared out.
-const LEAST_FAILURES: f64 = 4.0;
-/// A rise of failures must be this many standard errors.
-const LEAST_ERRORS_Z: f64 = 3.0;
-/// Failures that would be expected elsewhere at the edge's rate, for their absence to say something: with 5 expected,
-/// none is seen by chance in 7 of 1000 cases (Poisson).
-const LEAST_EXPECTED: f64 = 5.0;
 /// Share of the caller where its other callees answer it well while the callee answers others well: the way between the
 /// two is at fault, and nothing tells which end of it.
 const LINK: f64 = 0.5;
@@ -39,17 +33,11 @@ const ALIKE: f64 = 0.5;
 /// Calls that take longer than this share of the usual ones are late.
 const USUAL: f64 = 0.99;
 
-/// Baseline and incident.
-const BEFORE: usize = 0;
-const DURING: usize = 1;
-
-/// Failures of an edge, or of several together; what was seen, not what it stands for.
+/// Calls of an edge, or of one operation on it.
 #[derive(Clone, Default)]
 struct Tally {
-    /// Calls, seen.
-    seen: [f64; 2],
-    calls: [f64; 2],
-    failed: [f64; 2],
+    /// Failures that are no timeouts.
+    all: Failures,
     /// Of those failed, the ones that the callee answered without a failure.
     refused: [f64; 2],
     timeouts: [f64; 2],
@@ -57,49 +45,20 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, at: usize, row: &CallRow) {
-        self.seen[at] += row.observed as f64;
-        self.calls[at] += row.calls as f64;
-        self.failed[at] += (row.origin_errors + row.edge_errors) as f64;
-        self.refused[at] += row.edge_errors as f64;
-        self.timeouts[at] += row.timeouts as f64;
-        self.durations[at].merge(&row.durations);
-    }
-
-    fn join(&mut self, other: &Self) {
-        for at in [BEFORE, DURING] {
-            self.seen[at] += other.seen[at];
-            self.calls[at] += other.calls[at];
-            self.failed[at] += other.failed[at];
-        }
-    }
-
-    /// Rise of a count's share in the calls.
-    fn rise(&self, count: &[f64; 2]) -> f64 {
-        count[DURING] / self.calls[DURING].max(1.0) - count[BEFORE] / self.calls[BEFORE].max(1.0)
-    }
-
-    fn excess(&self) -> f64 {
-        self.rise(&self.failed)
-    }
-
-    /// Whether a count rose by more than chance.
-    fn rose(&self, count: &[f64; 2]) -> bool {
-        let rise = self.rise(count);
-        let usual = ((count[BEFORE] + 0.5) / (self.calls[BEFORE] + 1.0)).clamp(0.0, 0.5);
-        let error = (usual * (1.0 - usual) / self.seen[DURING].max(1.0)).sqrt();
-        rise * self.seen[DURING] >= LEAST_FAILURES && rise > LEAST_ERRORS_Z * error
+    fn add(&mut self, phase: Phase, row: &CallRow) {
+        self.all.add(phase, row, row.origin_errors + row.edge_errors);
+        self.refused[phase as usize] += row.edge_errors as f64;
+        self.timeouts[phase as usize] += row.timeouts as f64;
+        self.durations[phase as usize].merge(&row.durations);
     }
 
     /// Share of the timeouts that came although no more calls than usual take longer than nearly all used to: 1 less the
     /// rise of their share over that of the timeouts.
     fn shortened(&self) -> f64 {
-        let rise = self.rise(&self.timeouts);
-        let Some(late) = self.durations[BEFORE].quantile(USUAL).filter(|_| self.rose(&self.timeouts)) else {
-            return 0.0;
-        };
-        let later = later_than(&self.durations[DURING], late) - later_than(&self.durations[BEFORE], late);
-        (1.0 - later / rise).clamp(0.0, 1.0)
+        let [before, during] = &self.durations;
+        let Some(late) = before.quantile(USUAL).filter(|_| self.all.has_risen(&self.timeouts)) else { return 0.0 };
+        let later = later_than(during, late) - later_than(before, late);
+        (1.0 - later / self.all.rise_of(&self.timeouts)).clamp(0.0, 1.0)
     }
 }
 
@@ -144,18 +103,17 @@ impl CallerSide {
             if shortened > 0.0 {
                 side.timeouts.insert((callee, caller), shortened);
             }
-            if !tally.rose(&tally.failed) {
+            if !tally.all.rose() {
                 continue;
             }
             let share = edges.share(callee, caller, tally);
             if share > 0.0 {
                 side.failures.insert((callee, caller), share);
-                *moved.entry(callee).or_default() += share * tally.excess() * tally.calls[DURING];
+                *moved.entry(callee).or_default() += share * failures_beyond(tally);
             }
         }
         for (callee, failures) in moved {
-            let excess = |tally: &Tally| (tally.excess() * tally.calls[DURING]).max(0.0);
-            let all: f64 = edges.callers(callee).map(|(_, tally)| excess(tally)).sum();
+            let all: f64 = edges.callers(callee).map(|(_, tally)| failures_beyond(tally).max(0.0)).sum();
             side.relief.insert(callee, if all > 0.0 { (failures / all).clamp(0.0, 1.0) } else { 0.0 });
         }
         side.answers = super::answers::wrong(incident);
@@ -167,24 +125,19 @@ impl CallerSide {
     }
 }
 
+/// Failures during the incident beyond the usual share.
+fn failures_beyond(tally: &Tally) -> f64 {
+    tally.all.excess() * tally.all.calls(Phase::Incident)
+}
+
 impl Edges {
     fn new(incident: &Incident) -> Self {
-        let grid = &incident.calls.grid;
         let mut edges = Self { by_operation: BTreeMap::new(), by_edge: BTreeMap::new() };
         for row in incident.calls.rows.iter().filter(|row| row.key.mode == EdgeMode::Sync) {
-            let start_ns = grid.bin_start_ns(row.key.bin);
-            let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
-            let inside = |window: &Window| window.contains(start_ns) && window.contains(last_ns);
-            let at = if inside(&incident.window) {
-                DURING
-            } else if incident.baselines.iter().any(inside) {
-                BEFORE
-            } else {
-                continue;
-            };
+            let Some(phase) = Phase::of_bin(incident, &incident.calls.grid, row.key.bin) else { continue };
             let (callee, caller) = (row.key.callee, row.key.caller);
-            edges.by_operation.entry((callee, caller, row.key.operation)).or_default().add(at, row);
-            edges.by_edge.entry((callee, caller)).or_default().add(at, row);
+            edges.by_operation.entry((callee, caller, row.key.operation)).or_default().add(phase, row);
+            edges.by_edge.entry((callee, caller)).or_default().add(phase, row);
         }
         edges
     }
@@ -195,7 +148,7 @@ impl Edges {
 
     /// Share of the failures of an edge that begin at the caller.
     fn share(&self, callee: u32, caller: u32, tally: &Tally) -> f64 {
-        let refused = (tally.rise(&tally.refused) / tally.excess()).clamp(0.0, 1.0);
+        let refused = (tally.all.rise_of(&tally.refused) / tally.all.excess()).clamp(0.0, 1.0);
         let alike = self.alike(callee, caller, tally);
         match self.others(callee, caller, tally) {
             Some((others, true)) => (1.0 - others) * alike.max(refused).max(LINK),
@@ -206,25 +159,29 @@ impl Edges {
 
     /// How much other callers of the callee fail, 0 to 1 of this one; whether they ask for the same.
     fn others(&self, callee: u32, caller: u32, tally: &Tally) -> Option<(f64, bool)> {
-        let mut same = Tally::default();
+        let mut same = Failures::default();
         let failing: BTreeSet<u32> = self
             .by_operation
             .range((callee, Some(caller), 0)..=(callee, Some(caller), u32::MAX))
-            .filter(|(_, tally)| tally.excess() > 0.0)
+            .filter(|(_, tally)| tally.all.excess() > 0.0)
             .map(|((_, _, operation), _)| *operation)
             .collect();
         for ((_, who, operation), other) in
             self.by_operation.range((callee, None, 0)..=(callee, Some(u32::MAX), u32::MAX))
         {
             if *who != Some(caller) && failing.contains(operation) {
-                same.join(other);
+                same.join(&other.all);
             }
         }
-        let mut any = Tally::default();
-        self.callers(callee).filter(|(who, _)| *who != Some(caller)).for_each(|(_, other)| any.join(other));
-        let telling = |others: &Tally| others.seen[DURING] * tally.excess() >= LEAST_EXPECTED;
-        let relative = |others: &Tally| (others.excess() / tally.excess()).clamp(0.0, 1.0);
-        if telling(&same) { Some((relative(&same), true)) } else { telling(&any).then(|| (relative(&any), false)) }
+        let mut any = Failures::default();
+        self.callers(callee).filter(|(who, _)| *who != Some(caller)).for_each(|(_, other)| any.join(&other.all));
+        let excess = tally.all.excess();
+        let relative = |others: &Failures| (others.excess() / excess).clamp(0.0, 1.0);
+        if same.would_tell(excess) {
+            Some((relative(&same), true))
+        } else {
+            any.would_tell(excess).then(|| (relative(&any), false))
+        }
     }
 
     /// How much the caller fails with its other callees that nobody else fails with, 0 to 1 of this one.
@@ -234,12 +191,12 @@ impl Edges {
             if who != Some(caller) || other == callee || other == caller {
                 continue;
             }
-            if edge.seen[DURING] * tally.excess() < LEAST_EXPECTED {
+            if !edge.all.would_tell(tally.all.excess()) {
                 continue;
             }
-            let failing = edge.rose(&edge.failed);
+            let failing = edge.all.rose();
             let elsewhere = self.others(other, caller, edge).filter(|_| failing).map_or(0.0, |(others, _)| others);
-            let relative = (edge.excess() / tally.excess()).clamp(0.0, 1.0);
+            let relative = (edge.all.excess() / tally.all.excess()).clamp(0.0, 1.0);
             shares.push(if failing { relative * (1.0 - elsewhere) } else { 0.0 });
         }
         let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::phase::Phase;
 use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::time::Window;
 
 /// Requests before that are needed to call something a rise.
 const LEAST_REQUESTS: f64 = 20.0;
@@ -30,18 +30,9 @@ impl Demand {
         let mut bins = [BTreeSet::new(), BTreeSet::new()];
         let mut requests: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
         for row in calls.rows.iter().filter(|row| calls.is_request(row)) {
-            let start_ns = calls.grid.bin_start_ns(row.key.bin);
-            let last_ns = start_ns.saturating_add(calls.grid.step_ns() - 1);
-            let inside = |window: &Window| window.contains(start_ns) && window.contains(last_ns);
-            let at = if inside(&incident.window) {
-                1
-            } else if incident.baselines.iter().any(inside) {
-                0
-            } else {
-                continue;
-            };
-            bins[at].insert(row.key.bin);
-            requests.entry(row.key.callee).or_default()[at] += row.calls as f64;
+            let Some(phase) = Phase::of_bin(incident, &calls.grid, row.key.bin) else { continue };
+            bins[phase as usize].insert(row.key.bin);
+            requests.entry(row.key.callee).or_default()[phase as usize] += row.calls as f64;
         }
         // Time of which there are no requests at all may be time of which there are no data.
         let [before_bins, during_bins] = bins.map(|bins| bins.len().max(1) as f64);

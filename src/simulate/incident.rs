@@ -109,7 +109,7 @@ impl Take {
         ];
         Played {
             system: system.name.clone(),
-            name: self.scenario.name.clone(),
+            name: self.scenario.name(),
             files: files.into_iter().flatten().collect(),
             spans: observed.spans.len(),
             is_alerted: !self.firings.is_empty(),

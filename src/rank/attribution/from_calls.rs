@@ -9,11 +9,12 @@ use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::rank::caller_side::CallerSide;
 use crate::rank::demand::Demand;
+use crate::rank::phase::Phase;
 use crate::rank::{Suspect, SymptomChange};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::calls::{CallRow, CallStats};
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::telemetry::time::NANOS_PER_SECOND;
 
 /// Entering requests that must have been seen of an entry in both windows to compare them.
 const MIN_REQUESTS: f64 = 5.0;
@@ -48,12 +49,6 @@ impl Costs {
             Phase::Incident => *self.incident.entry(entry).or_default() += cost,
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Baseline,
-    Incident,
 }
 
 /// Splits the symptom of requests that enter at `entry`, or anywhere for `None`.
@@ -153,7 +148,7 @@ impl Ledger {
             timeouts: BTreeMap::new(),
         };
         for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
-            let Some(phase) = phase(incident, row) else { continue };
+            let Some(phase) = Phase::of_bin(incident, &incident.calls.grid, row.key.bin) else { continue };
             let entry = pooling.entry(row);
             let bin = row.key.bin;
             if incident.calls.is_request(row) {
@@ -319,19 +314,6 @@ fn busiest_entry(calls: &CallStats, requests: &Costs) -> Option<ServiceId> {
     by_service.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| b.0.cmp(a.0))).map(|(name, _)| name.clone())
 }
 
-/// A bin belongs to a window when it lies fully inside.
-pub(super) fn phase(incident: &Incident, row: &CallRow) -> Option<Phase> {
-    let grid = &incident.calls.grid;
-    let start_ns = grid.bin_start_ns(row.key.bin);
-    let last_ns = start_ns.saturating_add(grid.step_ns() - 1);
-    let inside = |window: &Window| window.contains(start_ns) && window.contains(last_ns);
-    if inside(&incident.window) {
-        Some(Phase::Incident)
-    } else {
-        incident.baselines.iter().any(inside).then_some(Phase::Baseline)
-    }
-}
-
 /// What the symptom at the entry adds up, seconds or failures.
 fn whole_cost(row: &CallRow, symptom: Symptom) -> f64 {
     match symptom {
@@ -362,7 +344,7 @@ fn suspect(calls: &CallStats, callee: u32, caller: Option<u32>) -> Suspect {
 fn traffic(incident: &Incident, scope: &Scope<'_>, pooling: Pooling, mix: &Mix, requests: &Costs) -> Traffic {
     let mut edges: BTreeMap<(Option<u32>, u32), (Costs, Costs)> = BTreeMap::new();
     for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
-        let Some(phase) = phase(incident, row) else { continue };
+        let Some(phase) = Phase::of_bin(incident, &incident.calls.grid, row.key.bin) else { continue };
         let (calls, failed) = edges.entry((row.key.caller, row.key.callee)).or_default();
         calls.add(phase, pooling.entry(row), row.key.bin, row.calls as f64);
         failed.add(phase, pooling.entry(row), row.key.bin, row.errors as f64);

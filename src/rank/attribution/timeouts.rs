@@ -12,9 +12,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::from_calls::{Costs, Phase, Scope, part_costs, phase};
+use super::from_calls::{Costs, Scope, part_costs};
 use crate::incident::Incident;
 use crate::rank::caller_side::CallerSide;
+use crate::rank::phase::Phase;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 
@@ -58,11 +59,8 @@ fn later(incident: &Incident, scope: &Scope<'_>) -> BTreeMap<Part, f64> {
     let mut requests = [0.0; 2];
     let mut seconds: BTreeMap<Part, [f64; 2]> = BTreeMap::new();
     for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
-        let at = match phase(incident, row) {
-            Some(Phase::Baseline) => 0,
-            Some(Phase::Incident) => 1,
-            None => continue,
-        };
+        let Some(phase) = Phase::of_bin(incident, &incident.calls.grid, row.key.bin) else { continue };
+        let at = phase as usize;
         if incident.calls.is_request(row) {
             requests[at] += row.calls as f64;
         }

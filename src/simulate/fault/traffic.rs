@@ -3,6 +3,7 @@
 //! Means only: queues, retries and broken caches are the world's. Faults are chosen and sized by these figures, so that
 //! the same severity means about the same to users of any system.
 
+use crate::simulate::system::flow::chances;
 use crate::simulate::system::{Call, LinkIdx, OperationIdx, Role, ServiceIdx, Step, System};
 
 /// Rounds after which a system whose calls form cycles is taken as settled. Calls that come back are rare in any system
@@ -154,7 +155,7 @@ impl<'a> Traffic<'a> {
     fn response_of(&self, operation: OperationIdx, now: &[f64], link_us: &dyn Fn(LinkIdx) -> f64) -> f64 {
         let call_us = |call: &Call| link_us(call.link) + self.round_trip_us(call.link) + now[call.operation];
         let steps = &self.system.operations[operation].steps;
-        let times = steps.iter().zip(weights(steps)).map(|(step, weight)| {
+        let times = steps.iter().zip(chances(steps)).map(|(step, weight)| {
             weight
                 * match step {
                     Step::Work(work) => work.mean_us,
@@ -220,7 +221,7 @@ fn reached(start: ServiceIdx, steps: &[(ServiceIdx, ServiceIdx)], n: usize) -> V
 /// Own time of an operation, once: CPU and waiting, µs.
 pub(in crate::simulate) fn own_us(system: &System, operation: OperationIdx) -> (f64, f64) {
     let steps = &system.operations[operation].steps;
-    steps.iter().zip(weights(steps)).fold((0.0, 0.0), |(cpu, wait), (step, weight)| match step {
+    steps.iter().zip(chances(steps)).fold((0.0, 0.0), |(cpu, wait), (step, weight)| match step {
         Step::Work(work) => (cpu + weight * work.mean_us * work.cpu, wait + weight * work.mean_us * (1.0 - work.cpu)),
         Step::Call(_) | Step::Parallel(_) | Step::Lookup { .. } | Step::Publish { .. } | Step::Sometimes { .. } => {
             (cpu, wait)
@@ -228,26 +229,10 @@ pub(in crate::simulate) fn own_us(system: &System, operation: OperationIdx) -> (
     })
 }
 
-/// How often each step is done for each time that the operation is served.
-fn weights(steps: &[Step]) -> Vec<f64> {
-    let mut weights = vec![1.0; steps.len()];
-    for (at, step) in steps.iter().enumerate() {
-        let (probability, skip) = match step {
-            Step::Lookup { hit_ratio, skip, .. } => (1.0 - hit_ratio, *skip),
-            Step::Sometimes { probability, skip } => (*probability, *skip),
-            Step::Work(_) | Step::Call(_) | Step::Parallel(_) | Step::Publish { .. } => continue,
-        };
-        for weight in weights.iter_mut().skip(at + 1).take(skip) {
-            *weight *= probability;
-        }
-    }
-    weights
-}
-
 fn call_sites(system: &System, from: OperationIdx) -> Vec<CallSite> {
     let steps = &system.operations[from].steps;
     let mut sites = Vec::new();
-    for (step, weight) in steps.iter().zip(weights(steps)) {
+    for (step, weight) in steps.iter().zip(chances(steps)) {
         let site = |call: &Call| CallSite {
             from,
             to: call.operation,

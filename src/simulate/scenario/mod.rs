@@ -19,8 +19,8 @@ pub use quiet::{QUIET, Quiet};
 /// A scenario. Playing it is a pure function of it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
-    /// Name of the case, `0007-slow-database-middle`.
-    pub name: String,
+    /// Which case of its seed.
+    pub index: u64,
     /// Kind of its fault, `two-faults`, or a kind of [`QUIET`].
     pub kind: &'static str,
     /// The system.
@@ -42,15 +42,14 @@ impl Scenario {
         for fault in &mut self.faults {
             fault.severity = Severity::Subtle;
         }
-        let index = self.name.split('-').next().and_then(|index| index.parse().ok()).unwrap_or(0);
-        self.name = name_of(index, self.kind, Some(Severity::Subtle));
     }
-}
 
-/// Number, kind and worst severity; quiet cases have none.
-fn name_of(index: u64, kind: &str, worst: Option<Severity>) -> String {
-    let severity = worst.map(|worst| format!("-{}", worst.name())).unwrap_or_default();
-    format!("{index:04}-{kind}{severity}")
+    /// Name of the case: number, kind and worst severity (quiet cases have none), `0007-slow-database-middle`.
+    pub fn name(&self) -> String {
+        let worst = self.faults.iter().map(|fault| fault.severity).max();
+        let severity = worst.map(|worst| format!("-{}", worst.name())).unwrap_or_default();
+        format!("{:04}-{}{severity}", self.index, self.kind)
+    }
 }
 
 /// What is fixed of a scenario; the rest is drawn.
@@ -182,10 +181,7 @@ fn drawn_in(
     let causes: Vec<usize> = faults.iter().flat_map(|fault| fault.causes.iter().copied()).collect();
     imperfect::hide_spans(&mut system, &causes, &mut part("instrumentation"));
     let imperfections = imperfect::draw(&system, &causes, &plan, &mut part("imperfections"));
-    let kind = lot.name();
-    let worst = faults.iter().map(|fault| fault.severity).max();
-    let name = name_of(index, kind, worst);
-    Ok(Scenario { name, kind, system, plan, faults, herrings, imperfections })
+    Ok(Scenario { index, kind: lot.name(), system, plan, faults, herrings, imperfections })
 }
 
 fn one_fault(

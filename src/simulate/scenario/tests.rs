@@ -23,7 +23,7 @@ fn a_case_is_a_function_of_seed_and_index_alone() {
     let twentieth = draw(&Choice::default(), &systems, 7, 20).unwrap();
     assert_eq!(all[20], twentieth);
     assert_ne!(draw(&Choice::default(), &systems, 8, 20).unwrap(), twentieth);
-    let names: std::collections::BTreeSet<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
+    let names: std::collections::BTreeSet<String> = all.iter().map(Scenario::name).collect();
     assert_eq!(names.len(), 40);
 }
 
@@ -79,11 +79,11 @@ fn a_case_stays_within_its_bounds() {
         assert!(plan.effects.iter().all(|effect| effect.from_ns >= plan.start_ns && effect.until_ns <= end_ns));
         assert!(plan.deploys.iter().all(|deploy| deploy.at_ns > plan.start_ns && deploy.at_ns < end_ns));
         for fault in &case.faults {
-            assert!((8 * 60 - 61..=601).contains(&((end_ns - fault.from_ns) / 1_000_000_000)), "{}", case.name);
+            assert!((8 * 60 - 61..=601).contains(&((end_ns - fault.from_ns) / 1_000_000_000)), "{}", case.name());
             assert!(fault.effects.iter().all(|effect| plan.effects.contains(effect)));
             for &cause in &fault.causes {
                 let visibility = case.system.services[cause].visibility;
-                assert_eq!(visibility, shop().services[cause].visibility, "{}: the cause is hidden", case.name);
+                assert_eq!(visibility, shop().services[cause].visibility, "{}: the cause is hidden", case.name());
                 assert!(case.imperfections.lost_batches.iter().all(|gap| gap.0 != cause));
                 let herring = plan.deploys.iter().filter(|deploy| !fault.deploys.contains(deploy));
                 assert!(case.faults.len() > 1 || herring.into_iter().all(|deploy| deploy.service != cause));
@@ -92,7 +92,7 @@ fn a_case_stays_within_its_bounds() {
         if let [first, second] = case.faults.as_slice() {
             assert_ne!(first.kind, second.kind);
             assert!(first.severity >= Severity::Middle && second.severity >= Severity::Middle);
-            assert!(first.causes.iter().all(|cause| !second.causes.contains(cause)), "{}", case.name);
+            assert!(first.causes.iter().all(|cause| !second.causes.contains(cause)), "{}", case.name());
         }
         if case.faults.is_empty() {
             let kind = case.herrings[0].split(':').next().unwrap();
@@ -117,7 +117,7 @@ fn choices_are_kept() {
         let case = draw(&choice(kind.name), &systems, 1, 3).unwrap();
         assert_eq!((case.faults[0].kind, case.faults[0].severity), (kind.name, Severity::Total));
         assert_eq!((case.faults[0].onset, case.system.name.as_str()), (Onset::Creeping, "shop"));
-        assert_eq!(case.name, format!("0003-{}-total", kind.name));
+        assert_eq!(case.name(), format!("0003-{}-total", kind.name));
     }
     assert_eq!(draw(&choice("two"), &systems, 1, 3).unwrap().faults.len(), 2);
     assert!(draw(&choice("none"), &systems, 1, 3).unwrap().faults.is_empty());

@@ -189,23 +189,19 @@ impl Flow {
     }
 }
 
-/// For each step the probability that a request comes to it.
-fn chances(steps: &[Step]) -> Vec<f64> {
-    let mut chances = vec![0.0; steps.len() + 1];
-    chances[0] = 1.0;
+/// For each step the probability that a request comes to it. What is skipped may hold what is skipped in turn.
+pub(in crate::simulate) fn chances(steps: &[Step]) -> Vec<f64> {
+    let mut chances = vec![1.0; steps.len()];
     for (at, step) in steps.iter().enumerate() {
-        let (onward, skip) = match step {
+        let (probability, skip) = match step {
             Step::Lookup { hit_ratio, skip, .. } => (1.0 - hit_ratio, *skip),
             Step::Sometimes { probability, skip } => (*probability, *skip),
-            Step::Work(_) | Step::Call(_) | Step::Parallel(_) | Step::Publish { .. } => (1.0, 0),
+            Step::Work(_) | Step::Call(_) | Step::Parallel(_) | Step::Publish { .. } => continue,
         };
-        let here = chances[at];
-        chances[at + 1] += here * onward;
-        if let Some(after) = chances.get_mut(at + 1 + skip) {
-            *after += here * (1.0 - onward);
+        for chance in chances.iter_mut().skip(at + 1).take(skip) {
+            *chance *= probability;
         }
     }
-    chances.truncate(steps.len());
     chances
 }
 

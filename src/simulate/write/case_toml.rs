@@ -33,7 +33,7 @@ pub fn case_toml(scenario: &Scenario, windows: &Windows, felt: &Felt<'_>) -> Cas
     } else {
         "# Simulated. No alert fired: the windows are where an incident was planned.\n"
     });
-    line(&mut text, "name", &quoted(&scenario.name));
+    line(&mut text, "name", &quoted(&scenario.name()));
     line(&mut text, "system", &quoted(&scenario.system.name));
     if let Some(entry) = felt.entry {
         line(&mut text, "entry", &quoted(entry));
