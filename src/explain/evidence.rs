@@ -92,6 +92,7 @@ fn without_finding(parts: &[OwnParts], service: &ServiceId, evidence: &Evidence)
         Modality::Correlation => format!("{service} moves with the symptom over time"),
         Modality::Walk => format!("a random walk along slow calls from the entry ends at {service}"),
         Modality::Onset => format!("{service} changed before the others"),
+        Modality::Changes => format!("{service} was changed shortly before"),
         Modality::Resources | Modality::Behaviour | Modality::Network | Modality::Structure | Modality::Logs => {
             format!("{service} changed")
         }

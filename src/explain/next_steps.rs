@@ -99,6 +99,7 @@ fn for_cause(cause: &Cause) -> Vec<String> {
                 format!("look for early returns or exceptions in {service}: it stopped calling others")
             }
             Modality::Logs => format!("read the logs of {service}: it takes another way through its code than before"),
+            Modality::Changes => format!("see what the last change of {service} was, and whether it can be taken back"),
             Modality::Attribution | Modality::Correlation | Modality::Walk | Modality::Onset => continue,
         };
         if !steps.contains(&step) {

@@ -8,6 +8,7 @@ pub(crate) mod demand;
 pub mod earliest_onset;
 pub(crate) mod evidence;
 mod failures;
+pub(crate) mod fusion;
 pub mod hypocenter;
 pub(crate) mod inside;
 pub mod largest_change;
@@ -19,6 +20,7 @@ pub mod published;
 pub mod random;
 pub mod random_walk;
 mod scored;
+mod signs;
 pub mod single;
 #[cfg(test)]
 mod test_findings;
@@ -75,6 +77,8 @@ pub enum Modality {
     Onset,
     /// What the service logs after what, and which messages are new or gone.
     Logs,
+    /// A deploy, flag or other change of the service shortly before: a prior, never proof.
+    Changes,
 }
 
 /// One reason for or against a suspect.

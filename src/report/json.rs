@@ -507,6 +507,7 @@ fn modality(modality: Modality) -> &'static str {
         Modality::Onset => "onset",
         Modality::Structure => "structure",
         Modality::Logs => "logs",
+        Modality::Changes => "changes",
     }
 }
 

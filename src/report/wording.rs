@@ -54,6 +54,7 @@ pub(super) fn modality(modality: Modality) -> &'static str {
         Modality::Onset => "onset",
         Modality::Structure => "structure",
         Modality::Logs => "logs",
+        Modality::Changes => "changes",
     }
 }
 
