@@ -8,6 +8,7 @@ use hypocenter::detect::detect;
 use hypocenter::explain::{coverage, explain};
 use hypocenter::ingest::Telemetry;
 use hypocenter::rank::Ranker;
+use hypocenter::rank::fusion::Fusion;
 use hypocenter::rank::hypocenter::Hypocenter;
 use hypocenter::report;
 use hypocenter::telemetry::time::Window;
@@ -35,13 +36,14 @@ fn stages(criterion: &mut Criterion) {
     let incident = assemble(telemetry, request).expect("a sound incident");
     let settings = Settings::default();
     let findings = detect(&incident, &settings.detect);
-    let ranking = Hypocenter.rank(&incident, &findings);
+    let ours = Hypocenter { fusion: Fusion::rules() };
+    let ranking = ours.rank(&incident, &findings);
     let diagnosis = analyze(&incident, &settings);
 
     let mut group = criterion.benchmark_group("analysis/50-services");
     group.sample_size(20);
     group.bench_function("detect", |bencher| bencher.iter(|| detect(&incident, &settings.detect)));
-    group.bench_function("rank", |bencher| bencher.iter(|| Hypocenter.rank(&incident, &findings)));
+    group.bench_function("rank", |bencher| bencher.iter(|| ours.rank(&incident, &findings)));
     group.bench_function("explain", |bencher| {
         bencher.iter(|| explain(&incident, &findings, ranking.clone(), coverage(&incident)));
     });

@@ -6,18 +6,27 @@ use crate::detect::guard::guarded;
 use crate::detect::{self, Finding, detect};
 use crate::explain::{Diagnosis, coverage, explain};
 use crate::incident::Incident;
-use crate::rank::{Ranker, Ranking, hypocenter::Hypocenter};
+use crate::model;
+use crate::rank::{Ranker, Ranking, fusion::Fusion, hypocenter::Hypocenter};
 
 /// Settings of all stages.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Settings of detection.
     pub detect: detect::Settings,
+    /// How our own method weighs its signs; the model that comes with the program unless another is given.
+    pub fusion: Fusion,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { detect: detect::Settings::default(), fusion: model::builtin() }
+    }
 }
 
 /// Finds where the incident began, by our own method. Pure: the same incident and settings give the same diagnosis.
 pub fn analyze(incident: &Incident, settings: &Settings) -> Diagnosis {
-    analyze_with(incident, &Hypocenter, settings)
+    analyze_with(incident, &Hypocenter { fusion: settings.fusion }, settings)
 }
 
 /// What several methods say about one incident, in their order; detection runs once.

@@ -40,6 +40,7 @@
 //! | [`settings`] | the settings file: rules for metrics, labels and names of services |
 //! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
+//! | [`model`], [`train`] | the weights of the signs as a file; how they are learned from recorded incidents |
 //! | [`simulate`] | incidents on paper: a system, its load and a fault, played event by event; telemetry in real formats |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
@@ -72,6 +73,7 @@ pub mod explain;
 pub mod graph;
 pub mod incident;
 pub mod ingest;
+pub mod model;
 pub mod rank;
 pub mod report;
 pub mod settings;
@@ -79,3 +81,4 @@ pub mod simulate;
 pub mod stats;
 pub mod telemetry;
 pub mod timespec;
+pub mod train;

@@ -10,6 +10,7 @@ use hypocenter::eval::recorded::QUIET;
 use hypocenter::eval::run::evaluate;
 use hypocenter::eval::{DatasetFormat, cases};
 use hypocenter::incident::{Incident, IncidentParts};
+use hypocenter::rank::fusion::Fusion;
 use hypocenter::rank::published::methods;
 use hypocenter::rank::{Ranking, Verdict, registry};
 use hypocenter::telemetry::alert::Symptom;
@@ -149,8 +150,8 @@ fn check_form(ranking: &Ranking, services: usize) {
 
 #[test]
 fn every_method_of_the_issue_has_a_name_and_a_paper() {
-    let names: BTreeSet<&str> = registry().iter().map(|method| method.name()).collect();
-    assert_eq!(names.len(), registry().len(), "no name twice");
+    let names: BTreeSet<&str> = registry(Fusion::rules()).iter().map(|method| method.name()).collect();
+    assert_eq!(names.len(), registry(Fusion::rules()).len(), "no name twice");
     for name in [
         "n_sigma",
         "baro",

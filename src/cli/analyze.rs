@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::ValueEnum;
 
-use crate::analysis;
+use crate::analysis::{self, Settings};
 use crate::assemble::{Request, assemble};
 use crate::case::Case;
 use crate::explain::Diagnosis;
 use crate::ingest::Telemetry;
+use crate::rank::fusion::Fusion;
 use crate::rank::{self, Verdict};
 use crate::report;
 use crate::telemetry::alert::Symptom;
@@ -21,6 +22,7 @@ use super::command_line::CommandLine;
 use super::errors::Usage;
 use super::exit;
 use super::inputs::{Inputs, TIMES_HELP, Windows};
+use super::model;
 use super::progress::Progress;
 use super::terminal::{Output, Terminal};
 use super::windows::{self, Chosen};
@@ -60,6 +62,10 @@ pub(super) struct Args {
     /// Ranking method; `hypocenter` is our own, the others are for comparison
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
+    /// Model that weighs the evidence of `hypocenter`: a file of `hypocenter train`, or `rules` for none; without it, the
+    /// one that comes with the program
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// Form of the report
     #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
     output: Output,
@@ -103,7 +109,8 @@ impl FailOn {
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let method = method(args.method.as_deref())?;
+    let settings = Settings { fusion: model::fusion(args.model.as_deref())?, ..Settings::default() };
+    let method = method(args.method.as_deref(), settings.fusion)?;
     let case = args.inputs.case()?;
     let telemetry = args.inputs.read(case.as_ref(), args.alert.as_ref())?;
     let command = args.inputs.words(CommandLine::new("analyze"));
@@ -117,7 +124,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let request = request(args, case.as_ref(), &windows, &telemetry);
     let command = reproduce(args, command, case.as_ref(), &windows);
 
-    let diagnosis = diagnose(telemetry, request, method.as_deref())?;
+    let diagnosis = diagnose(telemetry, request, method.as_deref(), &settings)?;
     let format = terminal.format(args.output);
     terminal.print(|out| {
         report::write(&diagnosis, format, out)?;
@@ -132,21 +139,21 @@ pub(super) fn diagnose(
     telemetry: Telemetry,
     request: Request,
     method: Option<&dyn rank::Ranker>,
+    settings: &Settings,
 ) -> anyhow::Result<Diagnosis> {
     let _progress = Progress::start("analysing");
     let incident = assemble(telemetry, request).context("cannot analyse this incident")?;
-    let settings = analysis::Settings::default();
     Ok(match method {
-        Some(ranker) => analysis::analyze_with(&incident, ranker, &settings),
-        None => analysis::analyze(&incident, &settings),
+        Some(ranker) => analysis::analyze_with(&incident, ranker, settings),
+        None => analysis::analyze(&incident, settings),
     })
 }
 
-fn method(name: Option<&str>) -> Result<Option<Box<dyn rank::Ranker>>, Usage> {
+fn method(name: Option<&str>, fusion: Fusion) -> Result<Option<Box<dyn rank::Ranker>>, Usage> {
     let Some(name) = name else { return Ok(None) };
-    rank::by_name(name).map(Some).ok_or_else(|| {
+    rank::by_name(name, fusion).map(Some).ok_or_else(|| {
         let known: Vec<String> =
-            rank::registry().iter().map(|ranker| format!("  {}: {}", ranker.name(), ranker.about())).collect();
+            rank::registry(fusion).iter().map(|ranker| format!("  {}: {}", ranker.name(), ranker.about())).collect();
         Usage(format!("there is no method `{name}`; the methods are\n{}", known.join("\n")))
     })
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::analysis::Settings;
 use crate::assemble::Request;
 use crate::case::{CASE_FILE, Case, Truth};
 use crate::explain::Diagnosis;
@@ -61,7 +62,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let played = play(&choice, args.chosen.seed, 0, TraceFormat::OtlpProtobuf).context(CANNOT)?;
     drop(progress);
     let case = case_of(&played)?;
-    let diagnosis = diagnose(telemetry_of(&played)?, Request::from(&case), None)?;
+    let diagnosis = diagnose(telemetry_of(&played)?, Request::from(&case), None, &Settings::default())?;
     let truth = case.truth.as_ref().context("a simulated case has its truth")?;
     let format = terminal.format(args.output);
     terminal.print(|out| match args.output {

@@ -9,10 +9,11 @@ use clap::{Args, ValueEnum};
 
 use crate::analysis::Settings;
 use crate::eval::{DatasetFormat, cases, recorded::RecordedCase, run::evaluate, table, without};
-use crate::rank;
+use crate::rank::{self, fusion::Fusion};
 use crate::telemetry::time::NANOS_PER_SECOND;
 
 use super::errors::Usage;
+use super::model;
 use super::progress::Progress;
 
 /// Methods that need no knowledge of the system: without them no figure means anything.
@@ -54,6 +55,9 @@ pub struct EvalArgs {
     /// Leave a kind of telemetry out (repeatable): what is it worth?
     #[arg(long, value_enum, value_name = "KIND")]
     without: Vec<PartArg>,
+    /// Model that weighs the evidence of `hypocenter`: a file of `hypocenter train`, or `rules` for none
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// List the cases and methods, and stop
     #[arg(long)]
     list: bool,
@@ -63,13 +67,23 @@ pub struct EvalArgs {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum FormatArg {
+pub(super) enum FormatArg {
     /// Case folders with a case.toml that has a [truth]
     Case,
     /// Nezha (FSE 2023): rca_data and construct_data
     Nezha,
     /// PetShop (CLeaR 2024): graph.csv, noissue and issues
     Petshop,
+}
+
+impl From<FormatArg> for DatasetFormat {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Case => Self::Case,
+            FormatArg::Nezha => Self::Nezha,
+            FormatArg::Petshop => Self::PetShop,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -112,12 +126,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         return Err(Usage("--cases needs -o table: the JSON holds figures only".to_owned()).into());
     }
     let methods = methods(&args.methods)?;
-    let format = match args.format {
-        FormatArg::Case => DatasetFormat::Case,
-        FormatArg::Nezha => DatasetFormat::Nezha,
-        FormatArg::Petshop => DatasetFormat::PetShop,
-    };
-    let found = cases(&args.dir, format, args.shift.saturating_mul(NANOS_PER_SECOND))
+    let settings = Settings { fusion: model::fusion(args.model.as_deref())?, ..Settings::default() };
+    let found = cases(&args.dir, args.format.into(), args.shift.saturating_mul(NANOS_PER_SECOND))
         .with_context(|| format!("cannot use {} as a dataset", args.dir.display()))?;
     let found = without::without(found, &args.without.iter().map(|part| (*part).into()).collect());
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -127,7 +137,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let progress = Progress::counting("evaluating", "cases", found.len() as u64);
-    let evaluation = evaluate(&dataset_name(args), &found, &methods, &Settings::default(), &|_| progress.one_more());
+    let evaluation = evaluate(&dataset_name(args), &found, &methods, &settings, &|_| progress.one_more());
     drop(progress);
     match args.output {
         OutputArg::Json => table::write_json(&evaluation, &mut out)?,
@@ -151,7 +161,7 @@ fn dataset_name(args: &EvalArgs) -> String {
 
 /// Names of the methods to run, in the registry's order: ours, those asked for (all when none is), the baselines.
 fn methods(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
-    let known: Vec<&'static str> = rank::registry().iter().map(|ranker| ranker.name()).collect();
+    let known: Vec<&'static str> = rank::registry(Fusion::rules()).iter().map(|ranker| ranker.name()).collect();
     if let Some(unknown) = asked.iter().find(|name| !known.contains(&name.as_str())) {
         let message = format!("there is no ranking method `{unknown}`; methods: {}", known.join(", "));
         return Err(Usage(message).into());
@@ -167,7 +177,7 @@ fn list(cases: &[RecordedCase], out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}\t{}\t{}\t{truth}", case.id, case.system, case.fault_kind)?;
     }
     writeln!(out)?;
-    for ranker in rank::registry() {
+    for ranker in rank::registry(Fusion::rules()) {
         writeln!(out, "{}\t{}", ranker.name(), ranker.about())?;
     }
     Ok(())

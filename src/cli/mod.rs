@@ -13,10 +13,12 @@ mod errors;
 pub mod eval;
 mod graph;
 mod inputs;
+mod model;
 mod progress;
 mod schema;
 mod simulate;
 mod terminal;
+mod train;
 mod windows;
 
 use std::process::ExitCode;
@@ -58,6 +60,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Graph(graph::Args),
     Simulate(simulate::Args),
+    Train(train::Args),
     /// Print the JSON Schema of the JSON report
     #[command(after_help = "Examples:\n  hypocenter schema > report.schema.json")]
     Schema,
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Graph(args) => graph::run(args, &terminal),
         Command::Simulate(args) => simulate::run(args, &terminal),
+        Command::Train(args) => train::run(args, &terminal),
         Command::Schema => schema::run(&terminal),
         Command::Completions(args) => completions::run(args, &terminal),
     };

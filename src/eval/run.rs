@@ -81,22 +81,30 @@ pub fn evaluate(
     settings: &Settings,
     on_case_done: &(dyn Fn(&str) + Sync),
 ) -> Evaluation {
+    let cases = in_parallel(cases, |case| {
+        let result = run_case(case, methods, settings);
+        on_case_done(&case.id);
+        result
+    });
+    let methods = methods.iter().enumerate().map(|(at, name)| summed_up(name, at, &cases)).collect();
+    Evaluation { dataset: dataset.to_owned(), methods, cases }
+}
+
+/// What `work` makes of each case, in the order of the cases.
+pub fn in_parallel<T: Send>(cases: &[RecordedCase], work: impl Fn(&RecordedCase) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<BTreeMap<usize, CaseResult>> = Mutex::new(BTreeMap::new());
+    let done: Mutex<BTreeMap<usize, T>> = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for _ in 0..CASES_AT_ONCE {
             scope.spawn(|| {
                 while let Some((at, case)) = take(cases, &next) {
-                    let result = run_case(case, methods, settings);
-                    on_case_done(&case.id);
+                    let result = work(case);
                     done.lock().expect("no thread panics while it inserts").insert(at, result);
                 }
             });
         }
     });
-    let cases: Vec<CaseResult> = done.into_inner().expect("no thread panics while it inserts").into_values().collect();
-    let methods = methods.iter().enumerate().map(|(at, name)| summed_up(name, at, &cases)).collect();
-    Evaluation { dataset: dataset.to_owned(), methods, cases }
+    done.into_inner().expect("no thread panics while it inserts").into_values().collect()
 }
 
 fn take<'a>(cases: &'a [RecordedCase], next: &AtomicUsize) -> Option<(usize, &'a RecordedCase)> {
@@ -129,7 +137,7 @@ fn run_case(case: &RecordedCase, methods: &[&str], settings: &Settings) -> CaseR
 fn rankings(case: &RecordedCase, methods: &[&str], settings: &Settings) -> Result<Vec<Ranking>, EvalError> {
     let (telemetry, request) = (case.load)()?;
     let incident = assemble(telemetry, request)?;
-    let rankers: Vec<_> = methods.iter().filter_map(|name| rank::by_name(name)).collect();
+    let rankers: Vec<_> = methods.iter().filter_map(|name| rank::by_name(name, settings.fusion)).collect();
     Ok(analysis::rankings(&incident, &rankers, settings))
 }
 

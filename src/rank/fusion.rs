@@ -1,37 +1,92 @@
 //! From bits of evidence to probabilities over the candidates and "none of them".
+//!
+//! A conditional logit (McFadden 1974): each candidate has the utility `sum of weight * bits` over its signs, "none" has
+//! one of its own, and probabilities are their softmax. Bits are capped per modality before, so that a weight bounds what a
+//! modality may say. The weights are the rules' (all 1) or those of a trained model (`model`).
 
-use super::Candidate;
+use super::{Candidate, Evidence, Modality, SymptomChange, order};
 use crate::incident::Incident;
 use crate::telemetry::topology::NodeKind;
 
 /// Most bits that one modality may add.
 pub(super) const CAP: f64 = 8.0;
-/// Score of "none of the candidates": a candidate needs as much evidence to be as likely as not.
-const NONE_BITS: f64 = 3.0;
-/// Bits of score that double the odds. Evidence of several modalities about one service is correlated,
-/// so a bit of score is worth less than a bit of evidence. Chosen on the development cases.
-const TEMPERATURE: f64 = 1.5;
 /// Share of its probability that a dependency outside of the telemetry loses: as `explain::coverage` takes off where all
 /// calls are seen from their callers only.
 const OUTSIDE_DOUBT: f64 = 0.25;
 
-/// Gives the candidates, in order of their score, their probabilities, and returns that of "none of them".
-pub(super) fn assign_probabilities(incident: &Incident, candidates: &mut [Candidate]) -> f64 {
-    softmax(candidates) + doubt_outsiders(incident, candidates)
+/// Kinds of evidence that have a weight of their own, with their names in model files.
+pub const SIGNS: [(&str, &[Modality]); 8] = [
+    ("attribution", &[Modality::Attribution]),
+    ("resources", &[Modality::Resources]),
+    ("behaviour", &[Modality::Behaviour]),
+    ("network", &[Modality::Network]),
+    ("structure", &[Modality::Structure]),
+    ("logs", &[Modality::Logs]),
+    ("changes", &[Modality::Changes]),
+    ("support", &[Modality::Correlation, Modality::Walk, Modality::Onset]),
+];
+
+/// How signs are weighed. All scores are in bits: what doubles the odds at temperature 1.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Fusion {
+    /// Weight of each of [`SIGNS`], 0 or more.
+    pub weights: [f64; SIGNS.len()],
+    /// Score of "none of the candidates".
+    pub none: f64,
+    /// What is added to it where no symptom passes the gate.
+    pub none_when_calm: f64,
+    /// Bits of score that double the odds, above 0: signs of several modalities about one service are correlated, so a bit
+    /// of score is worth less than a bit of evidence.
+    pub temperature: f64,
 }
 
-/// Probabilities over the candidates and "none", which is returned.
-fn softmax(candidates: &mut [Candidate]) -> f64 {
-    let top = candidates.iter().map(|c| c.score).fold(NONE_BITS, f64::max);
-    let odds = |score: f64| ((score - top) / TEMPERATURE).exp2();
-    // A candidate without any evidence is not an alternative: else a large system could never be sure.
-    let weight = |c: &Candidate| if c.score > 0.0 { odds(c.score) } else { 0.0 };
-    let none = odds(NONE_BITS);
-    let total = none + candidates.iter().map(weight).sum::<f64>();
-    for candidate in candidates.iter_mut() {
-        candidate.probability = weight(candidate) / total;
+impl Fusion {
+    /// The rules, without any training: every bit counts the same. Numbers chosen by hand on the development cases.
+    pub fn rules() -> Self {
+        Self { weights: [1.0; SIGNS.len()], none: 3.0, none_when_calm: 0.0, temperature: 1.5 }
     }
-    none / total
+
+    /// Weighs the evidence of the candidates, puts them in order and gives them probabilities; returns that of "none".
+    pub(super) fn join(&self, incident: &Incident, symptoms: &[SymptomChange], candidates: &mut [Candidate]) -> f64 {
+        for candidate in candidates.iter_mut() {
+            for (sign, weight) in SIGNS.iter().zip(self.weights) {
+                let of_sign = |evidence: &&mut Evidence| sign.1.contains(&evidence.modality);
+                candidate.evidence.iter_mut().filter(of_sign).for_each(|evidence| evidence.bits *= weight);
+            }
+            candidate.score = candidate.evidence.iter().map(|evidence| evidence.bits).sum();
+        }
+        order(candidates);
+        let calm = is_calm(symptoms);
+        self.softmax(if calm { self.none + self.none_when_calm } else { self.none }, candidates)
+            + doubt_outsiders(incident, candidates)
+    }
+
+    /// Probabilities over the candidates and "none", which is returned.
+    fn softmax(&self, none: f64, candidates: &mut [Candidate]) -> f64 {
+        let top = candidates.iter().map(|c| c.score).fold(none, f64::max);
+        let odds = |score: f64| ((score - top) / self.temperature).exp2();
+        // A candidate without any evidence is not an alternative: else a large system could never be sure.
+        let weight = |c: &Candidate| if c.score > 0.0 { odds(c.score) } else { 0.0 };
+        let none = odds(none);
+        let total = none + candidates.iter().map(weight).sum::<f64>();
+        for candidate in candidates.iter_mut() {
+            candidate.probability = weight(candidate) / total;
+        }
+        none / total
+    }
+}
+
+/// Whether no symptom changed enough to pass the gate.
+pub fn is_calm(symptoms: &[SymptomChange]) -> bool {
+    !symptoms.iter().any(|symptom| symptom.significant)
+}
+
+/// The bits of a candidate for each of [`SIGNS`].
+pub fn signs(candidate: &Candidate) -> [f64; SIGNS.len()] {
+    SIGNS.map(|(_, modalities)| {
+        let of_sign = candidate.evidence.iter().filter(|evidence| modalities.contains(&evidence.modality));
+        of_sign.map(|evidence| evidence.bits).sum()
+    })
 }
 
 /// Takes a part of their probability from dependencies outside of the system that only their callers tell of: what a

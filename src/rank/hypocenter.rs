@@ -9,7 +9,7 @@ use super::attribution::{self, Account};
 use super::caller_side::CallerSide;
 use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
-use super::fusion::{self, CAP};
+use super::fusion::{CAP, Fusion};
 use super::signs::{self, Signs};
 use super::{CAUSE_PROBABILITY, Candidate, Ranker, Ranking, SymptomChange, Verdict, network, node_series, order};
 use crate::detect::{Change, Finding};
@@ -26,8 +26,11 @@ const FURTHER_Z: f64 = 6.0;
 const NO_EVIDENCE_BITS: f64 = 1.0;
 
 /// The method `hypocenter`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Hypocenter;
+#[derive(Clone, Copy, Debug)]
+pub struct Hypocenter {
+    /// How its signs are weighed.
+    pub fusion: Fusion,
+}
 
 impl Ranker for Hypocenter {
     fn name(&self) -> &'static str {
@@ -44,8 +47,8 @@ impl Ranker for Hypocenter {
         let signs = Signs::new(incident, findings, &accounts, &side);
         let mut candidates: Vec<Candidate> =
             incident.services().iter().map(|service| signs.candidate(service, &accounts)).collect();
-        order(&mut candidates);
-        let none_probability = fusion::assign_probabilities(incident, &mut candidates);
+        let symptoms: Vec<SymptomChange> = accounts.iter().map(|account| account.change.clone()).collect();
+        let none_probability = self.fusion.join(incident, &symptoms, &mut candidates);
         let causes = move_causes_first(&mut candidates, &accounts);
         let entry = node_series::entry(incident);
         let verdict = verdict(&candidates[..causes], &accounts, findings, entry.as_ref());
@@ -53,7 +56,6 @@ impl Ranker for Hypocenter {
         if causes == 0 {
             order(&mut candidates);
         }
-        let symptoms = accounts.into_iter().map(|a| a.change).collect();
         Ranking { method: self.name(), verdict, symptoms, candidates, causes, none_probability }
     }
 }
@@ -255,7 +257,7 @@ mod tests {
 
     fn rank(incident: &Incident) -> Ranking {
         let findings = crate::detect::detect(incident, &crate::detect::Settings::default());
-        Hypocenter.rank(incident, &findings)
+        Hypocenter { fusion: Fusion::rules() }.rank(incident, &findings)
     }
 
     fn causes(ranking: &Ranking) -> Vec<&str> {

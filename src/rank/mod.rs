@@ -8,7 +8,7 @@ pub(crate) mod demand;
 pub mod earliest_onset;
 pub(crate) mod evidence;
 mod failures;
-pub(crate) mod fusion;
+pub mod fusion;
 pub mod hypocenter;
 pub(crate) mod inside;
 pub mod largest_change;
@@ -27,6 +27,8 @@ mod test_findings;
 pub mod traversal;
 
 use std::collections::BTreeMap;
+
+use fusion::Fusion;
 
 use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
@@ -191,10 +193,10 @@ pub trait Ranker {
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking;
 }
 
-/// Every method, our own first. The names are those of the command line and of tables.
-pub fn registry() -> Vec<Box<dyn Ranker>> {
+/// Every method, our own first, which weighs its signs by `fusion`. The names are those of the command line and of tables.
+pub fn registry(fusion: Fusion) -> Vec<Box<dyn Ranker>> {
     let mut methods: Vec<Box<dyn Ranker>> = vec![
-        Box::new(hypocenter::Hypocenter),
+        Box::new(hypocenter::Hypocenter { fusion }),
         Box::new(single::ATTRIBUTION),
         Box::new(single::NETWORK_GAP),
         Box::new(single::INSIDE),
@@ -213,8 +215,8 @@ pub fn registry() -> Vec<Box<dyn Ranker>> {
 }
 
 /// The method of that name.
-pub fn by_name(name: &str) -> Option<Box<dyn Ranker>> {
-    registry().into_iter().find(|r| r.name() == name)
+pub fn by_name(name: &str, fusion: Fusion) -> Option<Box<dyn Ranker>> {
+    registry(fusion).into_iter().find(|r| r.name() == name)
 }
 
 /// Puts candidates in order: higher score, then earlier onset, then name.

@@ -62,6 +62,7 @@ pub(super) fn ranking_if(
 mod tests {
     use super::*;
     use crate::incident::IncidentParts;
+    use crate::rank::fusion::Fusion;
     use crate::rank::test_findings::finding;
     use crate::rank::{Ranker, earliest_onset, largest_change, random_walk, registry, traversal};
     use crate::telemetry::alert::Symptom;
@@ -124,7 +125,7 @@ mod tests {
 
     /// The published ones and the yardsticks.
     fn methods() -> Vec<Box<dyn Ranker>> {
-        registry().into_iter().skip_while(|method| method.name() != "correlation").collect()
+        registry(Fusion::rules()).into_iter().skip_while(|method| method.name() != "correlation").collect()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fusion::Fusion;
 use super::hypocenter::Hypocenter;
 use super::{Modality, Ranker, Ranking, scored};
 use crate::detect::Finding;
@@ -46,7 +47,7 @@ impl Ranker for Single {
     }
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
-        let whole = Hypocenter.rank(incident, findings);
+        let whole = Hypocenter { fusion: Fusion::rules() }.rank(incident, findings);
         let scores: BTreeMap<_, f64> = whole
             .candidates
             .iter()

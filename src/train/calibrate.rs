@@ -1,0 +1,109 @@
+//! How sure a model may be: probabilities on systems that it has not seen, and the temperature that makes them true.
+
+use std::collections::BTreeMap;
+
+use super::TrainError;
+use super::examples::Example;
+use super::fit::fit;
+use crate::rank::fusion::{Fusion, SIGNS};
+
+/// Bins of the reliability diagram, of equal width.
+pub(super) const BINS: usize = 10;
+
+/// The answers to one case with their scores, by a model that has not seen the case's system.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Predicted {
+    pub(super) system: String,
+    /// Score in bits, and whether the answer is right; "none" is one of them.
+    answers: Vec<(f64, bool)>,
+}
+
+/// Every case, predicted by a model trained on the other systems.
+pub(super) fn without_each_system(examples: &[Example]) -> Result<Vec<Predicted>, TrainError> {
+    let mut by_system: BTreeMap<&str, Fusion> = BTreeMap::new();
+    for example in examples {
+        if !by_system.contains_key(example.system.as_str()) {
+            let others = examples.iter().filter(|other| other.system != example.system);
+            by_system.insert(&example.system, fit(others)?);
+        }
+    }
+    Ok(examples.iter().map(|example| predicted(example, &by_system[example.system.as_str()])).collect())
+}
+
+fn predicted(example: &Example, fusion: &Fusion) -> Predicted {
+    let score = |signs: &[f64; SIGNS.len()]| signs.iter().zip(fusion.weights).map(|(bits, weight)| bits * weight).sum();
+    let mut answers: Vec<(f64, bool)> = example.alternatives.iter().map(|a| (score(&a.signs), a.is_cause)).collect();
+    let none = fusion.none + if example.is_calm { fusion.none_when_calm } else { 0.0 };
+    let nobody = !answers.iter().any(|answer| answer.1);
+    answers.push((none, nobody));
+    Predicted { system: example.system.clone(), answers }
+}
+
+impl Predicted {
+    /// Probability of the likeliest answer and whether it is right; of equal ones a wrong one counts. Then that of the
+    /// right answers together.
+    fn probabilities(&self, temperature: f64) -> (f64, bool, f64) {
+        let top = self.answers.iter().map(|answer| answer.0).fold(f64::NEG_INFINITY, f64::max);
+        let odds = |score: f64| ((score - top) / temperature).exp2();
+        let total: f64 = self.answers.iter().map(|answer| odds(answer.0)).sum();
+        let right = self.answers.iter().filter(|answer| answer.0 >= top).all(|answer| answer.1);
+        let truth: f64 = self.answers.iter().filter(|answer| answer.1).map(|answer| odds(answer.0)).sum();
+        (1.0 / total, right, truth / total)
+    }
+}
+
+/// The temperature with the least log loss (Guo et al. 2017, section 4.2), by golden-section search.
+pub(super) fn temperature(cases: &[Predicted]) -> f64 {
+    let loss = |temperature: f64| log_loss(cases, temperature);
+    let golden = (5.0_f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = (0.25_f64, 8.0_f64);
+    while high - low > 1e-6 {
+        let (a, b) = (high - golden * (high - low), low + golden * (high - low));
+        if loss(a) < loss(b) { high = b } else { low = a }
+    }
+    f64::midpoint(low, high)
+}
+
+/// Mean negative log-likelihood of the right answer, nats.
+fn log_loss(cases: &[Predicted], temperature: f64) -> f64 {
+    // A truth that the model holds impossible would cost infinitely much.
+    let loss = |case: &Predicted| -case.probabilities(temperature).2.max(1e-12).ln();
+    cases.iter().map(loss).sum::<f64>() / cases.len().max(1) as f64
+}
+
+/// What the probabilities on unseen systems were worth.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Figures {
+    pub(super) right: f64,
+    pub(super) calibration_error: f64,
+    pub(super) log_loss: f64,
+    /// For each bin: cases, mean probability, share right.
+    pub(super) reliability: Vec<(usize, f64, f64)>,
+    /// Cases and share right by system.
+    pub(super) by_system: BTreeMap<String, (usize, f64)>,
+}
+
+/// The figures at a temperature. Calibration error: sum over bins of their share of cases times
+/// |mean probability - share right| (Guo et al. 2017, equation 3).
+pub(super) fn figures(cases: &[Predicted], temperature: f64) -> Figures {
+    let mut bins = vec![(0_usize, 0.0, 0_usize); BINS];
+    let mut systems: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for case in cases {
+        let (probability, right, _) = case.probabilities(temperature);
+        let bin = &mut bins[((probability * BINS as f64) as usize).min(BINS - 1)];
+        *bin = (bin.0 + 1, bin.1 + probability, bin.2 + usize::from(right));
+        let system = systems.entry(case.system.clone()).or_default();
+        *system = (system.0 + 1, system.1 + usize::from(right));
+    }
+    let all = cases.len().max(1) as f64;
+    let mean = |sum: f64, count: usize| if count == 0 { 0.0 } else { sum / count as f64 };
+    let reliability: Vec<(usize, f64, f64)> =
+        bins.iter().map(|bin| (bin.0, mean(bin.1, bin.0), mean(bin.2 as f64, bin.0))).collect();
+    Figures {
+        right: bins.iter().map(|bin| bin.2).sum::<usize>() as f64 / all,
+        calibration_error: reliability.iter().map(|bin| bin.0 as f64 / all * (bin.1 - bin.2).abs()).sum(),
+        log_loss: log_loss(cases, temperature),
+        reliability,
+        by_system: systems.into_iter().map(|(name, (n, right))| (name, (n, mean(right as f64, n)))).collect(),
+    }
+}
