@@ -180,7 +180,9 @@ fn reproduce(args: &Args, command: CommandLine, case: Option<&Case>, windows: &C
     let as_in_case = case.is_some_and(|c| c.incident == windows.incident && c.baselines == windows.baselines);
     let command = if as_in_case { command } else { command.windows(&windows.incident, &windows.baselines) };
     let symptom = args.symptom.and_then(|s| s.to_possible_value()).map(|v| v.get_name().to_owned());
+    let model: Vec<&PathBuf> = args.model.iter().collect();
     command
+        .paths("--model", &model)
         .flag_if("--entry", args.entry.as_deref())
         .flag_if("--symptom", symptom.as_deref())
         .flag_if("--method", args.method.as_deref())

@@ -14,7 +14,7 @@ pub(super) const BINS: usize = 10;
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Predicted {
     pub(super) system: String,
-    /// Score in bits, and whether the answer is right; "none" is one of them.
+    /// Score in units that double the odds, as its model has it, and whether the answer is right; "none" is one of them.
     answers: Vec<(f64, bool)>,
 }
 
@@ -31,11 +31,13 @@ pub(super) fn without_each_system(examples: &[Example]) -> Result<Vec<Predicted>
 }
 
 fn predicted(example: &Example, fusion: &Fusion) -> Predicted {
-    let score = |signs: &[f64; SIGNS.len()]| signs.iter().zip(fusion.weights).map(|(bits, weight)| bits * weight).sum();
+    let score = |signs: &[f64; SIGNS.len()]| {
+        signs.iter().zip(fusion.weights).map(|(bits, weight)| bits * weight).sum::<f64>() / fusion.temperature
+    };
     let mut answers: Vec<(f64, bool)> = example.alternatives.iter().map(|a| (score(&a.signs), a.is_cause)).collect();
     let none = fusion.none + if example.is_calm { fusion.none_when_calm } else { 0.0 };
     let nobody = !answers.iter().any(|answer| answer.1);
-    answers.push((none, nobody));
+    answers.push((none / fusion.temperature, nobody));
     Predicted { system: example.system.clone(), answers }
 }
 
@@ -52,7 +54,8 @@ impl Predicted {
     }
 }
 
-/// The temperature with the least log loss (Guo et al. 2017, section 4.2), by golden-section search.
+/// By how much the models' own temperature has to grow for the least log loss on systems that they have not seen (Guo et
+/// al. 2017, section 4.2); by golden-section search.
 pub(super) fn temperature(cases: &[Predicted]) -> f64 {
     let loss = |temperature: f64| log_loss(cases, temperature);
     let golden = (5.0_f64.sqrt() - 1.0) / 2.0;

@@ -4,6 +4,10 @@
 //! independence of irrelevant alternatives), so that its weights can be had from pairs: the right answer less a wrong one
 //! is a positive example, mirrored a negative one (Bradley and Terry 1952; Joachims 2002 for rankings). No intercept: a
 //! pair has no first.
+//!
+//! The weights are pulled towards each other and not towards 0: one column holds the sum of all bits, and what a sign
+//! weighs beyond the common weight is penalised more. Without evidence to the contrary a bit is a bit, as in the rules,
+//! whatever sign it comes from: a sign that few systems show is not learned from one of them.
 
 use linfa::Dataset;
 use linfa::traits::Fit;
@@ -14,10 +18,18 @@ use super::TrainError;
 use super::examples::Example;
 use crate::rank::fusion::{Fusion, SIGNS};
 
-/// Columns of a pair: those of [`SIGNS`], "none", "none where it is calm".
-pub(super) const COLUMNS: usize = SIGNS.len() + 2;
-/// Strength of the pull towards 0, in pairs.
+/// Columns of a pair: those of [`SIGNS`], "none", "none where it is calm", all signs together.
+const COLUMNS: usize = SIGNS.len() + 3;
+const NONE: usize = SIGNS.len();
+const NONE_WHEN_CALM: usize = SIGNS.len() + 1;
+const TOGETHER: usize = SIGNS.len() + 2;
+/// Penalty on squared coefficients.
 const RIDGE: f64 = 1.0;
+/// By how much more a sign's own part is penalised. From 300 to 10 000 the log loss on systems that were left out is
+/// within 3 %.
+const OWN_PART_RIDGE: f64 = 3000.0;
+/// Least common weight, in nats a bit, by which the others are measured: below it the signs tell nothing.
+const LEAST_COMMON_NATS: f64 = 0.01;
 /// Steps of the solver, and the slope at which it stops.
 const MOST_STEPS: u64 = 1000;
 const LEAST_SLOPE: f64 = 1e-8;
@@ -25,38 +37,32 @@ const LEAST_SLOPE: f64 = 1e-8;
 /// One row of the regression.
 type Row = [f64; COLUMNS];
 
-/// The weights, in bits; their temperature is 1.
+/// The weights, measured by the common one, so that they are about 1, and the temperature that belongs to them.
 pub(super) fn fit<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Result<Fusion, TrainError> {
     let pairs: Vec<Row> = examples.into_iter().flat_map(pairs).collect();
-    let mut used = [true; COLUMNS];
-    // A sign that speaks against its service would be a habit of the cases, not of failures: it is taken out, and the
-    // others are fitted again.
-    loop {
-        let weights = solve(&pairs, &used)?;
-        let negative =
-            (0..SIGNS.len()).filter(|at| weights[*at] < 0.0).min_by(|a, b| weights[*a].total_cmp(&weights[*b]));
-        match negative {
-            Some(at) => used[at] = false,
-            None => return Ok(fusion(&weights)),
-        }
-    }
-}
-
-fn fusion(nats: &Row) -> Fusion {
-    let bits = nats.map(|weight| weight / std::f64::consts::LN_2);
-    let mut weights = [0.0; SIGNS.len()];
-    weights.copy_from_slice(&bits[..SIGNS.len()]);
-    Fusion { weights, none: bits[SIGNS.len()], none_when_calm: bits[SIGNS.len() + 1], temperature: 1.0 }
+    let nats = solve(&pairs)?;
+    let common = nats[TOGETHER].max(LEAST_COMMON_NATS);
+    // A sign that speaks against its service would be a habit of the cases, not of failures.
+    let weights = std::array::from_fn(|at| (nats[at] / OWN_PART_RIDGE.sqrt() / common + 1.0).max(0.0));
+    Ok(Fusion {
+        weights,
+        none: nats[NONE] / common,
+        none_when_calm: nats[NONE_WHEN_CALM] / common,
+        temperature: std::f64::consts::LN_2 / common,
+    })
 }
 
 /// The right answers of an example less its wrong ones.
 fn pairs(example: &Example) -> Vec<Row> {
     let mut none = [0.0; COLUMNS];
-    none[SIGNS.len()] = 1.0;
-    none[SIGNS.len() + 1] = f64::from(u8::from(example.is_calm));
+    none[NONE] = 1.0;
+    none[NONE_WHEN_CALM] = f64::from(u8::from(example.is_calm));
     let row = |signs: &[f64; SIGNS.len()]| {
         let mut row = [0.0; COLUMNS];
-        row[..SIGNS.len()].copy_from_slice(signs);
+        for (value, bits) in row.iter_mut().zip(signs) {
+            *value = bits / OWN_PART_RIDGE.sqrt();
+        }
+        row[TOGETHER] = signs.iter().sum();
         row
     };
     let of = |is_cause: bool| {
@@ -73,15 +79,13 @@ fn pairs(example: &Example) -> Vec<Row> {
     right.iter().flat_map(|a| wrong.iter().map(move |b| less(a, b))).collect()
 }
 
-/// Coefficients in nats, 0 where a column is not used.
-fn solve(pairs: &[Row], used: &[bool; COLUMNS]) -> Result<Row, TrainError> {
-    let columns: Vec<usize> = (0..COLUMNS).filter(|at| used[*at]).collect();
-    let rows = 2 * pairs.len();
-    let records = Array2::from_shape_fn((rows, columns.len()), |(row, column)| {
-        let value = pairs[row / 2][columns[column]];
+/// Coefficients in nats.
+fn solve(pairs: &[Row]) -> Result<Row, TrainError> {
+    let records = Array2::from_shape_fn((2 * pairs.len(), COLUMNS), |(row, column)| {
+        let value = pairs[row / 2][column];
         if row % 2 == 0 { value } else { -value }
     });
-    let targets = Array1::from_shape_fn(rows, |row| row % 2 == 0);
+    let targets = Array1::from_shape_fn(2 * pairs.len(), |row| row % 2 == 0);
     let fitted = LogisticRegression::default()
         .alpha(RIDGE)
         .with_intercept(false)
@@ -89,9 +93,9 @@ fn solve(pairs: &[Row], used: &[bool; COLUMNS]) -> Result<Row, TrainError> {
         .gradient_tolerance(LEAST_SLOPE)
         .fit(&Dataset::new(records, targets))?;
     let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
-    let mut weights = [0.0; COLUMNS];
-    for (column, weight) in columns.into_iter().zip(fitted.params()) {
-        weights[column] = sign * weight;
+    let mut nats = [0.0; COLUMNS];
+    for (value, coefficient) in nats.iter_mut().zip(fitted.params()) {
+        *value = sign * coefficient;
     }
-    Ok(weights)
+    Ok(nats)
 }

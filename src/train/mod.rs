@@ -64,9 +64,10 @@ pub fn train(table: &str) -> Result<Trained, TrainError> {
         return Err(TrainError::TooFewSystems { systems: with_incidents });
     }
     let held_out = calibrate::without_each_system(&examples)?;
-    let temperature = calibrate::temperature(&held_out);
-    let fusion = rounded(Fusion { temperature, ..fit::fit(&examples)? });
-    let figures = calibrate::figures(&held_out, fusion.temperature);
+    let hotter = calibrate::temperature(&held_out);
+    let fitted = fit::fit(&examples)?;
+    let fusion = rounded(Fusion { temperature: fitted.temperature * hotter, ..fitted });
+    let figures = calibrate::figures(&held_out, hotter);
     let counts = |of: fn(&(usize, usize)) -> usize| {
         systems.iter().map(|(name, both)| ((*name).to_owned(), of(both))).filter(|(_, count)| *count > 0).collect()
     };
