@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["telemetry", "timespec", "detect", "rank", "explain"]),
     ("settings", &["telemetry", "ingest"]),
     ("doctor", &["telemetry", "timespec", "graph", "aggregate", "ingest", "explain", "report"]),
+    ("simulate", &["telemetry", "timespec", "case"]),
     (
         "eval",
         &[
@@ -41,9 +42,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "analysis",
             "report",
             "case",
+            "simulate",
         ],
     ),
-    ("simulate", &["telemetry", "timespec", "case"]),
     (
         "cli",
         &[
