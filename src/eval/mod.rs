@@ -11,6 +11,7 @@ pub mod ablation;
 pub mod calibration;
 mod certainty;
 mod columns;
+mod few_lines;
 pub mod folders;
 pub mod interval;
 pub mod json;

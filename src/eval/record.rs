@@ -4,11 +4,11 @@
 //! for `date` and `times`.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::few_lines;
 use super::json::EvaluationJson;
 use super::recorded::{EvalError, list, read_json};
 use super::run::{CaseResult, Evaluation};
@@ -88,8 +88,7 @@ impl Record {
         let failed = |source| EvalError::Write { path: path.clone(), source };
         fs::create_dir_all(folder).map_err(failed)?;
         let mut file = fs::File::create(&path).map_err(failed)?;
-        serde_json::to_writer_pretty(&mut file, self).map_err(|error| failed(error.into()))?;
-        file.write_all(b"\n").map_err(failed)?;
+        few_lines::write(self, &mut file).map_err(failed)?;
         Ok(path)
     }
 }

@@ -3,15 +3,32 @@
 use super::json::{FiguresJson, MethodJson};
 use super::markdown::{Align, code, milliseconds, optional, row, rule, text, two_digits, with_interval};
 use super::record::Record;
-use crate::rank::single;
+use crate::rank::{Ranker, single};
 
 /// Other methods with a row of their own; the rest is summed up in one.
 const OTHERS_SHOWN: usize = 3;
 /// Systems of a dataset that get rows of their own; more would say nothing about each.
 const SYSTEMS_SHOWN: usize = 3;
 
+/// What the README says of the records: the table, and what else stands in them.
+pub fn summary(records: &[Record]) -> String {
+    let calibrated = |record: &Record| {
+        let c = record.evaluation.calibration.as_ref()?;
+        Some(format!("{} {:.2}", text(&record.evaluation.dataset), c.expected_error))
+    };
+    let errors: Vec<String> = records.iter().filter_map(calibrated).collect();
+    let recorded = |record: &Record| format!("{} {}", text(&record.evaluation.dataset), record.date);
+    let days: Vec<String> = records.iter().map(recorded).collect();
+    format!(
+        "{}\nExpected calibration error of our probabilities: {}. Recorded: {}.\n",
+        table(records),
+        errors.join(", "),
+        days.join(", ")
+    )
+}
+
 /// One table for all records, in Markdown.
-pub fn table(records: &[Record]) -> String {
+fn table(records: &[Record]) -> String {
     let heading = ["incidents", "method", "AC@1 (95 %)", "AC@3", "specificity", "p", "ms"];
     let mut lines = vec![row(&heading.map(str::to_owned))];
     let aligned = [Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right];
@@ -72,7 +89,6 @@ fn counted(incidents: usize, quiet: usize) -> String {
 
 /// Signs of our own method stand in tables to show what each adds; they are no other method.
 fn is_part_of_ours(name: &str) -> bool {
-    use crate::rank::Ranker;
     [single::ATTRIBUTION, single::NETWORK_GAP, single::INSIDE].iter().any(|part| part.name() == name)
 }
 
@@ -110,6 +126,11 @@ mod tests {
 |  | `prism` | 0.00 (0.00–0.00) | 0.00 | 1.00 | 1.000 |  |
 |  | 1 more | at most 0.00 | at most 0.00 |  |  |  |
 ";
-        assert_eq!(table(&[record, wide]), expected);
+        assert_eq!(table(&[record.clone(), wide]), expected);
+        let rest = summary(&[record]);
+        let rest = rest.rsplit("\n\n").next().unwrap_or_default();
+        // Right at 0.8, wrong at 0.8, and a cause in the quiet case at 0.8: |1/3 - 0.8|.
+        let expected = "Expected calibration error of our probabilities: shop 0.47. Recorded: shop 2026-03-02.\n";
+        assert_eq!(rest, expected);
     }
 }

@@ -9,6 +9,8 @@ use super::run::{CaseResult, Evaluation, MethodResult};
 use super::scoring::{Accuracy, Outcome};
 use crate::rank::Verdict;
 
+/// Methods that tables by group have columns for; more would be wider than a screen.
+const METHODS_BY_GROUP: usize = 5;
 /// Failed cases that the table names; one wrong folder can fail them all.
 const FAILURES_SHOWN: usize = 5;
 
@@ -49,11 +51,30 @@ pub fn write_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
     write_ablations(evaluation, out)?;
     write_calibration(evaluation, out)?;
     let kinds = evaluation.methods.first().map(|m| m.by.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
+    let shown = methods_by_group(&evaluation.methods);
     for kind in kinds {
         writeln!(out)?;
-        write_columns(&group_rows(kind, &evaluation.methods), out)?;
+        write_columns(&group_rows(kind, &shown), out)?;
+    }
+    if shown.len() < evaluation.methods.len() {
+        let most = shown.len() - 1;
+        writeln!(out, "\nBy group: ours and the {most} others that are best over all; -o json has every method.")?;
     }
     Ok(())
+}
+
+/// The first method and the others with the highest AC@1, in the order of the table.
+fn methods_by_group(methods: &[MethodResult]) -> Vec<&MethodResult> {
+    let mut best: Vec<usize> = (1..methods.len()).collect();
+    let figures = |at: usize| &methods[at].accuracy;
+    // Sorting is stable: of equals the earlier stays.
+    best.sort_by(|&a, &b| {
+        let (a, b) = (figures(a), figures(b));
+        b.ac1.total_cmp(&a.ac1).then_with(|| b.ac3.total_cmp(&a.ac3))
+    });
+    best.truncate(METHODS_BY_GROUP - 1);
+    let shown = methods.iter().enumerate().filter(|(at, _)| *at == 0 || best.contains(at));
+    shown.map(|(_, method)| method).collect()
 }
 
 /// Both ends of an interval, in one cell.
@@ -78,7 +99,7 @@ fn write_failures(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
 }
 
 /// One row a group: the number of incidents, then each method's AC@1 and AC@3; specificity for groups of quiet cases.
-fn group_rows(kind: &str, methods: &[MethodResult]) -> Vec<Vec<String>> {
+fn group_rows(kind: &str, methods: &[&MethodResult]) -> Vec<Vec<String>> {
     let heading = match kind {
         "system" => "by system, AC@1/AC@3",
         "fault_kind" => "by fault kind, AC@1/AC@3",
