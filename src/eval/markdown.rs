@@ -1,11 +1,9 @@
 //! One evaluation as a page in Markdown: all methods, our method with less to go on, by group, calibration, wrong cases.
 
-use std::fmt::Write;
-
 use super::columns::p_value;
 use super::json::{CalibrationJson, EvaluationJson, FiguresJson, MethodJson};
 use super::record::{Record, WrongJson};
-use crate::report::markdown_text;
+use crate::report::{markdown_text, terminal_text};
 
 /// Wrong cases that a page lists; the record has them all.
 const WRONG_SHOWN: usize = 40;
@@ -18,12 +16,11 @@ pub fn page(record: &Record) -> String {
     let mut page = format!("### {}\n\n", text(&evaluation.dataset));
     let quiet = if evaluation.quiet_cases == 0 { String::new() } else { format!(", {} quiet", evaluation.quiet_cases) };
     let Record { date, version, command, cases_digest, .. } = record;
-    let _written = writeln!(
-        page,
-        "{} incidents{quiet} (digest of their names `{cases_digest}`), {date}, version {version}:\n\n```sh\n{}\n```\n",
-        evaluation.cases,
-        crate::report::terminal_text(command, 2_000),
-    );
+    page.push_str(&format!(
+        "{} incidents{quiet} (digest of their names `{cases_digest}`), {date}, version {version}:\n\n",
+        evaluation.cases
+    ));
+    page.push_str(&format!("```sh\n{}\n```\n\n", terminal_text(command, 2_000)));
     methods(evaluation, &mut page);
     variants(evaluation, &mut page);
     groups(evaluation, &mut page);
@@ -113,11 +110,10 @@ fn groups(evaluation: &EvaluationJson, page: &mut String) {
 }
 
 fn reliability(calibration: &CalibrationJson, page: &mut String) {
-    let _written = writeln!(
-        page,
-        "Calibration: expected calibration error {:.3}, Brier score {:.3}, {} top answers.\n",
+    page.push_str(&format!(
+        "Calibration: expected calibration error {:.3}, Brier score {:.3}, {} top answers.\n\n",
         calibration.expected_error, calibration.brier, calibration.statements
-    );
+    ));
     table(page, &["confidence", "top answers", "mean confidence", "share right"], &[Align::Left], |rows| {
         for bin in calibration.bins.iter().filter(|bin| bin.statements > 0) {
             rows.push(vec![
@@ -151,7 +147,7 @@ fn wrong(wrong: &[WrongJson], page: &mut String) {
         }
     });
     if wrong.len() > WRONG_SHOWN {
-        let _written = writeln!(page, "And {} more: the record names them all.", wrong.len() - WRONG_SHOWN);
+        page.push_str(&format!("And {} more: the record names them all.\n", wrong.len() - WRONG_SHOWN));
     }
 }
 
