@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::detect::guard::guarded;
 use crate::detect::{self, Finding, detect};
-use crate::explain::{Diagnosis, coverage, explain};
+use crate::explain::{Coverage, Diagnosis, coverage, explain};
 use crate::incident::Incident;
 use crate::model;
 use crate::rank::{Ranker, Ranking, fusion::Fusion, hypocenter::Hypocenter};
@@ -29,26 +29,35 @@ pub fn analyze(incident: &Incident, settings: &Settings) -> Diagnosis {
     analyze_with(incident, &Hypocenter { fusion: settings.fusion }, settings)
 }
 
-/// What several methods say about one incident, in their order; detection runs once.
-pub fn rankings(incident: &Incident, rankers: &[Box<dyn Ranker>], settings: &Settings) -> Vec<Ranking> {
-    let (incident, findings) = compared(incident, settings);
-    let incident = incident.as_ref();
-    let factor = coverage(incident).factor;
-    let ranked = rankers.iter().map(|ranker| {
-        let mut ranking = ranker.rank(incident, &findings);
-        ranking.lower_confidence(factor);
-        ranking
-    });
-    ranked.collect()
-}
-
 /// Finds where the incident began, by any method.
 pub fn analyze_with(incident: &Incident, ranker: &dyn Ranker, settings: &Settings) -> Diagnosis {
-    let (incident, findings) = compared(incident, settings);
-    let coverage = coverage(&incident);
-    let mut ranking = ranker.rank(&incident, &findings);
-    ranking.lower_confidence(coverage.factor);
-    explain(&incident, &findings, ranking, coverage)
+    let detected = Detected::of(incident, settings);
+    let ranking = detected.ranking(ranker);
+    explain(&detected.incident, &detected.findings, ranking, detected.coverage)
+}
+
+/// What detection found in an incident: where every method starts, so that several can be asked for one detection.
+pub struct Detected<'i> {
+    /// With the baselines that it was compared with.
+    incident: Cow<'i, Incident>,
+    findings: Vec<Finding>,
+    coverage: Coverage,
+}
+
+impl<'i> Detected<'i> {
+    /// Runs detection.
+    pub fn of(incident: &'i Incident, settings: &Settings) -> Self {
+        let (incident, findings) = compared(incident, settings);
+        let coverage = coverage(&incident);
+        Self { incident, findings, coverage }
+    }
+
+    /// What a method says, as sure as the telemetry lets it be.
+    pub fn ranking(&self, ranker: &dyn Ranker) -> Ranking {
+        let mut ranking = ranker.rank(&self.incident, &self.findings);
+        ranking.lower_confidence(self.coverage.factor);
+        ranking
+    }
 }
 
 /// The findings, and the incident with the baselines that they were compared with.

@@ -1,12 +1,13 @@
 //! The recorded incidents as `eval` sees them: how many, of what kind, and that nothing of the answer leaks into the
-//! windows.
+//! windows. And what is kept of its figures: records, and the tables that are made of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use hypocenter::assemble::Request;
 use hypocenter::eval::recorded::{QUIET, RecordedCase};
-use hypocenter::eval::{DatasetFormat, cases};
+use hypocenter::eval::{DatasetFormat, cases, markdown, record, summary};
 use hypocenter::ingest::Telemetry;
 use hypocenter::telemetry::time::{NANOS_PER_SECOND, Window};
 use hypocenter::timespec::parse_time;
@@ -227,4 +228,53 @@ fn nezha_windows_by_hand() {
         request.baselines.contains(&Window::new(at("09:09:30"), at("09:10:30")).unwrap()),
         "polluted, as it would be"
     );
+}
+
+/// The README's table and the pages of `docs/accuracy.md` are made from the records. With UPDATE_README=1 the test writes
+/// them.
+#[test]
+fn readme_and_docs_show_what_the_records_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let records = record::latest(&root.join("datasets/records")).unwrap();
+    assert!(!records.is_empty());
+    let pages: Vec<String> = records.iter().map(markdown::page).collect();
+    for (file, name, expected) in
+        [("README.md", "accuracy", summary::summary(&records)), ("docs/accuracy.md", "records", pages.join("\n"))]
+    {
+        let path = root.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (begin, end) = (format!("<!-- {name}:begin -->\n"), format!("<!-- {name}:end -->"));
+        let (before, rest) = text.split_once(&begin).expect(file);
+        let (block, after) = rest.split_once(&end).expect(file);
+        if std::env::var_os("UPDATE_README").is_some() {
+            std::fs::write(&path, format!("{before}{begin}{expected}{end}{after}")).unwrap();
+        } else {
+            assert!(block == expected, "{file} says other than datasets/records: run the tests with UPDATE_README=1");
+        }
+    }
+}
+
+#[test]
+fn a_record_has_the_same_bytes_again_but_for_its_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/inventory-errors");
+    let recorded = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hypocenter"));
+        command.arg("eval").arg(&case).args(["--format", "case", "--method", "prism", "--ablation"]);
+        command.args(["--name", "errors", "--date", "2026-03-02", "--record"]).arg(folder.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = std::fs::read_to_string(folder.path().join("2026-03-02-errors.json")).unwrap();
+        let (before, rest) = text.split_once("  \"times\": {").expect("a record has times");
+        let (_, after) = rest.split_once("  },").expect("the times end");
+        format!("{before}{after}")
+    };
+    let first = recorded();
+    assert_eq!(recorded(), first);
+    let kept = &record::latest(folder.path()).unwrap()[0];
+    assert_eq!((kept.evaluation.dataset.as_str(), kept.evaluation.cases), ("errors", 1));
+    let variants: Vec<&str> = kept.evaluation.ablations.iter().map(|variant| variant.name.as_str()).collect();
+    assert_eq!(variants, ["start 60 s early", "start 60 s late"], "traces are all that the case has");
+    assert!(kept.command.starts_with("hypocenter eval ") && kept.command.contains("--date 2026-03-02"));
+    assert!(kept.evaluation.times.contains_key("prism"));
 }

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["telemetry", "timespec", "detect", "rank", "explain"]),
     ("settings", &["telemetry", "ingest"]),
     ("doctor", &["telemetry", "timespec", "graph", "aggregate", "ingest", "explain", "report"]),
+    ("simulate", &["telemetry", "timespec", "case"]),
     (
         "eval",
         &[
@@ -42,10 +43,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "analysis",
             "report",
             "case",
+            "simulate",
         ],
     ),
     ("train", &["assemble", "rank", "analysis", "model", "eval"]),
-    ("simulate", &["telemetry", "timespec", "case"]),
     (
         "cli",
         &[

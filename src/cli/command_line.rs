@@ -17,6 +17,12 @@ impl CommandLine {
         Self { words: vec!["hypocenter".to_owned(), subcommand.to_owned()] }
     }
 
+    /// The command line that this process was called with.
+    pub(super) fn as_given() -> Self {
+        let words = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
+        Self { words: std::iter::once("hypocenter".to_owned()).chain(words).collect() }
+    }
+
     /// A flag with one value.
     pub(super) fn flag(mut self, flag: &str, value: &str) -> Self {
         self.words.push(flag.to_owned());

@@ -8,10 +8,16 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use crate::analysis::Settings;
-use crate::eval::{DatasetFormat, cases, recorded::RecordedCase, run::evaluate, table, without};
+use crate::eval::ablation::variants;
+use crate::eval::record::Record;
+use crate::eval::recorded::RecordedCase;
+use crate::eval::run::{Evaluation, MethodResult, evaluate};
+use crate::eval::{DatasetFormat, cases, json, markdown, table, without};
 use crate::rank::{self, fusion::Fusion};
+use crate::report::terminal_text;
 use crate::telemetry::time::NANOS_PER_SECOND;
 
+use super::command_line::CommandLine;
 use super::errors::Usage;
 use super::model;
 use super::progress::Progress;
@@ -27,11 +33,17 @@ const OURS: &str = "hypocenter";
 /// of 1/rank, all@n the share of incidents with n causes at once whose first n services are these, specificity the share of
 /// quiet cases in which no cause is named. A tie counts against the method: the true
 /// service stands behind all others of equal score. Cases that fail stay in the denominator.
+///
+/// Intervals are 95 % percentile bootstrap over incidents. p is McNemar's exact test of AC@1 against our method on the same
+/// incidents ("only ours": it alone is right), Holm the same adjusted for all comparisons. ms is detection and ranking of
+/// one case in memory: the median, and at most. Calibration looks at the probability of each top answer ("no cause" where
+/// that is likelier): of those at 0.9, are nine in ten right?
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   hypocenter eval datasets --format case
   hypocenter eval nezha --format nezha --shift -60 -o json
   hypocenter eval petshop --format petshop --method random_walk --cases
+  hypocenter eval nezha --format nezha --ablation --record datasets/records
 
 Exit codes:
   0  the figures were written (failed cases included)
@@ -58,10 +70,22 @@ pub struct EvalArgs {
     /// Model that weighs the evidence of `hypocenter`: a file of `hypocenter train`, or `rules` for none
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Run `hypocenter` also without each kind of telemetry, and with the start wrong by 60 s either way
+    #[arg(long, conflicts_with_all = ["shift", "without"])]
+    ablation: bool,
+    /// Keep all figures in this folder, as <DATE>-<DATASET>.json
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// The record's date (default: today, UTC)
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<jiff::civil::Date>,
+    /// The dataset's name in figures and records (default: the folder's name)
+    #[arg(long)]
+    name: Option<String>,
     /// List the cases and methods, and stop
     #[arg(long)]
     list: bool,
-    /// Write one row for each case as well: rank of the truth, what stood first, time
+    /// Tell of each case as well: rank of the truth, what stood first, time; in JSON every method's answer
     #[arg(long)]
     cases: bool,
 }
@@ -115,6 +139,8 @@ enum OutputArg {
     Table,
     /// One JSON object
     Json,
+    /// A page for tickets and documents
+    Markdown,
 }
 
 /// Runs the command.
@@ -122,13 +148,12 @@ enum OutputArg {
 /// # Errors
 /// When the dataset cannot be used, a method's name is unknown, or the figures cannot be written.
 pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
-    if args.cases && args.output == OutputArg::Json {
-        return Err(Usage("--cases needs -o table: the JSON holds figures only".to_owned()).into());
+    if args.cases && args.output == OutputArg::Markdown {
+        return Err(Usage("--cases needs -o table or -o json: the page names wrong cases only".to_owned()).into());
     }
     let methods = methods(&args.methods)?;
     let settings = Settings { fusion: model::fusion(args.model.as_deref())?, ..Settings::default() };
-    let found = cases(&args.dir, args.format.into(), args.shift.saturating_mul(NANOS_PER_SECOND))
-        .with_context(|| format!("cannot use {} as a dataset", args.dir.display()))?;
+    let found = cases_of(args, args.shift.saturating_mul(NANOS_PER_SECOND))?;
     let found = without::without(found, &args.without.iter().map(|part| (*part).into()).collect());
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.list {
@@ -136,11 +161,23 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let progress = Progress::counting("evaluating", "cases", found.len() as u64);
-    let evaluation = evaluate(&dataset_name(args), &found, &methods, &settings, &|_| progress.one_more());
-    drop(progress);
+    let mut evaluation = evaluated(args, "evaluating", &found, &methods, &settings);
+    if args.ablation {
+        for variant in variants(&evaluation) {
+            let found = without::without(cases_of(args, variant.shift_ns())?, &variant.parts());
+            let methods = evaluated(args, "with less to go on", &found, &[OURS], &settings).methods;
+            let renamed = methods.into_iter().map(|result| MethodResult { name: variant.name(), ..result });
+            evaluation.ablations.extend(renamed);
+        }
+    }
+    let record = || Record::new(&evaluation, &date(args).to_string(), &CommandLine::as_given().to_string());
+    if let Some(folder) = &args.record {
+        let path = record().write(folder).context("cannot keep the record")?;
+        anstream::eprintln!("recorded in {}", terminal_text(&path.to_string_lossy(), 2_000));
+    }
     match args.output {
-        OutputArg::Json => table::write_json(&evaluation, &mut out)?,
+        OutputArg::Json => json::write_json(&evaluation, args.cases, &mut out)?,
+        OutputArg::Markdown => out.write_all(markdown::page(&record()).as_bytes())?,
         OutputArg::Table => {
             if args.cases {
                 table::write_cases(&evaluation, &mut out)?;
@@ -153,8 +190,31 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder's own name.
+fn cases_of(args: &EvalArgs, shift_ns: i64) -> anyhow::Result<Vec<RecordedCase>> {
+    cases(&args.dir, args.format.into(), shift_ns).with_context(|| format!("cannot use {} as a dataset", args.dir.display()))
+}
+
+fn evaluated(
+    args: &EvalArgs,
+    stage: &'static str,
+    found: &[RecordedCase],
+    methods: &[&str],
+    settings: &Settings,
+) -> Evaluation {
+    let progress = Progress::counting(stage, "cases", found.len() as u64);
+    evaluate(&dataset_name(args), found, methods, settings, &|_| progress.one_more())
+}
+
+/// Today, unless another day is asked for.
+fn date(args: &EvalArgs) -> jiff::civil::Date {
+    args.date.unwrap_or_else(|| jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date())
+}
+
+/// The name asked for, else the folder's own.
 fn dataset_name(args: &EvalArgs) -> String {
+    if let Some(name) = &args.name {
+        return name.clone();
+    }
     let full = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
     full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
 }

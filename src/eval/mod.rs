@@ -1,14 +1,29 @@
 //! Recorded incidents with known causes, and how often each method finds them.
 //!
 //! A dataset gives [`recorded::RecordedCase`]s; each is loaded, assembled and analysed by the same path as `analyze`
-//! takes; [`scoring`] compares the rankings with the truth; [`table`] writes the figures.
+//! takes; [`scoring`] compares the rankings with the truth.
+//!
+//! How sure the figures are: [`interval`] (bootstrap), [`paired`] (is one method better than another?), [`calibration`]
+//! (do the probabilities hold?), [`ablation`] (with less to go on). Who reads them: people ([`table`], [`markdown`]),
+//! programs ([`json`]), and later days ([`record`], of which [`summary`] makes the README's table).
 
+pub mod ablation;
+pub mod calibration;
+mod certainty;
+mod columns;
+mod few_lines;
 pub mod folders;
+pub mod interval;
+pub mod json;
+pub mod markdown;
 pub mod nezha;
+pub mod paired;
 pub mod petshop;
+pub mod record;
 pub mod recorded;
 pub mod run;
 pub mod scoring;
+pub mod summary;
 pub mod table;
 pub mod without;
 

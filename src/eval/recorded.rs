@@ -55,6 +55,15 @@ pub enum EvalError {
         #[source]
         source: io::Error,
     },
+    /// A record could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A description of the dataset is not as its authors publish it.
     #[error("{}: {problem}", path.display())]
     Layout {

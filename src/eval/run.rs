@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use super::paired::{Paired, against_first};
 use super::recorded::{EvalError, RecordedCase};
 use super::scoring::{Accuracy, Outcome};
-use crate::analysis::{self, Settings};
+use super::without::{Part, held};
+use crate::analysis::{Detected, Settings};
 use crate::assemble::assemble;
-use crate::rank::{self, Ranking, Verdict};
+use crate::rank::{self, Ranker, Ranking, Verdict};
+use crate::telemetry::id::ServiceId;
 
 /// Cases in memory at the same time: reading has threads of its own, so two keep the machine busy, and the spans of two
 /// cases are all that memory must hold.
@@ -23,10 +26,31 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The service that stands first, if any.
     pub first: Option<String>,
-    /// Whether the method names a cause at all; `None` after a failure.
+    /// Probability of the first candidate; `None` without one.
+    pub probability: Option<f64>,
+    /// Probability that none of the candidates is the cause; `None` when the case could not be loaded.
+    pub none_probability: Option<f64>,
+    /// Whether the method names a cause at all; `None` when the case could not be loaded.
     pub verdict: Option<Verdict>,
+    /// Detection and this method's ranking, without reading, milliseconds; `None` when the case could not be loaded.
+    pub analysis_ms: Option<f64>,
     /// Whether the case failed: it could not be loaded, or the method ranked nothing.
     pub failed: bool,
+}
+
+impl Answer {
+    /// What a case counts as that could not be loaded.
+    pub(super) fn unread(causes: &[Vec<ServiceId>]) -> Self {
+        Self {
+            outcome: Outcome::failed(causes),
+            first: None,
+            probability: None,
+            none_probability: None,
+            verdict: None,
+            analysis_ms: None,
+            failed: true,
+        }
+    }
 }
 
 /// One case with the answers of all methods.
@@ -38,12 +62,31 @@ pub struct CaseResult {
     pub truth: String,
     /// Kinds of group to which the case belongs, with its group: `("system", "Train Ticket")`.
     pub groups: Vec<(&'static str, String)>,
+    /// The kinds of telemetry that it holds.
+    pub parts: BTreeSet<Part>,
     /// Reading, analysing and ranking by all methods, seconds.
     pub seconds: f64,
     /// Why the case could not be loaded.
     pub error: Option<String>,
     /// One for each method, in the order of [`Evaluation::methods`].
     pub answers: Vec<Answer>,
+}
+
+impl CaseResult {
+    /// The group of a kind to which the case belongs.
+    pub fn group(&self, kind: &str) -> Option<&str> {
+        self.groups.iter().find(|group| group.0 == kind).map(|group| group.1.as_str())
+    }
+}
+
+/// Time that a method takes for a case: detection and ranking, with the telemetry in memory. Another case is read at the
+/// same time, so a machine of few cores shows more than the analysis alone would take.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Times {
+    /// Half of the cases take no longer, milliseconds.
+    pub median_ms: f64,
+    /// The slowest case, milliseconds.
+    pub largest_ms: f64,
 }
 
 /// One method's figures.
@@ -55,6 +98,10 @@ pub struct MethodResult {
     pub accuracy: Accuracy,
     /// Cases that failed; they count as misses.
     pub failures: usize,
+    /// On the same incidents against the first method; `None` for the first itself.
+    pub against_first: Option<Paired>,
+    /// `None` when no case could be loaded.
+    pub times: Option<Times>,
     /// By kind of group (`system`, `fault_kind`, `severity`, `split`) and group.
     pub by: BTreeMap<&'static str, BTreeMap<String, Accuracy>>,
 }
@@ -68,12 +115,14 @@ pub struct Evaluation {
     pub methods: Vec<MethodResult>,
     /// In the order of the dataset.
     pub cases: Vec<CaseResult>,
+    /// The first method with less to go on, by [`super::ablation::Variant::name`]; empty where it was not asked for.
+    pub ablations: Vec<MethodResult>,
 }
 
 /// Runs the methods (names of [`rank::registry`]; others are ignored) over the cases. `on_case_done` is called after
 /// each case, from several threads.
 ///
-/// The figures depend on neither the order nor the number of threads; only `seconds` does.
+/// The figures depend on neither the order nor the number of threads; only `seconds` and [`Times`] do.
 pub fn evaluate(
     dataset: &str,
     cases: &[RecordedCase],
@@ -86,8 +135,12 @@ pub fn evaluate(
         on_case_done(&case.id);
         result
     });
-    let methods = methods.iter().enumerate().map(|(at, name)| summed_up(name, at, &cases)).collect();
-    Evaluation { dataset: dataset.to_owned(), methods, cases }
+    let mut results: Vec<MethodResult> =
+        methods.iter().enumerate().map(|(at, name)| summed_up(name, at, &cases)).collect();
+    for (result, paired) in results.iter_mut().skip(1).zip(against_first(&first_hits(methods.len(), &cases))) {
+        result.against_first = Some(paired);
+    }
+    Evaluation { dataset: dataset.to_owned(), methods: results, cases, ablations: Vec::new() }
 }
 
 /// What `work` makes of each case, in the order of the cases.
@@ -107,6 +160,15 @@ pub fn in_parallel<T: Send>(cases: &[RecordedCase], work: impl Fn(&RecordedCase)
     done.into_inner().expect("no thread panics while it inserts").into_values().collect()
 }
 
+/// For each method, incident by incident: does the cause stand first? Quiet cases have none.
+fn first_hits(methods: usize, cases: &[CaseResult]) -> Vec<Vec<bool>> {
+    let hit = |case: &CaseResult, at: usize| match case.answers[at].outcome {
+        Outcome::Incident { rank, .. } => Some(rank == Some(1)),
+        Outcome::Quiet(_) => None,
+    };
+    (0..methods).map(|at| cases.iter().filter_map(|case| hit(case, at)).collect()).collect()
+}
+
 fn take<'a>(cases: &'a [RecordedCase], next: &AtomicUsize) -> Option<(usize, &'a RecordedCase)> {
     let at = next.fetch_add(1, Ordering::Relaxed);
     cases.get(at).map(|case| (at, case))
@@ -114,12 +176,9 @@ fn take<'a>(cases: &'a [RecordedCase], next: &AtomicUsize) -> Option<(usize, &'a
 
 fn run_case(case: &RecordedCase, methods: &[&str], settings: &Settings) -> CaseResult {
     let started = Instant::now();
-    let (answers, error) = match rankings(case, methods, settings) {
-        Ok(rankings) => (rankings.iter().map(|ranking| answer(ranking, case)).collect(), None),
-        Err(error) => {
-            let failed = Answer { outcome: Outcome::failed(&case.causes), first: None, verdict: None, failed: true };
-            (vec![failed; methods.len()], Some(chain(&error)))
-        }
+    let (answers, parts, error) = match analysed(case, methods, settings) {
+        Ok((answers, parts)) => (answers, parts, None),
+        Err(error) => (vec![Answer::unread(&case.causes); methods.len()], BTreeSet::new(), Some(chain(&error))),
     };
     let mut groups = vec![("system", case.system.clone()), ("fault_kind", case.fault_kind.clone())];
     groups.extend(case.severity.clone().map(|severity| ("severity", severity)));
@@ -128,26 +187,48 @@ fn run_case(case: &RecordedCase, methods: &[&str], settings: &Settings) -> CaseR
         id: case.id.clone(),
         truth: case.truth(),
         groups,
+        parts,
         seconds: started.elapsed().as_secs_f64(),
         error,
         answers,
     }
 }
 
-fn rankings(case: &RecordedCase, methods: &[&str], settings: &Settings) -> Result<Vec<Ranking>, EvalError> {
+fn analysed(
+    case: &RecordedCase,
+    methods: &[&str],
+    settings: &Settings,
+) -> Result<(Vec<Answer>, BTreeSet<Part>), EvalError> {
     let (telemetry, request) = (case.load)()?;
+    let parts = held(&telemetry);
     let incident = assemble(telemetry, request)?;
-    let rankers: Vec<_> = methods.iter().filter_map(|name| rank::by_name(name, settings.fusion)).collect();
-    Ok(analysis::rankings(&incident, &rankers, settings))
+    let started = Instant::now();
+    let detected = Detected::of(&incident, settings);
+    let detection_ms = milliseconds(started);
+    let answered = |ranker: Box<dyn Ranker>| {
+        let started = Instant::now();
+        let ranking = detected.ranking(ranker.as_ref());
+        answer(&ranking, case, detection_ms + milliseconds(started))
+    };
+    let answers = methods.iter().filter_map(|name| rank::by_name(name, settings.fusion)).map(answered).collect();
+    Ok((answers, parts))
 }
 
-fn answer(ranking: &Ranking, case: &RecordedCase) -> Answer {
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+fn answer(ranking: &Ranking, case: &RecordedCase, analysis_ms: f64) -> Answer {
     // Nothing ranked is a failure where there is something to find; in a quiet case it is an answer.
     let failed = ranking.candidates.is_empty() && !case.causes.is_empty();
+    let first = ranking.candidates.first();
     Answer {
         outcome: if failed { Outcome::failed(&case.causes) } else { Outcome::of(ranking, &case.causes) },
-        first: ranking.candidates.first().map(|c| c.suspect.service().to_string()),
+        first: first.map(|c| c.suspect.service().to_string()),
+        probability: first.map(|c| c.probability),
+        none_probability: Some(ranking.none_probability),
         verdict: Some(ranking.verdict),
+        analysis_ms: Some(analysis_ms),
         failed,
     }
 }
@@ -178,8 +259,16 @@ fn summed_up(name: &str, at: usize, cases: &[CaseResult]) -> MethodResult {
         name: name.to_owned(),
         accuracy: over(&|_| true),
         failures: cases.iter().filter(|case| case.answers[at].failed).count(),
+        against_first: None,
+        times: times(cases.iter().filter_map(|case| case.answers[at].analysis_ms).collect()),
         by,
     }
+}
+
+fn times(mut all_ms: Vec<f64>) -> Option<Times> {
+    all_ms.sort_by(f64::total_cmp);
+    let median_ms = *all_ms.get(all_ms.len().saturating_sub(1) / 2)?;
+    Some(Times { median_ms, largest_ms: *all_ms.last()? })
 }
 
 #[cfg(test)]
@@ -214,12 +303,22 @@ mod tests {
         assert_eq!(done.into_inner(), 3);
         assert_eq!(got.cases.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
         assert_eq!(got.cases[0].error.as_deref(), Some("cannot read x.csv: disk on fire"));
+        let paired: Vec<_> = got.methods.iter().map(|m| m.against_first.map(|p| (p.only_first, p.only_this))).collect();
+        assert_eq!(paired, [None, Some((0, 0))]);
         for method in &got.methods {
             assert_eq!((method.failures, method.accuracy.cases), (3, 2));
             assert_eq!(method.accuracy.specificity, Some(0.0), "a failed quiet case is a false alarm");
             assert_eq!(method.by["system"]["shop"].cases, 2);
             assert_eq!(method.by["fault_kind"]["cpu"].cases, 1);
             assert_eq!(method.by["fault_kind"][QUIET].cases, 0);
+            assert_eq!(method.times, None);
         }
+    }
+    #[test]
+    fn half_of_the_cases_take_no_longer_than_the_median() {
+        let of = |all: &[f64]| times(all.to_vec()).map(|t| (t.median_ms, t.largest_ms));
+        assert_eq!(of(&[3.0, 1.0, 9.0]), Some((3.0, 9.0)));
+        assert_eq!(of(&[4.0, 2.0]), Some((2.0, 4.0)));
+        assert_eq!(of(&[]), None);
     }
 }

@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 
+use super::interval::Intervals;
 use crate::rank::{Ranking, Verdict};
 use crate::telemetry::id::ServiceId;
 
@@ -52,6 +53,11 @@ impl Outcome {
             return Self::Quiet(false);
         }
         Self::Incident { rank: None, all: (causes.len() > 1).then_some(false) }
+    }
+
+    /// Whether the cause of an incident stands first, or a quiet case is told as such.
+    pub fn is_right(self) -> bool {
+        matches!(self, Self::Incident { rank: Some(1), .. } | Self::Quiet(true))
     }
 }
 
@@ -94,6 +100,8 @@ pub struct Accuracy {
     pub all_causes: Option<f64>,
     /// Share of quiet cases in which no cause was named; `None` without quiet cases.
     pub specificity: Option<f64>,
+    /// How sure the figures are; `None` without incidents.
+    pub intervals: Option<Intervals>,
 }
 
 impl Accuracy {
@@ -129,6 +137,7 @@ impl Accuracy {
             mrr: if cases == 0 { 0.0 } else { reciprocal / cases as f64 },
             all_causes: (several > 0).then(|| share(all_found, several)),
             specificity: (quiet > 0).then(|| share(kept_quiet, quiet)),
+            intervals: Intervals::of(&ranks),
         }
     }
 }

@@ -1,18 +1,20 @@
-//! Figures for people (a table) and for programs (JSON).
+//! Figures for people: tables of at most a hundred columns or so.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::Serialize;
-
+use super::certainty::{write_ablations, write_calibration, write_comparison};
+use super::columns::{or_dash, plain, share, write_columns};
+use super::interval::Interval;
 use super::run::{CaseResult, Evaluation, MethodResult};
 use super::scoring::{Accuracy, Outcome};
 use crate::rank::Verdict;
 
+/// Methods that tables by group have columns for; more would be wider than a screen.
+const METHODS_BY_GROUP: usize = 5;
 /// Failed cases that the table names; one wrong folder can fail them all.
 const FAILURES_SHOWN: usize = 5;
 
-/// Writes the figures of all methods, then AC@1 and AC@3 by system, fault kind, severity and split.
+/// Writes the figures of all methods and how sure they are, our method with less to go on, then AC@1 and AC@3 by system, fault kind, severity and split.
 ///
 /// # Errors
 /// What the writer says.
@@ -30,26 +32,54 @@ pub fn write_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
     writeln!(out, "; ties count against the method\n")?;
 
     let mut rows = vec![
-        ["method", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "all@n", "specificity", "failures"]
+        ["method", "AC@1", "95 %", "AC@3", "AC@5", "Avg@5", "MRR", "all@n", "specificity", "failures"]
             .map(str::to_owned)
             .to_vec(),
     ];
     for method in &evaluation.methods {
         let a = &method.accuracy;
         let mut row = vec![method.name.clone()];
-        row.extend([a.ac1, a.ac3, a.ac5, a.avg5, a.mrr].map(share));
-        row.extend([a.all_causes, a.specificity].map(|figure| figure.map_or_else(|| "-".to_owned(), share)));
+        row.extend([share(a.ac1), ends(a.intervals.map(|i| i.ac1))]);
+        row.extend([a.ac3, a.ac5, a.avg5, a.mrr].map(share));
+        row.extend([a.all_causes, a.specificity].map(or_dash));
         row.push(method.failures.to_string());
         rows.push(row);
     }
     write_columns(&rows, out)?;
     write_failures(evaluation, out)?;
+    write_comparison(&evaluation.methods, out)?;
+    write_ablations(evaluation, out)?;
+    write_calibration(evaluation, out)?;
     let kinds = evaluation.methods.first().map(|m| m.by.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
+    let shown = methods_by_group(&evaluation.methods);
     for kind in kinds {
         writeln!(out)?;
-        write_columns(&group_rows(kind, &evaluation.methods), out)?;
+        write_columns(&group_rows(kind, &shown), out)?;
+    }
+    if shown.len() < evaluation.methods.len() {
+        let most = shown.len() - 1;
+        writeln!(out, "\nBy group: ours and the {most} others that are best over all; -o json has every method.")?;
     }
     Ok(())
+}
+
+/// The first method and the others with the highest AC@1, in the order of the table.
+fn methods_by_group(methods: &[MethodResult]) -> Vec<&MethodResult> {
+    let mut best: Vec<usize> = (1..methods.len()).collect();
+    let figures = |at: usize| &methods[at].accuracy;
+    // Sorting is stable: of equals the earlier stays.
+    best.sort_by(|&a, &b| {
+        let (a, b) = (figures(a), figures(b));
+        b.ac1.total_cmp(&a.ac1).then_with(|| b.ac3.total_cmp(&a.ac3))
+    });
+    best.truncate(METHODS_BY_GROUP - 1);
+    let shown = methods.iter().enumerate().filter(|(at, _)| *at == 0 || best.contains(at));
+    shown.map(|(_, method)| method).collect()
+}
+
+/// Both ends of an interval, in one cell.
+pub(super) fn ends(interval: Option<Interval>) -> String {
+    interval.map_or_else(|| "-".to_owned(), |Interval { low, high }| format!("{low:.2}-{high:.2}"))
 }
 
 fn write_failures(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
@@ -69,7 +99,7 @@ fn write_failures(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()
 }
 
 /// One row a group: the number of incidents, then each method's AC@1 and AC@3; specificity for groups of quiet cases.
-fn group_rows(kind: &str, methods: &[MethodResult]) -> Vec<Vec<String>> {
+fn group_rows(kind: &str, methods: &[&MethodResult]) -> Vec<Vec<String>> {
     let heading = match kind {
         "system" => "by system, AC@1/AC@3",
         "fault_kind" => "by fault kind, AC@1/AC@3",
@@ -106,7 +136,7 @@ pub fn write_cases(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<(
 }
 
 fn case_row(case: &CaseResult) -> Vec<String> {
-    let kind = case.groups.iter().find(|group| group.0 == "fault_kind").map_or("", |group| group.1.as_str());
+    let kind = case.group("fault_kind").unwrap_or_default();
     let mut row = vec![plain(&case.id), plain(kind), plain(&case.truth)];
     row.extend(case.answers.iter().map(|answer| match answer.outcome {
         _ if answer.failed => "failed".to_owned(),
@@ -122,7 +152,8 @@ fn case_row(case: &CaseResult) -> Vec<String> {
     row
 }
 
-fn verdict_name(verdict: Verdict) -> &'static str {
+/// The verdict in words.
+pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::CauseFound => "cause found",
         Verdict::NoAnomaly => "no anomaly",
@@ -134,153 +165,68 @@ fn counted(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
-fn share(value: f64) -> String {
-    format!("{value:.3}")
-}
-
-/// Names come from files: control characters would reach the terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// What stands in place of a figure.
-const WORDS: [&str; 5] = ["-", "ok", "alarm", "failed", "quiet "];
-
-/// Left-aligned texts, right-aligned figures, two spaces between columns, no space at line ends.
-fn write_columns(rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
-    let widths: Vec<usize> =
-        (0..columns).map(|c| cells(c).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
-    let is_figure = |cell: &String| {
-        cell.starts_with(|c: char| c.is_ascii_digit()) || WORDS.iter().any(|word| cell.starts_with(word))
-    };
-    // The first column names things, even where the names begin with a digit.
-    let figures: Vec<bool> = (0..columns).map(|c| c > 0 && cells(c).skip(1).all(is_figure)).collect();
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let padding = " ".repeat(widths[column] - cell.chars().count());
-            line.push_str(if column == 0 { "" } else { "  " });
-            if figures[column] { line.extend([padding.as_str(), cell]) } else { line.extend([cell, padding.as_str()]) }
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
-}
-
-#[derive(Serialize)]
-struct EvaluationJson<'a> {
-    dataset: &'a str,
-    cases: usize,
-    methods: Vec<MethodJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct MethodJson<'a> {
-    name: &'a str,
-    ac1: f64,
-    ac3: f64,
-    ac5: f64,
-    avg5: f64,
-    mrr: f64,
-    failures: usize,
-    all_causes: Option<f64>,
-    specificity: Option<f64>,
-    by: BTreeMap<&'a str, BTreeMap<&'a str, GroupJson>>,
-}
-
-#[derive(Serialize)]
-struct GroupJson {
-    cases: usize,
-    ac1: f64,
-    ac3: f64,
-    ac5: f64,
-    avg5: f64,
-    mrr: f64,
-    all_causes: Option<f64>,
-    specificity: Option<f64>,
-}
-
-impl From<&Accuracy> for GroupJson {
-    fn from(a: &Accuracy) -> Self {
-        Self {
-            cases: a.cases,
-            ac1: a.ac1,
-            ac3: a.ac3,
-            ac5: a.ac5,
-            avg5: a.avg5,
-            mrr: a.mrr,
-            all_causes: a.all_causes,
-            specificity: a.specificity,
-        }
-    }
-}
-
-/// Writes the figures as one JSON object. `cases` counts incidents; `specificity` is null without quiet cases.
-///
-/// # Errors
-/// What the writer says.
-pub fn write_json(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
-    let methods = evaluation.methods.iter().map(|method| {
-        let a = &method.accuracy;
-        let by = method.by.iter().map(|(kind, groups)| {
-            (*kind, groups.iter().map(|(group, figures)| (group.as_str(), GroupJson::from(figures))).collect())
-        });
-        MethodJson {
-            name: &method.name,
-            ac1: a.ac1,
-            ac3: a.ac3,
-            ac5: a.ac5,
-            avg5: a.avg5,
-            mrr: a.mrr,
-            failures: method.failures,
-            all_causes: a.all_causes,
-            specificity: a.specificity,
-            by: by.collect(),
-        }
-    });
-    let json = EvaluationJson {
-        dataset: &evaluation.dataset,
-        cases: evaluation.methods.first().map_or(0, |m| m.accuracy.cases),
-        methods: methods.collect(),
-    };
-    serde_json::to_writer_pretty(&mut *out, &json)?;
-    writeln!(out)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::eval::run::Answer;
+pub(super) mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
 
-    fn evaluation() -> Evaluation {
+    use super::*;
+    use crate::eval::paired::Paired;
+    use crate::eval::run::{Answer, Times};
+
+    /// Two incidents, of which our method finds one, and a quiet case; another method finds nothing.
+    pub(in crate::eval) fn evaluation() -> Evaluation {
         let incidents = [(Some(1), None), (Some(4), None)].map(|(rank, all)| Outcome::Incident { rank, all });
-        let incidents = [incidents[0], incidents[1], Outcome::Quiet(true)];
-        let accuracy = Accuracy::of(&incidents);
-        let by = BTreeMap::from([(
-            "fault_kind",
-            BTreeMap::from([
-                ("cpu".to_owned(), Accuracy::of(&incidents[..2])),
-                ("none".to_owned(), Accuracy::of(&incidents[2..])),
-            ]),
-        )]);
-        let case = |id: &str, truth: &str, kind: &str, outcome, verdict| CaseResult {
-            id: id.to_owned(),
-            truth: truth.to_owned(),
-            groups: vec![("fault_kind", kind.to_owned())],
-            seconds: 0.25,
-            error: None,
-            answers: vec![Answer { outcome, first: Some("cart".to_owned()), verdict: Some(verdict), failed: false }],
+        let ours = [incidents[0], incidents[1], Outcome::Quiet(true)];
+        let missed = Outcome::Incident { rank: None, all: None };
+        let method = |name: &str, outcomes: &[Outcome], ms: f64, against_first| MethodResult {
+            name: name.to_owned(),
+            accuracy: Accuracy::of(outcomes),
+            failures: 0,
+            against_first,
+            times: Some(Times { median_ms: ms, largest_ms: 8.05 * ms }),
+            by: BTreeMap::from([(
+                "fault_kind",
+                BTreeMap::from([
+                    ("cpu".to_owned(), Accuracy::of(&outcomes[..2])),
+                    ("none".to_owned(), Accuracy::of(&outcomes[2..])),
+                ]),
+            )]),
         };
+        let case = |id: &str, truth: &str, kind: &str, outcome, verdict| {
+            let ours = Answer {
+                outcome,
+                first: Some("cart".to_owned()),
+                probability: Some(0.8),
+                none_probability: Some(0.1),
+                verdict: Some(verdict),
+                analysis_ms: Some(2.5),
+                failed: false,
+            };
+            let nothing = Answer { first: None, probability: None, none_probability: Some(1.0), ..ours.clone() };
+            let theirs = Answer { outcome: missed, verdict: Some(Verdict::NoAnomaly), ..nothing };
+            CaseResult {
+                id: id.to_owned(),
+                truth: truth.to_owned(),
+                groups: vec![("fault_kind", kind.to_owned())],
+                parts: BTreeSet::new(),
+                seconds: 0.25,
+                error: None,
+                answers: vec![ours, theirs],
+            }
+        };
+        let paired = Paired { only_first: 1, only_this: 0, p: 0.0004, p_holm: 1.0 };
         Evaluation {
             dataset: "shop".to_owned(),
-            methods: vec![MethodResult { name: "hypocenter".to_owned(), accuracy, failures: 0, by }],
-            cases: vec![
-                case("1", "cart", "cpu", incidents[0], Verdict::CauseFound),
-                case("2", "pay\u{1b}[31m", "cpu", incidents[1], Verdict::CannotTell),
-                case("3", "", "none", incidents[2], Verdict::NoAnomaly),
+            methods: vec![
+                method("hypocenter", &ours, 2.5, None),
+                method("random", &[missed, missed, Outcome::Quiet(true)], 0.01, Some(paired)),
             ],
+            cases: vec![
+                case("1", "cart", "cpu", ours[0], Verdict::CauseFound),
+                case("2", "pay\u{1b}[31m", "cpu", ours[1], Verdict::CannotTell),
+                case("3", "", "none", ours[2], Verdict::NoAnomaly),
+            ],
+            ablations: vec![method("without logs", &[missed, incidents[1], Outcome::Quiet(true)], 2.5, None)],
         }
     }
 
@@ -291,48 +237,18 @@ mod tests {
     }
 
     #[test]
-    fn the_table_reads_well() {
-        let expected = "\
-shop: 2 incidents, 1 quiet case; ties count against the method
-
-method       AC@1   AC@3   AC@5  Avg@5    MRR  all@n  specificity  failures
-hypocenter  0.500  0.500  1.000  0.700  0.625      -        1.000         0
-
-by fault kind, AC@1/AC@3  incidents   hypocenter
-cpu                               2    0.50/0.50
-none                              0  quiet 1.000
-";
-        assert_eq!(text(|out| write_text(&evaluation(), out)), expected);
+    fn the_tables_read_well() {
+        insta::assert_snapshot!(text(|out| write_text(&evaluation(), out)));
     }
 
     #[test]
     fn the_list_of_cases_is_safe_to_print() {
         let expected = "\
-case  fault kind  truth     hypocenter  first  verdict      seconds
-1     cpu         cart               1  cart   cause found      0.2
-2     cpu         pay\u{fffd}[31m           4  cart   cannot tell      0.2
-3     none                          ok  cart   no anomaly       0.2
+case  fault kind  truth     hypocenter  random  first  verdict      seconds
+1     cpu         cart               1       -  cart   cause found      0.2
+2     cpu         pay\u{fffd}[31m           4       -  cart   cannot tell      0.2
+3     none                          ok       -  cart   no anomaly       0.2
 ";
         assert_eq!(text(|out| write_cases(&evaluation(), out)), expected);
-    }
-
-    #[test]
-    fn the_json_has_the_agreed_fields() {
-        let json: serde_json::Value = serde_json::from_str(&text(|out| write_json(&evaluation(), out))).unwrap();
-        let expected = serde_json::json!({
-            "dataset": "shop",
-            "cases": 2,
-            "methods": [{
-                "name": "hypocenter", "ac1": 0.5, "ac3": 0.5, "ac5": 1.0, "avg5": 0.7, "mrr": 0.625,
-                "failures": 0, "all_causes": null, "specificity": 1.0,
-                "by": {"fault_kind": {
-                    "cpu": {"cases": 2, "ac1": 0.5, "ac3": 0.5, "ac5": 1.0, "avg5": 0.7, "mrr": 0.625,
-                            "all_causes": null, "specificity": null},
-                    "none": {"cases": 0, "ac1": 0.0, "ac3": 0.0, "ac5": 0.0, "avg5": 0.0, "mrr": 0.0,
-                             "all_causes": null, "specificity": 1.0},
-                }},
-            }],
-        });
-        assert_eq!(json, expected);
     }
 }

@@ -20,6 +20,29 @@ pub enum Part {
     Changes,
 }
 
+impl Part {
+    /// Its name in tables and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Changes => "changes",
+        }
+    }
+}
+
+/// The kinds that telemetry holds.
+pub fn held(telemetry: &Telemetry) -> BTreeSet<Part> {
+    let all = [
+        (Part::Logs, telemetry.logs.len()),
+        (Part::Traces, telemetry.spans.len()),
+        (Part::Metrics, telemetry.series.len()),
+        (Part::Changes, telemetry.changes.len()),
+    ];
+    all.into_iter().filter(|(_, records)| *records > 0).map(|(part, _)| part).collect()
+}
+
 /// The same cases, whose telemetry is loaded without the parts.
 pub fn without(cases: Vec<RecordedCase>, parts: &BTreeSet<Part>) -> Vec<RecordedCase> {
     if parts.is_empty() {
@@ -79,5 +102,6 @@ mod tests {
         assert_eq!(left(Part::Metrics), (1, 0));
         assert_eq!(left(Part::Traces), (1, 1));
         assert_eq!(left(Part::Changes), (1, 1));
+        assert_eq!(held(&telemetry()), BTreeSet::from([Part::Logs, Part::Metrics]));
     }
 }

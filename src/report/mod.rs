@@ -57,6 +57,11 @@ pub(crate) fn write_bounded_json<T: serde::Serialize>(value: &T, out: &mut dyn i
     bounded_json::write(value, out)
 }
 
+/// Makes foreign text safe in Markdown, in a sentence as in a table's cell: nothing in it is markup.
+pub(crate) fn markdown_text(text: &str, limit: usize) -> String {
+    escape::markdown(text, limit)
+}
+
 /// Makes foreign text safe to print on a terminal: one line, no control sequences, at most `limit` characters.
 pub fn terminal_text(text: &str, limit: usize) -> String {
     escape::terminal(text, limit)

@@ -1,11 +1,11 @@
 //! One recorded case as an example: the signs of its candidates, and which of them are causes.
 
-use crate::analysis::{self, Settings};
+use crate::analysis::{Detected, Settings};
 use crate::assemble::assemble;
 use crate::eval::recorded::{EvalError, RecordedCase};
 use crate::rank::fusion::{Fusion, SIGNS, is_calm, signs};
 use crate::rank::hypocenter::Hypocenter;
-use crate::rank::{Ranker, Ranking};
+use crate::rank::Ranking;
 
 /// Innocent candidates of a case that are kept, those with most evidence: the others decide nothing, and large systems
 /// would outweigh small ones (McFadden 1978: sampling of alternatives).
@@ -40,14 +40,13 @@ pub struct Example {
 pub fn example(case: &RecordedCase) -> Result<Example, EvalError> {
     let (telemetry, request) = (case.load)()?;
     let incident = assemble(telemetry, request)?;
-    let rules: [Box<dyn Ranker>; 1] = [Box::new(Hypocenter { fusion: Fusion::rules() })];
-    let rankings = analysis::rankings(&incident, &rules, &Settings::default());
-    Ok(from_rankings(case, &rankings))
+    let rules = Hypocenter { fusion: Fusion::rules() };
+    Ok(from_ranking(case, &Detected::of(&incident, &Settings::default()).ranking(&rules)))
 }
 
-fn from_rankings(case: &RecordedCase, rankings: &[Ranking]) -> Example {
+fn from_ranking(case: &RecordedCase, ranking: &Ranking) -> Example {
     let is_cause = |service: &_| case.causes.iter().flatten().any(|cause| cause == service);
-    let candidates = rankings.iter().flat_map(|ranking| &ranking.candidates).filter(|c| c.score > 0.0);
+    let candidates = ranking.candidates.iter().filter(|candidate| candidate.score > 0.0);
     let mut rivals = 0;
     let alternatives = candidates
         .filter_map(|candidate| {
@@ -59,7 +58,7 @@ fn from_rankings(case: &RecordedCase, rankings: &[Ranking]) -> Example {
     Example {
         system: case.system.clone(),
         is_quiet: case.causes.is_empty(),
-        is_calm: rankings.iter().all(|ranking| is_calm(&ranking.symptoms)),
+        is_calm: is_calm(&ranking.symptoms),
         alternatives,
     }
 }
