@@ -191,7 +191,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn cases_of(args: &EvalArgs, shift_ns: i64) -> anyhow::Result<Vec<RecordedCase>> {
-    cases(&args.dir, args.format.into(), shift_ns).with_context(|| format!("cannot use {} as a dataset", args.dir.display()))
+    cases(&args.dir, args.format.into(), shift_ns)
+        .with_context(|| format!("cannot use {} as a dataset", args.dir.display()))
 }
 
 fn evaluated(

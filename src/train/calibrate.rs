@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use super::TrainError;
 use super::examples::Example;
 use super::fit::fit;
+use crate::eval::calibration::{Calibration, Statement};
 use crate::rank::fusion::{Fusion, SIGNS};
-
-/// Bins of the reliability diagram, of equal width.
-pub(super) const BINS: usize = 10;
 
 /// The answers to one case with their scores, by a model that has not seen the case's system.
 #[derive(Clone, PartialEq, Debug)]
@@ -77,36 +75,29 @@ fn log_loss(cases: &[Predicted], temperature: f64) -> f64 {
 /// What the probabilities on unseen systems were worth.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Figures {
+    /// Share of cases whose likeliest answer is right.
     pub(super) right: f64,
-    pub(super) calibration_error: f64,
     pub(super) log_loss: f64,
-    /// For each bin: cases, mean probability, share right.
-    pub(super) reliability: Vec<(usize, f64, f64)>,
-    /// Cases and share right by system.
-    pub(super) by_system: BTreeMap<String, (usize, f64)>,
+    pub(super) calibration: Calibration,
+    /// Share right by system.
+    pub(super) by_system: BTreeMap<String, f64>,
 }
 
-/// The figures at a temperature. Calibration error: sum over bins of their share of cases times
-/// |mean probability - share right| (Guo et al. 2017, equation 3).
-pub(super) fn figures(cases: &[Predicted], temperature: f64) -> Figures {
-    let mut bins = vec![(0_usize, 0.0, 0_usize); BINS];
-    let mut systems: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+/// The figures where the models' own temperature is multiplied by `hotter`; `None` without cases.
+pub(super) fn figures(cases: &[Predicted], hotter: f64) -> Option<Figures> {
+    let mut statements = Vec::new();
+    let mut systems: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for case in cases {
-        let (probability, right, _) = case.probabilities(temperature);
-        let bin = &mut bins[((probability * BINS as f64) as usize).min(BINS - 1)];
-        *bin = (bin.0 + 1, bin.1 + probability, bin.2 + usize::from(right));
-        let system = systems.entry(case.system.clone()).or_default();
-        *system = (system.0 + 1, system.1 + usize::from(right));
+        let (confidence, right, _) = case.probabilities(hotter);
+        statements.push(Statement { confidence, right });
+        systems.entry(case.system.clone()).or_default().push(right);
     }
-    let all = cases.len().max(1) as f64;
-    let mean = |sum: f64, count: usize| if count == 0 { 0.0 } else { sum / count as f64 };
-    let reliability: Vec<(usize, f64, f64)> =
-        bins.iter().map(|bin| (bin.0, mean(bin.1, bin.0), mean(bin.2 as f64, bin.0))).collect();
-    Figures {
-        right: bins.iter().map(|bin| bin.2).sum::<usize>() as f64 / all,
-        calibration_error: reliability.iter().map(|bin| bin.0 as f64 / all * (bin.1 - bin.2).abs()).sum(),
-        log_loss: log_loss(cases, temperature),
-        reliability,
-        by_system: systems.into_iter().map(|(name, (n, right))| (name, (n, mean(right as f64, n)))).collect(),
-    }
+    let share = |rights: &[bool]| rights.iter().filter(|right| **right).count() as f64 / rights.len() as f64;
+    let all: Vec<bool> = statements.iter().map(|statement| statement.right).collect();
+    Some(Figures {
+        calibration: Calibration::of(&statements)?,
+        right: share(&all),
+        log_loss: log_loss(cases, hotter),
+        by_system: systems.into_iter().map(|(name, rights)| (name, share(&rights))).collect(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::calibrate::{BINS, Figures};
+use super::calibrate::Figures;
 use crate::model::Model;
 
 /// The card in Markdown. The same model gives the same bytes.
@@ -22,7 +22,7 @@ pub(super) fn card(model: &Model, figures: &Figures) -> String {
     line(format_args!(
         "## Trained on\n\n| system | incidents | quiet cases | right when left out |\n| --- | --- | --- | --- |"
     ));
-    for (system, (_, right)) in &figures.by_system {
+    for (system, right) in &figures.by_system {
         let count = |of: &std::collections::BTreeMap<String, usize>| of.get(system).copied().unwrap_or(0);
         let (incidents, quiet) = (count(&model.training.incidents), count(&model.training.quiet));
         line(format_args!("| {system} | {incidents} | {quiet} | {right:.3} |"));
@@ -36,10 +36,11 @@ pub(super) fn card(model: &Model, figures: &Figures) -> String {
         held_out.cases, held_out.right, held_out.calibration_error, held_out.log_loss
     ));
     line(format_args!("| probability | cases | mean | right | |\n| --- | --- | --- | --- | --- |"));
-    for (at, (cases, mean, right)) in figures.reliability.iter().enumerate().filter(|(_, bin)| bin.0 > 0) {
-        let (low, high) = (at as f64 / BINS as f64, (at + 1) as f64 / BINS as f64);
+    for bin in &figures.calibration.bins {
+        let (Some(mean), Some(right)) = (bin.mean_confidence, bin.share_right) else { continue };
         let bar = "█".repeat((right * 20.0).round() as usize);
-        line(format_args!("| {low:.1} to {high:.1} | {cases} | {mean:.2} | {right:.2} | {bar} |"));
+        let (low, high) = (bin.low, bin.high);
+        line(format_args!("| {low:.1} to {high:.1} | {} | {mean:.2} | {right:.2} | {bar} |", bin.statements));
     }
     text
 }

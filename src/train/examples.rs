@@ -3,9 +3,9 @@
 use crate::analysis::{Detected, Settings};
 use crate::assemble::assemble;
 use crate::eval::recorded::{EvalError, RecordedCase};
+use crate::rank::Ranking;
 use crate::rank::fusion::{Fusion, SIGNS, is_calm, signs};
 use crate::rank::hypocenter::Hypocenter;
-use crate::rank::Ranking;
 
 /// Innocent candidates of a case that are kept, those with most evidence: the others decide nothing, and large systems
 /// would outweigh small ones (McFadden 1978: sampling of alternatives).

@@ -67,7 +67,9 @@ pub fn train(table: &str) -> Result<Trained, TrainError> {
     let hotter = calibrate::temperature(&held_out);
     let fitted = fit::fit(&examples)?;
     let fusion = rounded(Fusion { temperature: fitted.temperature * hotter, ..fitted });
-    let figures = calibrate::figures(&held_out, hotter);
+    let Some(figures) = calibrate::figures(&held_out, hotter) else {
+        return Err(TrainError::TooFewSystems { systems: 0 });
+    };
     let counts = |of: fn(&(usize, usize)) -> usize| {
         systems.iter().map(|(name, both)| ((*name).to_owned(), of(both))).filter(|(_, count)| *count > 0).collect()
     };
@@ -85,7 +87,7 @@ pub fn train(table: &str) -> Result<Trained, TrainError> {
         held_out: HeldOut {
             cases: held_out.len(),
             right: round(figures.right, 4),
-            calibration_error: round(figures.calibration_error, 4),
+            calibration_error: round(figures.calibration.expected_error, 4),
             log_loss: round(figures.log_loss, 4),
         },
     };
