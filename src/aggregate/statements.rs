@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn two_lines_that_say_the_same_are_two() {
-        let told = statements(&[("a.Bc#47 says x", (0, 100)), ("a.Bc#53 says y", (0, 60)), ("a.Bc#53 says z", (2, 50))]);
+        let told =
+            statements(&[("a.Bc#47 says x", (0, 100)), ("a.Bc#53 says y", (0, 60)), ("a.Bc#53 says z", (2, 50))]);
         assert_eq!(told, ["a.Bc#47 says <*>", "a.Bc#53 says <*>", "a.Bc#53 says <*>"]);
     }
 
