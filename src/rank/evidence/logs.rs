@@ -183,6 +183,7 @@ mod tests {
                 timeouts: 0,
                 retries: 0,
                 hedges: 0,
+                last_calls: 0,
                 durations: Sketch::default(),
                 self_times: Sketch::default(),
                 gaps: Sketch::default(),
