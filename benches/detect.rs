@@ -106,6 +106,7 @@ fn row(noise: &mut Noise, caller: u32, callee: u32, operation: u32, bin: i64) ->
         timeouts: 0,
         retries: 0,
         hedges: 0,
+        last_calls: 0,
         duration_ns: calls * 10_000_000,
         self_ns: calls * 10_000_000,
         critical_ns: 0,

@@ -140,6 +140,18 @@ fn timeouts_are_the_callee_slow_and_not_failed() {
     assert_eq!(edges(&stats(&spans(lost))), ["web 0 cart: 1"]);
 }
 
+#[test]
+fn the_call_that_began_last_is_the_last_whatever_ends_later() {
+    // In work of its own, cart calls too; the message to the queue is none that web waits for.
+    let text = "1/1 - web server GET/ 0+100ms\n1/2 1 web client get 10+80ms\n1/3 2 cart server get 11+70ms\n\
+                1/4 1 web client send 20+10ms\n1/5 4 mail server send 21+5ms\n1/6 3 cart client find 30+5ms db=redis\n\
+                1/7 1 web producer put 50+1ms queue=orders";
+    let told = stats(&spans(text));
+    let last: Vec<(&str, u64)> =
+        told.rows.iter().map(|row| (told.service(row.key.callee).as_str(), row.last_calls)).collect();
+    assert_eq!(last, [("web", 0), ("redis", 1), ("cart", 0), ("mail", 1), ("orders", 0)]);
+}
+
 /// Calls of web to cart within one request of 1000 ms: start and length in milliseconds, and what else.
 fn attempts(calls: &[(u64, u64, &str)]) -> Vec<String> {
     let mut text = "1/1 - web server GET/ 0+1000ms\n".to_owned();

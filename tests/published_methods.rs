@@ -50,6 +50,7 @@ fn row(edge: &Edge, entry: u32, bin: i64, slower_us: u64, own_slower_us: u64) ->
         timeouts: 0,
         retries: 0,
         hedges: 0,
+        last_calls: 0,
         duration_ns: (edge.whole_us + slower_us + noise_us) * 1000 * CALLS,
         self_ns: (edge.own_us + own_slower_us + noise_us) * 1000 * CALLS,
         critical_ns: 0,

@@ -260,6 +260,32 @@ fn who_reaches_none_of_its_callees_is_blamed_and_not_they() {
 }
 
 /// A timeout below what the callee always took is the caller's mistake: the callee is as fast as ever, and others wait.
+/// Shoppers look at goods and order them in turn; spans have no status. `stops` tells who calls nobody after the catalog.
+fn shop_without_status(stops: impl Fn(&str, bool) -> bool) -> SpanTable {
+    steady(|during, request| {
+        let after = |caller: &str, own_ms: u64, then: &[&str]| {
+            let first = call(caller, own_ms).to(call("catalog", 3));
+            let then = if stops(caller, during) { &[] } else { then };
+            then.iter().fold(first, |caller, callee| caller.to(call(callee, 5)))
+        };
+        if request % 2 == 0 {
+            after("web", 4, &["cart", "ads"])
+        } else {
+            call("web", 4).to(after("checkout", 4, &["payment", "mail"]))
+        }
+    })
+}
+
+#[test]
+fn where_several_callers_stop_after_the_same_call_the_callee_is_blamed() {
+    assert_eq!(causes(&of_spans(shop_without_status(|_, during| during))), ["catalog"]);
+}
+
+#[test]
+fn a_caller_that_alone_stops_after_a_call_is_blamed_itself() {
+    assert_eq!(causes(&of_spans(shop_without_status(|caller, during| during && caller == "checkout"))), ["checkout"]);
+}
+
 #[test]
 fn who_gives_up_too_early_is_blamed_and_not_the_callee() {
     let diagnosis = of_spans(steady(|incident, n| {

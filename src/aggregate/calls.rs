@@ -48,6 +48,8 @@ pub(super) struct Call {
     pub(super) retry: bool,
     /// Whether the call repeats an earlier one that was still running, and only the first answer counted.
     pub(super) hedge: bool,
+    /// Whether its caller's work called nobody else after it.
+    pub(super) last: bool,
     /// How many calls it stands for: what the span says that shows it, the callee's head or else the caller's.
     pub(super) weight: Weight,
 }
@@ -82,6 +84,7 @@ impl Call {
             timed_out,
             retry: false,
             hedge: false,
+            last: false,
             weight: span.weight,
         }
     }
@@ -161,6 +164,8 @@ pub(super) struct TraceCalls {
     callee_of_it_failed: Vec<bool>,
     /// For each span when its last child began, as far as anybody asked; [`i64::MIN`] until then.
     last_child_began_ns: Vec<i64>,
+    /// For each head its last call, or [`NONE`].
+    last_call_of: Vec<u32>,
     timeline: Timeline,
     attempts: Attempts,
     /// Over all traces, by caller's and callee's process: callees that seem to lie outside of their caller's span.
@@ -213,9 +218,29 @@ impl TraceCalls {
             self.add_silent(forest, at, node, mode);
         }
         self.attempts.mark(forest, &self.roles, &mut self.calls);
+        self.mark_last(forest);
         self.list_waits(forest);
         self.measure(forest, unseen);
         self.follow_critical_path(forest);
+    }
+
+    /// Marks of each caller's work the call that began last.
+    fn mark_last(&mut self, forest: &Forest) {
+        self.last_call_of.clear();
+        self.last_call_of.resize(forest.spans.len(), NONE);
+        let began =
+            |call: &Call| (forest.spans[call.from as usize].start_ns, call.start_ns, call.callee, call.operation);
+        let waits = |call: &Call| call.from != NONE && call.mode == EdgeMode::Sync;
+        for (at, call) in self.calls.iter().enumerate().filter(|(_, call)| waits(call)) {
+            let home = self.roles[call.from as usize].home;
+            let Some(last) = self.last_call_of.get_mut(home as usize) else { continue };
+            if *last == NONE || began(&self.calls[*last as usize]) < began(call) {
+                *last = at as u32;
+            }
+        }
+        for &at in self.last_call_of.iter().filter(|at| **at != NONE) {
+            self.calls[at as usize].last = true;
+        }
     }
 
     /// Adds the call that begins at a head. A message that several sent (a batch) is a call from each of them.

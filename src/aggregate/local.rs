@@ -50,6 +50,7 @@ pub(super) struct Sums {
     pub(super) timeouts: u64,
     pub(super) retries: u64,
     pub(super) hedges: u64,
+    pub(super) last_calls: u64,
     pub(super) duration_ns: u64,
     pub(super) self_ns: u64,
     pub(super) critical_ns: u64,
@@ -89,6 +90,7 @@ impl Sums {
             timeouts: u64::from(call.timed_out),
             retries: u64::from(call.retry),
             hedges: u64::from(call.hedge),
+            last_calls: u64::from(call.last),
             duration_ns: call.duration_ns,
             self_ns: call.self_ns,
             critical_ns: call.critical_ns,
@@ -111,6 +113,7 @@ impl Sums {
         self.timeouts *= weight;
         self.retries *= weight;
         self.hedges *= weight;
+        self.last_calls *= weight;
         self.duration_ns = self.duration_ns.saturating_mul(weight);
         self.self_ns = self.self_ns.saturating_mul(weight);
         self.paired_calls *= weight;
@@ -127,6 +130,7 @@ impl Sums {
         self.timeouts += other.timeouts;
         self.retries += other.retries;
         self.hedges += other.hedges;
+        self.last_calls += other.last_calls;
         self.duration_ns = self.duration_ns.saturating_add(other.duration_ns);
         self.self_ns = self.self_ns.saturating_add(other.self_ns);
         self.critical_ns = self.critical_ns.saturating_add(other.critical_ns);

@@ -1,13 +1,16 @@
 //! Logs become small: counts by service, template, severity and time bin.
 //!
 //! Templates are mined for each service by itself, over its distinct messages in sorted order: neither the order of the
-//! files nor how often a message came can change them.
+//! files nor how often a message came can change them. Messages that name their line of code are then told apart by it
+//! (`statements`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
 use super::log_transitions;
+use super::statements::{self, Seen};
 use super::templates::{Parameters, mine};
 use crate::telemetry::id::{ServiceId, TraceId};
 use crate::telemetry::logs::{LogRow, LogStats, LogTable, Severity};
@@ -18,17 +21,17 @@ type Sums = (u64, Option<u128>);
 
 /// Condenses records into counts on the grid.
 pub fn log_stats(logs: &LogTable, grid: &Grid) -> LogStats {
-    let distinct: BTreeSet<(u32, u32)> = {
-        let mut pairs: Vec<(u32, u32)> = logs.service.iter().copied().zip(logs.message.iter().copied()).collect();
-        pairs.par_sort_unstable();
-        pairs.dedup();
-        pairs.into_iter().collect()
-    };
-    let mut by_service: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (service, message) in distinct {
-        by_service.entry(service).or_default().push(message);
+    let mut records: Vec<(u32, u32, i64)> =
+        (0..logs.len()).map(|at| (logs.service[at], logs.message[at], logs.at_ns[at])).collect();
+    records.par_sort_unstable();
+    let mut by_service: BTreeMap<u32, Vec<(u32, Seen)>> = BTreeMap::new();
+    for same in records.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        let (service, message, first) = same[0];
+        let last = same.last().map_or(first, |record| record.2);
+        by_service.entry(service).or_default().push((message, (first, last)));
     }
-    let by_service: Vec<(u32, Vec<u32>)> = by_service.into_iter().collect();
+    drop(records);
+    let by_service: Vec<(u32, Vec<(u32, Seen)>)> = by_service.into_iter().collect();
     let mined: Vec<Mined> = by_service.par_iter().map(|(_, messages)| Mined::of(messages, logs.messages())).collect();
 
     let mut services: Vec<ServiceId> =
@@ -46,7 +49,7 @@ pub fn log_stats(logs: &LogTable, grid: &Grid) -> LogStats {
         let name = ServiceId::new(&logs.services()[*service as usize]);
         service_of.insert(*service, rank(services.binary_search(&name)));
         let ranks: Vec<u32> = mined.templates.iter().map(|t| rank(templates.binary_search(t))).collect();
-        for (message, group) in messages.iter().zip(&mined.groups) {
+        for ((message, _), group) in messages.iter().zip(&mined.groups) {
             template_of.insert((*service, *message), ranks[*group as usize]);
         }
     }
@@ -91,14 +94,19 @@ struct Mined {
 }
 
 impl Mined {
-    fn of(messages: &[u32], texts: &[String]) -> Self {
-        let mut order: Vec<usize> = (0..messages.len()).collect();
-        let text = |at: usize| texts[messages[at] as usize].as_str();
-        order.sort_unstable_by_key(|at| text(*at));
-        let sorted: Vec<&str> = order.iter().map(|at| text(*at)).collect();
-        let (templates, sorted_groups) = mine(&sorted, &Parameters::default());
+    fn of(messages: &[(u32, Seen)], texts: &[String]) -> Self {
+        let text = |at: usize| texts[messages[at].0 as usize].as_str();
+        let mut order: Vec<(Cow<'_, str>, usize)> = (0..messages.len())
+            .map(|at| (statements::without_line(text(at)).map_or(Cow::Borrowed(text(at)), Cow::Owned), at))
+            .collect();
+        order.sort_unstable_by(|a, b| (&a.0, text(a.1)).cmp(&(&b.0, text(b.1))));
+        let sorted: Vec<&str> = order.iter().map(|(text, _)| text.as_ref()).collect();
+        let (mut templates, mut sorted_groups) = mine(&sorted, &Parameters::default());
+        let whole: Vec<&str> = order.iter().map(|(_, at)| text(*at)).collect();
+        let seen: Vec<Seen> = order.iter().map(|(_, at)| messages[*at].1).collect();
+        statements::split(&whole, &seen, &mut templates, &mut sorted_groups);
         let mut groups = vec![0; messages.len()];
-        for (at, group) in order.into_iter().zip(sorted_groups) {
+        for ((_, at), group) in order.into_iter().zip(sorted_groups) {
             groups[at] = group;
         }
         Self { templates, groups }

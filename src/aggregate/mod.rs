@@ -35,6 +35,7 @@ mod names;
 mod partition;
 mod peers;
 mod roles;
+mod statements;
 mod table;
 mod templates;
 mod timeline;

@@ -92,6 +92,7 @@ fn call_row(key: CallKey, row: Row) -> CallRow {
         timeouts: sums.timeouts,
         retries: sums.retries,
         hedges: sums.hedges,
+        last_calls: sums.last_calls,
         duration_ns: sums.duration_ns,
         self_ns: sums.self_ns,
         critical_ns: sums.critical_ns,

@@ -330,6 +330,7 @@ fn table(calls: &[Calls], step_ns: i64) -> CallStats {
                 timeouts: 0,
                 retries: 0,
                 hedges: 0,
+                last_calls: 0,
                 duration_ns: total,
                 self_ns: total,
                 critical_ns: total,

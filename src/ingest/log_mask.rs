@@ -3,6 +3,8 @@
 //! Only the text itself decides what is masked, never other records: the same message gives the same mask in any file,
 //! in any order. What letters alone tell (names of users, of cities) is left to the templates (`aggregate::templates`).
 
+use crate::telemetry::code_line;
+
 /// What stands for a masked part, as Drain writes it.
 pub(crate) const WILD: &str = "<*>";
 
@@ -22,6 +24,7 @@ const LONGEST_WORD: usize = 40;
 ///
 /// - UUIDs, and words that mix letters and digits, are masked whole; `user42` keeps its letters, `300ms` its unit.
 /// - Masked parts that only punctuation joins are one: `10.0.0.1:80`, `2026-03-02T10:00:00Z` and `1, 2, 3` are `<*>` each.
+/// - The line of code that a message names is kept, `Cart.java:47`: many messages come from one line.
 /// - Of several lines (a stack trace) the first and the last that is not indented count: what failed, and its root cause.
 pub(crate) fn masked(message: &str) -> String {
     let (first, last) = telling_lines(message);
@@ -54,6 +57,7 @@ const MOST_LINES: usize = 200;
 
 fn mask_line(line: &str, out: &mut String) {
     let mut rest = line;
+    let mut has_line = false;
     while let Some(first) = rest.chars().next() {
         if out.len() >= MAX_BYTES + WILD.len() {
             return;
@@ -62,6 +66,14 @@ fn mask_line(line: &str, out: &mut String) {
             if is_uuid(rest.as_bytes()) {
                 wild(out);
                 rest = rest.get(UUID_BYTES..).unwrap_or_default();
+                continue;
+            }
+            // Once: a second one belongs to what the message tells.
+            if let Some((length, _)) = code_line::leading(rest).filter(|_| !has_line) {
+                has_line = true;
+                let (position, after) = rest.split_at(length);
+                out.push_str(position);
+                rest = after;
                 continue;
             }
             let end = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
@@ -139,7 +151,8 @@ mod tests {
             ("user davidoh logged in", "user davidoh logged in"),
             ("user42 paid 12.50 USD in 300ms", "user<*> paid <*> USD in <*>ms"),
             ("at 2023-01-29T08:48:42.425293566Z: ok", "at <*>: ok"),
-            ("16:48:42.424 INFO  t.s.Service#532 done", "<*> INFO t.s.Service#<*> done"),
+            ("16:48:42.424 INFO  t.s.Service#532 done", "<*> INFO t.s.Service#532 done"),
+            ("16:48:42.424 INFO  t.s.Cart#532 r.s.Cart#7 main.go:12", "<*> INFO t.s.Cart#532 r.s.Cart#<*> main.go:<*>"),
             ("[OrderId: 4129c155-16e5-4f66-96df-7e15370b161a]", "[OrderId: <*>]"),
             ("Route ID：f3d4d4ef-693b-4456-8eed-59c0d717dd08", "Route ID：<*>"),
             ("TraceID: b8eab8b5ba03e26a534452add95d4ceb", "TraceID: <*>"),

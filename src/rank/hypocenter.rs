@@ -240,6 +240,7 @@ mod tests {
             timeouts: 0,
             retries: 0,
             hedges: 0,
+            last_calls: 0,
             duration_ns: duration_us * 1000 * calls,
             self_ns: own_us * 1000 * calls,
             critical_ns: own_us * 1000 * calls,

@@ -401,6 +401,7 @@ mod tests {
             timeouts: 0,
             retries: 0,
             hedges: 0,
+            last_calls: 0,
             duration_ns: duration_s * S as u64,
             self_ns: 0,
             critical_ns: 0,

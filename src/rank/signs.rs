@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::attribution::Account;
 use super::caller_side::CallerSide;
 use super::demand::Demand;
+use super::evidence::last_call;
 use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
 use super::fusion::CAP;
@@ -81,6 +82,7 @@ impl<'a> Signs<'a> {
             side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
         let behaviour = inside::behaviour(findings, &relief, CAP);
         let mut early_returns = inside::early_returns(findings, CAP);
+        last_call::move_to_callees(incident, &mut early_returns);
         for (service, own) in &mut early_returns {
             // Who calls a failing callee gives up and calls nobody else: that is the callee's doing.
             if callees(service).iter().any(|callee| callee != service && behaviour.contains_key(callee)) {

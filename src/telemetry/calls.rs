@@ -84,6 +84,9 @@ pub struct CallRow {
     pub retries: u64,
     /// Calls that repeat one which was still running: hedged requests.
     pub hedges: u64,
+    /// Calls after which the caller's work that made them called nobody else: by the order in which they began, of calls
+    /// that somebody waits for.
+    pub last_calls: u64,
     /// Sum of durations, on the callee's side where it was seen, else on the caller's.
     pub duration_ns: u64,
     /// Sum of the callee's time not spent waiting for its own synchronous calls.

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod calls;
 pub mod change;
 pub mod clock;
+pub(crate) mod code_line;
 pub mod id;
 pub mod logs;
 pub mod series;

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::log_windows::{Counts, Windows, dispersion};
+use super::log_windows::{Counts, Windows, dispersion, dispersion_beside};
 use super::logs::{LogChange, Shown};
 use crate::incident::Incident;
 use crate::stats::rate::poisson_two_sided;
@@ -56,7 +56,7 @@ pub(super) fn changes(incident: &Incident, windows: &Windows) -> Vec<(u32, LogCh
         let is_error = matches!(severity, Severity::Error | Severity::Fatal);
         let (p_value, weight) = match (is_error, traffic.get(service)) {
             (true, of_service) => rise(of, windows, seconds, of_service),
-            (false, Some(of_service)) => gone(of, windows, of_service),
+            (false, Some(of_service)) => gone(of, of_service),
             (false, None) => continue,
         };
         let [before, during] = [of.baseline as f64 / seconds[0], of.incident as f64 / seconds[1]];
@@ -77,6 +77,8 @@ pub(super) fn changes(incident: &Incident, windows: &Windows) -> Vec<(u32, LogCh
 /// Requests of a service, and the operation that kept least of its own.
 struct Traffic {
     requests: Exposure,
+    /// Those of the baseline, by bin of the logs.
+    by_bin: BTreeMap<i64, f64>,
     least_kept: f64,
 }
 
@@ -85,19 +87,23 @@ struct Traffic {
 fn traffic(incident: &Incident, collected: &[BTreeSet<i64>; 2]) -> BTreeMap<u32, Traffic> {
     let calls = &incident.calls;
     let mut by_operation: BTreeMap<(u32, u32), Exposure> = BTreeMap::new();
+    let mut by_bin: BTreeMap<u32, BTreeMap<i64, f64>> = BTreeMap::new();
     for row in &calls.rows {
-        let Some(side) = collected
-            .iter()
-            .position(|bins| bins.contains(&incident.logs.grid.bin(calls.grid.bin_start_ns(row.key.bin))))
-        else {
-            continue;
-        };
+        let bin = incident.logs.grid.bin(calls.grid.bin_start_ns(row.key.bin));
+        let Some(side) = collected.iter().position(|bins| bins.contains(&bin)) else { continue };
         let Ok(service) = incident.logs.services.binary_search(calls.service(row.key.callee)) else { continue };
         by_operation.entry((service as u32, row.key.operation)).or_default()[side] += row.calls as f64;
+        if side == 0 {
+            *by_bin.entry(service as u32).or_default().entry(bin).or_default() += row.calls as f64;
+        }
     }
     let mut traffic: BTreeMap<u32, Traffic> = BTreeMap::new();
     for ((service, _), [before, during]) in by_operation {
-        let of = traffic.entry(service).or_insert(Traffic { requests: [0.0, 0.0], least_kept: f64::INFINITY });
+        let of = traffic.entry(service).or_insert_with(|| Traffic {
+            requests: [0.0, 0.0],
+            by_bin: by_bin.remove(&service).unwrap_or_default(),
+            least_kept: f64::INFINITY,
+        });
         of.requests[0] += before;
         of.requests[1] += during;
         if before > 0.0 {
@@ -116,23 +122,24 @@ fn rise(of: &Counts, windows: &Windows, seconds: Exposure, traffic: Option<&Traf
         if of.incident == 0 || kept * MIN_RATIO > 1.0 {
             return (1.0, 0.0);
         }
-        let (p_value, weight) = (p_value(of, windows, exposure), 1.0 - kept);
+        let (p_value, weight) = (p_value(of, dispersion(of, windows), exposure), 1.0 - kept);
         found = (p_value.max(found.0), weight.min(found.1));
     }
     found
 }
 
-/// p-value and weight of a message that no longer comes.
-fn gone(of: &Counts, windows: &Windows, traffic: &Traffic) -> (f64, f64) {
+/// p-value and weight of a message that no longer comes. Bursts of requests make bursts of messages, so that only what
+/// varies beyond the requests is the message's own.
+fn gone(of: &Counts, traffic: &Traffic) -> (f64, f64) {
     let expected = of.baseline as f64 * traffic.least_kept;
     if !expected.is_finite() || of.incident as f64 >= GONE * expected {
         return (1.0, 0.0);
     }
-    (p_value(of, windows, [1.0, traffic.least_kept]), 1.0 - of.incident as f64 / expected)
+    let dispersion = dispersion_beside(of, &traffic.by_bin);
+    (p_value(of, dispersion, [1.0, traffic.least_kept]), 1.0 - of.incident as f64 / expected)
 }
 
-fn p_value(of: &Counts, windows: &Windows, exposure: Exposure) -> f64 {
-    let dispersion = dispersion(of, windows);
+fn p_value(of: &Counts, dispersion: f64, exposure: Exposure) -> f64 {
     let independent = |count: u64| (count as f64 / dispersion).round() as u64;
     poisson_two_sided(independent(of.incident), exposure[1], independent(of.baseline), exposure[0])
 }

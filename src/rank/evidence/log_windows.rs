@@ -87,6 +87,20 @@ pub(crate) fn dispersion(counts: &Counts, windows: &Windows) -> f64 {
     [during, by_bin, by_block].iter().map(Cells::variance_over_mean).fold(1.0, f64::max)
 }
 
+/// Variance of the counts beyond what `requests` by bin let expect, over their mean, at least 1: Pearson's chi-squared of
+/// counts in proportion to requests, over its degrees of freedom. Bins without requests tell nothing.
+pub(crate) fn dispersion_beside(counts: &Counts, requests: &BTreeMap<i64, f64>) -> f64 {
+    let records = |bin: &i64| counts.by_bin.get(bin).copied().unwrap_or(0) as f64;
+    let busy: Vec<(f64, f64)> =
+        requests.iter().filter(|(_, requests)| **requests > 0.0).map(|(bin, asked)| (records(bin), *asked)).collect();
+    let (seen, asked) = busy.iter().fold((0.0, 0.0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    if (busy.len() as i64) < MIN_CELLS || seen <= 0.0 {
+        return 1.0;
+    }
+    let chi_squared: f64 = busy.iter().map(|of| (of.0 - of.1 * seen / asked).powi(2) / (of.1 * seen / asked)).sum();
+    (chi_squared / (busy.len() - 1) as f64).max(1.0)
+}
+
 /// Counts in cells of some bins each; empty cells are counted, not kept.
 struct Cells {
     filled: Vec<f64>,
@@ -126,6 +140,15 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bursts_of_requests_are_not_the_messages_own() {
+        let counts = Counts { by_bin: BTreeMap::from([(0, 4), (1, 18), (2, 1), (3, 7)]), ..Counts::default() };
+        let asked = |asked: [f64; 4]| BTreeMap::from_iter((0..).zip(asked));
+        assert!((dispersion_beside(&counts, &asked([8.0, 36.0, 2.0, 14.0])) - 1.0).abs() < 1e-9);
+        // scipy.stats.chisquare([4, 18, 1, 7]).statistic / 3
+        assert!((dispersion_beside(&counts, &asked([1.0; 4])) - 7.333_333_333_333_333).abs() < 1e-9);
+    }
 
     #[test]
     fn dispersion_is_the_variance_over_the_mean_of_all_cells() {

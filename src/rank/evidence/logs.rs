@@ -47,7 +47,8 @@ pub(crate) fn changes(incident: &Incident, cap: f64) -> BTreeMap<ServiceId, LogC
     let own = |service: &ServiceId, change: &LogChange| {
         let callees = incident.graph.callees(service).into_iter().filter(|callee| *callee != service);
         let inherited = callees.filter_map(|callee| by_name.get(callee)).map(|c| c.bits).fold(0.0, f64::max);
-        (change.bits - inherited).min(cap)
+        // Beyond the cap a caller that logs more would be surer than the callee whose doing it is.
+        change.bits.min(cap) - inherited.min(cap)
     };
     by_name
         .iter()
@@ -182,6 +183,7 @@ mod tests {
                 timeouts: 0,
                 retries: 0,
                 hedges: 0,
+                last_calls: 0,
                 durations: Sketch::default(),
                 self_times: Sketch::default(),
                 gaps: Sketch::default(),

@@ -1,5 +1,6 @@
 //! Evidence beside time and errors: what services say of themselves.
 
+pub(crate) mod last_call;
 mod log_flow;
 mod log_messages;
 pub(crate) mod log_windows;
