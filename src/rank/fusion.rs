@@ -5,7 +5,7 @@ use crate::incident::Incident;
 use crate::telemetry::topology::NodeKind;
 
 /// Most bits that one modality may add.
-pub(super) const CAP: f64 = 8.0;
+pub(crate) const CAP: f64 = 8.0;
 /// Score of "none of the candidates": a candidate needs as much evidence to be as likely as not.
 const NONE_BITS: f64 = 3.0;
 /// Bits of score that double the odds. Evidence of several modalities about one service is correlated,
