@@ -135,7 +135,7 @@ fn logs(incident: &Incident, service: &ServiceId) -> String {
 
 /// Whom an operation no longer calls, or calls for the first time.
 fn structure(incident: &Incident, findings: &[Finding], service: &ServiceId) -> String {
-    let ways = rerouted(incident, findings, CAP);
+    let ways = rerouted(incident, findings, &log_changes(incident), CAP);
     let told = ways.get(service).and_then(|way| Some((way, incident.calls.operations.get(way.operation as usize)?)));
     let Some((way, operation)) = told else { return format!("{service} calls others than before") };
     let [before, during] = [way.before, way.during].map(|share| numbers::value(share, Unit::Ratio));

@@ -82,6 +82,7 @@ impl<'a> Signs<'a> {
         let relief: BTreeMap<&ServiceId, f64> =
             side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
         let behaviour = inside::behaviour(findings, &relief, CAP);
+        let logs = logs::changes(incident, CAP);
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
         let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
@@ -92,13 +93,13 @@ impl<'a> Signs<'a> {
             network,
             resources: inside::resources(findings, CAP),
             behaviour,
-            rerouted: structure::rerouted(incident, findings, CAP),
+            rerouted: structure::rerouted(incident, findings, &logs, CAP),
             vain_calls: vain_calls(incident, findings, side),
             busier: more_calls(incident, &felt, findings, &demand),
             demand,
             relief,
             outside,
-            logs: logs::changes(incident, CAP),
+            logs,
             contentions: machine::contentions(incident, findings, CAP),
             changes: changes::supports(incident, findings),
             onsets: earliest_onsets(findings),

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::logs::LogChange;
 use crate::detect::{Change, Finding};
 use crate::incident::Incident;
 use crate::rank::phase::Phase;
@@ -30,7 +31,7 @@ const LEAST_SHARE: f64 = 0.02;
 /// Of calls that vanish, at most this part may be left. Calls that became more are loops, attempts or lost caches, which
 /// are told by what they cost; only one that was never made before is another way.
 const MOST_LEFT: f64 = 0.8;
-/// What is left of the evidence where a callee on the way fails or is slow by itself.
+/// What is left of the evidence where a callee on the way fails, is slow by itself or does something else than before.
 const EXPLAINED_AWAY: f64 = 0.25;
 
 /// Another way of an operation.
@@ -48,9 +49,15 @@ pub(crate) struct Rerouted {
     pub(crate) during: f64,
 }
 
-/// For each service the operation that changed its calls most, at most `cap` bits.
-pub(crate) fn rerouted(incident: &Incident, findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, Rerouted> {
-    let ill = Ill::of(findings);
+/// For each service the operation that changed its calls most, at most `cap` bits. `logs` are the changes in the logs of
+/// each service that are its own.
+pub(crate) fn rerouted(
+    incident: &Incident,
+    findings: &[Finding],
+    logs: &BTreeMap<ServiceId, LogChange>,
+    cap: f64,
+) -> BTreeMap<ServiceId, Rerouted> {
+    let ill = Ill::of(findings, logs);
     let tallies = tallies(incident);
     let tested: Vec<(Way, Shares, f64)> =
         tallies.into_iter().filter_map(|(way, tally)| tally.shares().map(|(shares, p)| (way, shares, p))).collect();
@@ -68,7 +75,7 @@ pub(crate) fn rerouted(incident: &Incident, findings: &[Finding], cap: f64) -> B
             continue;
         }
         let caller = incident.calls.service(way.caller);
-        // Who calls a failing callee gives up, or asks somebody else instead: that is the callee's doing.
+        // Who gets an error or another answer gives up, or asks somebody else instead: that is the callee's doing.
         let others = callees.get(&(way.caller, way.operation)).into_iter().flatten();
         let excused = others.map(|node| incident.calls.service(*node)).any(|callee| ill.is(caller, callee));
         let left = if excused { EXPLAINED_AWAY } else { 1.0 };
@@ -83,7 +90,10 @@ pub(crate) fn rerouted(incident: &Incident, findings: &[Finding], cap: f64) -> B
     rerouted
 }
 
-/// Who fails or is slow by itself, and which calls fail.
+/// Bits from which on a service's logs say that it does something else than before.
+const LEAST_LOG_BITS: f64 = 1.0;
+
+/// Who fails, is slow by itself or does something else than before, and which calls fail.
 struct Ill<'a> {
     services: BTreeSet<&'a ServiceId>,
     /// Caller and callee.
@@ -91,8 +101,9 @@ struct Ill<'a> {
 }
 
 impl<'a> Ill<'a> {
-    fn of(findings: &'a [Finding]) -> Self {
-        let mut ill = Self { services: BTreeSet::new(), calls: BTreeSet::new() };
+    fn of(findings: &'a [Finding], logs: &'a BTreeMap<ServiceId, LogChange>) -> Self {
+        let logging = logs.iter().filter(|(_, change)| change.bits >= LEAST_LOG_BITS).map(|(service, _)| service);
+        let mut ill = Self { services: logging.collect(), calls: BTreeSet::new() };
         for finding in findings.iter().filter(|f| f.significant && f.change == Change::Rise) {
             match (&finding.subject, finding.signal) {
                 (
