@@ -646,7 +646,8 @@ fn a_new_version_that_fails_beside_the_old_one_is_told_as_such() {
     let diagnosis = diagnose(telemetry, None, None);
     assert_eq!(causes(&diagnosis), ["payments"]);
     let report = report_of(&diagnosis);
-    let told = "the new version failed in 50 % of calls where the old one beside it failed in 0 %";
+    // 37 of 75: every eighth of 300 requests, and every fourth.
+    let told = "the new version failed in 49.3 % of calls where the old one beside it failed in 0 %";
     assert!(report.contains(told), "{report}");
     assert_eq!(diagnosis.changes.iter().filter(|line| line.at_cause).count(), 1, "told once: {:?}", diagnosis.changes);
 }
