@@ -13,7 +13,7 @@ use std::path::Path;
 
 use hypocenter::aggregate::aggregate;
 use hypocenter::graph::ServiceGraph;
-use hypocenter::telemetry::calls::CallStats;
+use hypocenter::telemetry::calls::{CallStats, WayRow};
 use hypocenter::telemetry::id::{SpanId, TraceId};
 use hypocenter::telemetry::span::{PeerKind, Span, SpanKind, SpanStatus, SpanTable};
 use hypocenter::telemetry::time::Grid;
@@ -49,6 +49,30 @@ fn calls_one_after_the_other() {
     assert_eq!(stats.rows[0].slowest.unwrap().duration_ns, 100);
     assert_eq!(stats.rows[0].typical.unwrap().trace, TraceId(1));
     assert_eq!(stats.rows[0].failed, None);
+}
+
+#[test]
+fn the_ways_of_each_operation_are_counted_once_a_request() {
+    let stats = stats(&spans(
+        "
+        1/1 - web  server GET/  0+100
+        1/2 1 web  client get  10+20
+        1/3 2 cart server get  11+18
+        1/4 1 web  client get  40+20
+        1/5 4 cart server get  41+18
+        1/6 5 cart client find 45+10 db=redis
+        2/1 - web  server POST/ 0+100
+        2/2 1 web  client put  10+20 db=postgresql/shop
+        3/1 - web  server GET/  0+100 weight=4
+        3/2 1 web  client get  10+20 peer=cart weight=4
+        ",
+    ));
+    let way = |way: &WayRow| {
+        let operation = &stats.operations[way.operation as usize];
+        format!("{} {operation} -> {}: {}", stats.service(way.caller), stats.service(way.callee), way.requests)
+    };
+    let ways: Vec<String> = stats.ways.iter().map(way).collect();
+    assert_eq!(ways, ["cart get -> redis: 1", "web GET/ -> cart: 5", "web POST/ -> postgresql/shop: 1"]);
 }
 
 #[test]

@@ -31,6 +31,9 @@ struct Call {
     silent: Option<PeerKind>,
     /// Neither spans nor a name: the caller's span alone tells that it called somebody.
     lost: bool,
+    /// What the callee does; its name says enough where it does one thing only.
+    operation: &'static str,
+    version: &'static str,
     /// Copes with failures of its callees, by another attempt or another way.
     copes: bool,
     calls: Vec<Call>,
@@ -45,6 +48,8 @@ fn call(service: &str, own_ms: u64) -> Call {
         timeout_us: u64::MAX,
         silent: None,
         lost: false,
+        operation: "serve",
+        version: "",
         copes: false,
         calls: Vec::new(),
     }
@@ -73,14 +78,20 @@ struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    fn push(&mut self, service: &str, operation: &str, kind: SpanKind, parent: Option<SpanId>) -> (SpanId, Span) {
+    fn push(
+        &mut self,
+        (service, version): (&str, &str),
+        operation: &str,
+        kind: SpanKind,
+        parent: Option<SpanId>,
+    ) -> (SpanId, Span) {
         self.next += 1;
         let id = SpanId(self.number * 1000 + self.next);
         let span = Span {
             trace: TraceId(u128::from(self.number) + 1),
             id,
             parent,
-            resource: self.spans.resource_key(service, "", ""),
+            resource: self.spans.resource_key(service, "", version),
             operation: self.spans.operation_key(operation),
             kind,
             status: SpanStatus::Unset,
@@ -93,13 +104,14 @@ impl Trace<'_> {
 
     /// Adds the callee's side with all below it; its end and whether it failed are returned.
     fn serve(&mut self, call: &Call, parent: Option<SpanId>, start_ns: i64) -> (i64, bool) {
-        let (id, mut span) = self.push(&call.service, &format!("serve {}", call.service), SpanKind::Server, parent);
+        let operation = format!("{} {}", call.operation, call.service);
+        let (id, mut span) = self.push((&call.service, call.version), &operation, SpanKind::Server, parent);
         // A tenth up and down is the noise.
         let jitter = (self.number * 7 + self.next * 3) % 21;
         let mut now = start_ns + (call.own_us * 1000 * (90 + jitter) / 100) as i64;
         let mut failed = call.failed;
         for callee in &call.calls {
-            let (end, callee_failed) = self.request(&call.service, callee, id, now);
+            let (end, callee_failed) = self.request(call, callee, id, now);
             now = end;
             failed |= callee_failed && !call.copes;
         }
@@ -111,8 +123,13 @@ impl Trace<'_> {
     }
 
     /// Adds the caller's side of a call, and the callee's where it has spans.
-    fn request(&mut self, caller: &str, call: &Call, parent: SpanId, start_ns: i64) -> (i64, bool) {
-        let (id, mut span) = self.push(caller, &format!("call {}", call.service), SpanKind::Client, Some(parent));
+    fn request(&mut self, caller: &Call, call: &Call, parent: SpanId, start_ns: i64) -> (i64, bool) {
+        let (id, mut span) = self.push(
+            (&caller.service, caller.version),
+            &format!("call {}", call.service),
+            SpanKind::Client,
+            Some(parent),
+        );
         let half_ns = call.network_us as i64 * 500;
         let (mut end, mut failed) = if call.silent.is_some() || call.lost {
             (start_ns + call.own_us as i64 * 1000, call.failed)
@@ -469,6 +486,10 @@ fn entries_that_the_baseline_never_saw_prove_nothing() {
 }
 
 /// What the text report says, for whatever a person reads there.
+fn report_of(diagnosis: &Diagnosis) -> String {
+    text_report(diagnosis).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn text_report(diagnosis: &Diagnosis) -> String {
     let mut out = Vec::new();
     let form = hypocenter::report::Format::Text { colour: false, width: 100 };
@@ -590,4 +611,96 @@ fn vector_15_cause_outside_telemetry() {
         let (outside, known) = (cause.candidate.probability, inside.causes[0].candidate.probability);
         assert!(outside < known, "{outside} against {known}");
     }
+}
+
+/// Requests of two operations of `orders`: `buy` calls payments, `look` does not.
+fn orders(buys: bool, pays: bool) -> Call {
+    let orders = Call { operation: if buys { "buy" } else { "look" }, ..call("orders", 10) }.to(call("stock", 5));
+    let orders = if pays { orders.to(call("payments", 20)) } else { orders };
+    call("frontend", 5).to(orders).to(call("ads", 4))
+}
+
+#[test]
+fn who_no_longer_calls_as_one_operation_used_to_is_blamed() {
+    let diagnosis = of_spans(steady(|during, n| {
+        let buys = n.is_multiple_of(2);
+        Call { failed: during && buys, ..orders(buys, buys && !during) }
+    }));
+    let report = report_of(&diagnosis);
+    let candidates = diagnosis.causes.iter().map(|c| &c.candidate).chain(&diagnosis.alternatives);
+    let bits = |candidate: &hypocenter::rank::Candidate| -> f64 {
+        let of_structure = candidate.evidence.iter().filter(|e| e.modality == hypocenter::rank::Modality::Structure);
+        of_structure.map(|e| e.bits).sum()
+    };
+    let told: Vec<(&str, bool)> =
+        candidates.map(|c| (c.suspect.service().as_str(), bits(c) > 5.0)).filter(|(_, told)| *told).collect();
+    assert_eq!(told, [("orders", true)], "{report}");
+}
+
+#[test]
+fn another_mix_of_operations_is_no_other_structure() {
+    let diagnosis = of_spans(steady(|during, n| {
+        let buys = n.is_multiple_of(if during { 6 } else { 2 });
+        orders(buys, buys)
+    }));
+    assert!(causes(&diagnosis).is_empty());
+    let structure = hypocenter::rank::Modality::Structure;
+    assert!(diagnosis.alternatives.iter().flat_map(|c| &c.evidence).all(|e| e.modality != structure));
+}
+
+fn deployed(service: &str, version: &str, minute: i64) -> hypocenter::telemetry::change::Change {
+    hypocenter::telemetry::change::Change {
+        at_ns: minute * MINUTE,
+        service: Some(service.into()),
+        kind: hypocenter::telemetry::change::ChangeKind::Deploy,
+        version: version.to_owned(),
+        description: String::new(),
+        source: "changes.json".to_owned(),
+    }
+}
+
+#[test]
+fn a_new_version_that_fails_beside_the_old_one_is_told_as_such() {
+    let spans = steady(|during, n| {
+        let new = during && n.is_multiple_of(4);
+        let version = if new { "2" } else { "1" };
+        let payments = Call { version, ..call("payments", 20) }.failing(new && n.is_multiple_of(8));
+        call("frontend", 5).to(call("checkout", 8).to(payments)).to(call("ads", 4))
+    });
+    let mut telemetry = telemetry(spans, Vec::new());
+    telemetry.changes = vec![deployed("payments", "2", BASELINE_MINUTES), deployed("ads", "7", BASELINE_MINUTES - 1)];
+    let diagnosis = diagnose(telemetry, None, None);
+    assert_eq!(causes(&diagnosis), ["payments"]);
+    let report = report_of(&diagnosis);
+    // 37 of 75: every eighth of 300 requests, and every fourth.
+    let told = "the new version failed in 49.3 % of calls where the old one beside it failed in 0 %";
+    assert!(report.contains(told), "{report}");
+    assert_eq!(diagnosis.changes.iter().filter(|line| line.at_cause).count(), 1, "told once: {:?}", diagnosis.changes);
+}
+
+#[test]
+fn a_harmless_deploy_shortly_before_is_not_blamed() {
+    let spans = steady(|during, _| {
+        let ads = Call { version: if during { "7" } else { "6" }, ..call("ads", 4) };
+        call("frontend", 5).to(call("checkout", 8).to(call("payments", if during { 300 } else { 20 }))).to(ads)
+    });
+    let mut telemetry = telemetry(spans, Vec::new());
+    telemetry.changes = vec![deployed("ads", "7", BASELINE_MINUTES - 1)];
+    let diagnosis = diagnose(telemetry, None, None);
+    assert_eq!(causes(&diagnosis), ["payments"]);
+    assert!(diagnosis.causes[0].evidence.iter().all(|line| line.modality != hypocenter::rank::Modality::Changes));
+}
+
+/// The client's own deadline for the whole request is too short for what lies below: nothing below is slower than before.
+#[test]
+fn a_client_whose_own_deadline_is_too_short_is_to_blame() {
+    let diagnosis = of_spans(steady(|during, n| {
+        let prices = || call("prices", 60).to(call("rates", 30));
+        if n.is_multiple_of(2) {
+            return call("web", 5).to(prices());
+        }
+        let timeout_us = if during { 40_000 } else { u64::MAX };
+        call("web", 5).to(call("orders", 10).to(Call { timeout_us, ..prices() }))
+    }));
+    assert_eq!(causes(&diagnosis), ["orders"]);
 }

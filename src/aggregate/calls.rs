@@ -284,6 +284,11 @@ impl TraceCalls {
         }
     }
 
+    /// The head of the work that a span belongs to.
+    pub(super) fn home(&self, span: u32) -> u32 {
+        self.roles[span as usize].home
+    }
+
     /// Whether the parent began nothing after this child.
     fn is_last_child(&mut self, forest: &Forest, at: u32) -> bool {
         let parent = forest.parent[at as usize];

@@ -17,6 +17,7 @@ use self::links::Links;
 use self::local::Accumulator;
 use self::names::Names;
 use self::partition::{Copies, Gathered, Packed, Plan};
+use self::ways::Ways;
 use crate::telemetry::calls::{CallStats, SpanCoverage};
 use crate::telemetry::span::SpanTable;
 use crate::telemetry::time::Grid;
@@ -41,6 +42,7 @@ mod templates;
 mod timeline;
 mod timetable;
 mod versions;
+mod ways;
 mod weight;
 
 pub use logs::log_stats;
@@ -100,9 +102,11 @@ pub fn aggregate(spans: &SpanTable, grid: &Grid) -> (CallStats, Vec<Warning>) {
     if !names.sampled {
         coverage.represented = coverage.spans - coverage.duplicates;
     }
-    let total = local::total(workers.into_iter().map(|worker| worker.sums).collect());
+    let (sums, ways): (Vec<Accumulator>, Vec<Ways>) =
+        workers.into_iter().map(|worker| (worker.sums, worker.ways)).unzip();
+    let (total, ways) = (local::total(sums), ways::total(ways.into_iter()));
     let warnings = warnings(&coverage);
-    (table::call_stats(total, &names, &instrumented, grid, coverage, clocks.skews), warnings)
+    (table::call_stats(total, &ways, &names, &instrumented, grid, coverage, clocks.skews), warnings)
 }
 
 /// Works all traces, with what is known of callees that left no spans and of clocks.
@@ -171,6 +175,7 @@ struct Worker {
     found: TraceCalls,
     callees: Callees,
     sums: Accumulator,
+    ways: Ways,
     odd: Oddities,
     unseen: Unseen,
     traces: u64,
@@ -192,6 +197,7 @@ impl Worker {
         let entry = &self.forest.spans[self.forest.entry as usize];
         let entry = (entry.service, entry.operation);
         self.sums.add_trace(self.forest.trace, entry, &self.found.calls, context.grid);
+        self.ways.add_trace(&self.forest, &self.found, context.grid);
     }
 
     fn report(&self, coverage: &mut SpanCoverage) {

@@ -1,8 +1,11 @@
 //! From ranks back to names: the finished call statistics.
 
+use std::collections::BTreeMap;
+
 use super::local::{Key, Line, Row, Total};
 use super::names::{NONE, Names};
-use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, InstanceRow, SpanCoverage};
+use super::ways::Way;
+use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, InstanceRow, SpanCoverage, WayRow};
 use crate::telemetry::clock::ClockSkew;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::span::PeerKind;
@@ -12,6 +15,7 @@ use crate::telemetry::topology::NodeKind;
 /// Names the rows and keeps only the names in use. Ranks are in the order of names, so sorted rows stay sorted.
 pub(super) fn call_stats(
     total: Total,
+    ways: &BTreeMap<(Way, i64), u64>,
     names: &Names,
     instrumented: &[bool],
     grid: &Grid,
@@ -54,6 +58,16 @@ pub(super) fn call_stats(
     });
     let instances = instances.collect();
 
+    // Ranks keep their order, so these stay sorted too.
+    let ways = ways.iter().map(|(&(way, bin), &requests)| WayRow {
+        caller: nodes.new_of[way.caller as usize],
+        operation: operations.new_of[way.operation as usize],
+        callee: nodes.new_of[way.callee as usize],
+        bin,
+        requests,
+    });
+    let ways = ways.collect();
+
     let rows = total.rows.into_iter();
     let rows = rows.map(|row| call_row(renumbered(&row.key, &nodes, &operations, &entries), row));
     let rows = rows.collect();
@@ -69,6 +83,7 @@ pub(super) fn call_stats(
         entries,
         rows,
         instances,
+        ways,
         coverage,
         clocks,
         aliases,

@@ -1,16 +1,20 @@
 //! Evidence as sentences with their numbers.
 
 use super::EvidenceLine;
-use super::{neighbour, numbers};
+use super::{changes, neighbour, numbers};
 use crate::detect::{Change, Finding};
 use crate::incident::Incident;
 use crate::rank::evidence::logs::Shown;
+use crate::rank::evidence::structure::rerouted;
+use crate::rank::fusion::CAP;
 use crate::rank::hypocenter::{OwnParts, contentions, log_changes};
 use crate::rank::{Candidate, Evidence, Modality};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject, Unit};
 
+/// Below this part of what it was, a share of calls is said to be gone.
+const NO_LONGER: f64 = 0.1;
 /// Characters of a log template that a sentence shows.
 const MAX_TEMPLATE_CHARS: usize = 80;
 
@@ -34,6 +38,8 @@ pub(super) fn lines(
                 _ if told.is_some() => told.unwrap_or_default(),
                 Some(finding) => sentence(finding),
                 None if evidence.modality == Modality::Logs => logs(incident, service),
+                None if evidence.modality == Modality::Structure => structure(incident, findings, service),
+                None if evidence.modality == Modality::Changes => changes::sentence(incident, findings, service),
                 None => without_finding(parts, service, evidence),
             };
             EvidenceLine { modality: evidence.modality, bits: evidence.bits, finding, text }
@@ -92,10 +98,12 @@ fn without_finding(parts: &[OwnParts], service: &ServiceId, evidence: &Evidence)
         Modality::Correlation => format!("{service} moves with the symptom over time"),
         Modality::Walk => format!("a random walk along slow calls from the entry ends at {service}"),
         Modality::Onset => format!("{service} changed before the others"),
-        Modality::Changes => format!("{service} was changed shortly before"),
-        Modality::Resources | Modality::Behaviour | Modality::Network | Modality::Structure | Modality::Logs => {
-            format!("{service} changed")
-        }
+        Modality::Resources
+        | Modality::Behaviour
+        | Modality::Network
+        | Modality::Structure
+        | Modality::Logs
+        | Modality::Changes => format!("{service} changed"),
     }
 }
 
@@ -123,6 +131,20 @@ fn logs(incident: &Incident, service: &ServiceId) -> String {
         }
         None => format!("the logs of {service} changed"),
     }
+}
+
+/// Whom an operation no longer calls, or calls for the first time.
+fn structure(incident: &Incident, findings: &[Finding], service: &ServiceId) -> String {
+    let ways = rerouted(incident, findings, &log_changes(incident), CAP);
+    let told = ways.get(service).and_then(|way| Some((way, incident.calls.operations.get(way.operation as usize)?)));
+    let Some((way, operation)) = told else { return format!("its callers call nobody else after calling {service}") };
+    let [before, during] = [way.before, way.during].map(|share| numbers::value(share, Unit::Ratio));
+    let how = match way.during < way.before {
+        true if way.during < NO_LONGER * way.before => "no longer calls",
+        true => "calls more rarely",
+        false => "calls for the first time",
+    };
+    format!("{service}'s {operation} {how} {} (in {before} → {during} of its requests)", way.callee)
 }
 
 /// How much of the symptom begins at the service, for the symptom of which that is most.

@@ -96,10 +96,14 @@ fn for_cause(cause: &Cause) -> Vec<String> {
                 format!("look for loops, retries or a lost cache in {service}: it calls others more often per request")
             }
             Modality::Structure => {
-                format!("look for early returns or exceptions in {service}: it stopped calling others")
+                format!(
+                    "look for early returns, exceptions or fallbacks in {service}: requests go another way than before"
+                )
             }
             Modality::Logs => format!("read the logs of {service}: it takes another way through its code than before"),
-            Modality::Changes => format!("see what the last change of {service} was, and whether it can be taken back"),
+            Modality::Changes => {
+                format!("see whether the last change of {service} can be taken back: {service} went wrong after it")
+            }
             Modality::Attribution | Modality::Correlation | Modality::Walk | Modality::Onset => continue,
         };
         if !steps.contains(&step) {

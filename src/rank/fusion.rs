@@ -9,7 +9,7 @@ use crate::incident::Incident;
 use crate::telemetry::topology::NodeKind;
 
 /// Most bits that one modality may add.
-pub(super) const CAP: f64 = 8.0;
+pub(crate) const CAP: f64 = 8.0;
 /// Share of its probability that a dependency outside of the telemetry loses: as `explain::coverage` takes off where all
 /// calls are seen from their callers only.
 const OUTSIDE_DOUBT: f64 = 0.25;

@@ -1,4 +1,4 @@
-//! What callees cannot explain away: resources, own time, errors that begin here, calls that a service stopped making.
+//! What callees cannot explain away: resources, own time, errors that begin here, calls in vain.
 
 use std::collections::BTreeMap;
 
@@ -103,23 +103,6 @@ pub(crate) fn vain_calls(
 
 /// The name under which detection reports how often a caller calls a callee per request that it handles itself.
 pub(crate) const CALLS_PER_REQUEST: &str = "calls per caller request";
-
-/// Calls that vanished, per request of the caller: an early return. The caller is to blame, for it stopped calling;
-/// bits add up over its edges, weighted by the share of calls that vanished.
-pub(crate) fn early_returns(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, Own> {
-    let mut own: BTreeMap<ServiceId, Own> = BTreeMap::new();
-    for (index, finding) in findings.iter().enumerate() {
-        let Subject::Edge { caller, .. } = &finding.subject else { continue };
-        let fell = matches!(finding.change, Change::Fall | Change::Vanished);
-        if finding.name != CALLS_PER_REQUEST || !finding.significant || !fell || finding.baseline <= 0.0 {
-            continue;
-        }
-        let lost = (1.0 - finding.incident / finding.baseline).clamp(0.0, 1.0);
-        let entry = own.entry(caller.clone()).or_insert(Own { bits: 0.0, finding: index });
-        entry.bits = (entry.bits + finding.bits * lost).min(cap);
-    }
-    own
-}
 
 /// Latency and errors as seen from outside, for systems without spans and without accounting: what the anomalous
 /// callees show as well is taken off, for it is inherited.

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::attribution::Account;
 use super::caller_side::CallerSide;
 use super::demand::Demand;
+use super::evidence::changes::{self, Support};
 use super::evidence::last_call;
 use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
+use super::evidence::structure::{self, Rerouted};
 use super::fusion::CAP;
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
@@ -26,8 +28,7 @@ const LEAST_SUPPORT: f64 = 0.5;
 const LEAST_Z: f64 = 2.0;
 /// … and one beyond this many adds all of its share.
 const FULL_Z: f64 = 4.0;
-/// What is left of the evidence that a service stopped calling others when one of its callees misbehaves, and of all
-/// evidence about a service whose machine another workload fills.
+/// What is left of all evidence about a service whose machine another workload fills.
 const EXPLAINED_AWAY: f64 = 0.25;
 /// A symptom that nobody reported must have risen by this many scales to be split among suspects.
 const LEAST_FELT_Z: f64 = 1.0;
@@ -38,7 +39,8 @@ pub(super) struct Signs<'a> {
     network: BTreeMap<ServiceId, Endpoint>,
     resources: BTreeMap<ServiceId, Own>,
     behaviour: BTreeMap<ServiceId, Own>,
-    early_returns: BTreeMap<ServiceId, Own>,
+    rerouted: BTreeMap<ServiceId, Rerouted>,
+    stopped_at: BTreeMap<ServiceId, f64>,
     vain_calls: BTreeMap<ServiceId, Own>,
     demand: Demand,
     relief: BTreeMap<&'a ServiceId, f64>,
@@ -46,6 +48,7 @@ pub(super) struct Signs<'a> {
     outside: BTreeMap<ServiceId, Own>,
     logs: BTreeMap<ServiceId, LogChange>,
     contentions: BTreeMap<ServiceId, Contention>,
+    changes: BTreeMap<ServiceId, Support>,
     correlation: BTreeMap<ServiceId, f64>,
     walk: BTreeMap<ServiceId, f64>,
     onsets: BTreeMap<&'a ServiceId, Onset>,
@@ -81,14 +84,9 @@ impl<'a> Signs<'a> {
         let relief: BTreeMap<&ServiceId, f64> =
             side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
         let behaviour = inside::behaviour(findings, &relief, CAP);
-        let mut early_returns = inside::early_returns(findings, CAP);
-        last_call::move_to_callees(incident, &mut early_returns);
-        for (service, own) in &mut early_returns {
-            // Who calls a failing callee gives up and calls nobody else: that is the callee's doing.
-            if callees(service).iter().any(|callee| callee != service && behaviour.contains_key(callee)) {
-                own.bits *= EXPLAINED_AWAY;
-            }
-        }
+        let logs = logs::changes(incident, CAP);
+        let mut rerouted = structure::rerouted(incident, findings, &logs, CAP);
+        let stopped_at = last_call::taken_from_callers(incident, &mut rerouted);
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
         let walk = symptom.map(|s| random_walk::from_symptom(&incident.graph, s)).unwrap_or_default();
@@ -99,14 +97,16 @@ impl<'a> Signs<'a> {
             network,
             resources: inside::resources(findings, CAP),
             behaviour,
-            early_returns,
+            rerouted,
+            stopped_at,
             vain_calls: vain_calls(incident, findings, side),
             busier: more_calls(incident, &felt, findings, &demand),
             demand,
             relief,
             outside,
-            logs: logs::changes(incident, CAP),
+            logs,
             contentions: machine::contentions(incident, findings, CAP),
+            changes: changes::supports(incident, findings),
             onsets: earliest_onsets(findings),
         };
         signs.explain_by_neighbours(findings);
@@ -122,7 +122,6 @@ impl<'a> Signs<'a> {
                 for signs in [
                     &mut self.resources,
                     &mut self.behaviour,
-                    &mut self.early_returns,
                     &mut self.vain_calls,
                     &mut self.busier,
                     &mut self.outside,
@@ -130,6 +129,8 @@ impl<'a> Signs<'a> {
                     signs.entry(service.clone()).and_modify(|own| own.bits *= EXPLAINED_AWAY);
                 }
                 self.network.entry(service.clone()).and_modify(|endpoint| endpoint.bits *= EXPLAINED_AWAY);
+                self.rerouted.entry(service.clone()).and_modify(|way| way.bits *= EXPLAINED_AWAY);
+                self.stopped_at.entry(service.clone()).and_modify(|bits| *bits *= EXPLAINED_AWAY);
                 self.logs.entry(service.clone()).and_modify(|change| change.bits *= EXPLAINED_AWAY);
             }
             whole.share = whole.share.min(1.0);
@@ -157,7 +158,6 @@ impl<'a> Signs<'a> {
         for (modality, own) in [
             (Modality::Resources, &self.resources),
             (Modality::Behaviour, &self.behaviour),
-            (Modality::Structure, &self.early_returns),
             (Modality::Structure, &self.busier),
             (Modality::Behaviour, &self.vain_calls),
             (Modality::Behaviour, &self.outside),
@@ -166,6 +166,10 @@ impl<'a> Signs<'a> {
                 add(modality, own.bits, Some(own.finding));
             }
         }
+        if let Some(way) = self.rerouted.get(service) {
+            add(Modality::Structure, way.bits, None);
+        }
+        add(Modality::Structure, self.stopped_at.get(service).copied().unwrap_or(0.0), None);
         if let Some(contention) = self.contentions.get(service) {
             add(Modality::Behaviour, contention.bits, None);
         }
@@ -174,8 +178,12 @@ impl<'a> Signs<'a> {
             let own = 1.0 - self.relief.get(service).copied().unwrap_or(0.0);
             add(Modality::Logs, change.bits * own, None);
         }
-        // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
+        // A change is a prior, and these follow the symptom and not the fault: they support other evidence, and are none by
+        // themselves.
         if !evidence.is_empty() {
+            if let Some(change) = self.changes.get(service) {
+                evidence.push(Evidence { modality: Modality::Changes, bits: change.bits, finding: None });
+            }
             for (modality, scores) in [(Modality::Correlation, &self.correlation), (Modality::Walk, &self.walk)] {
                 if let Some(score) = scores.get(service).filter(|score| **score >= LEAST_SUPPORT) {
                     evidence.push(Evidence { modality, bits: SUPPORT_BITS * score, finding: None });
@@ -321,12 +329,13 @@ mod tests {
     #[test]
     fn a_candidate_with_two_signs_of_one_modality_scores_the_cap() {
         let own = || BTreeMap::from([(ServiceId::new("a"), Own { bits: CAP, finding: 0 })]);
+        let way = Rerouted { bits: CAP, operation: 0, callee: "b".into(), before: 1.0, during: 0.0 };
         let signs = Signs {
             attribution: BTreeMap::new(),
             network: BTreeMap::new(),
             resources: BTreeMap::new(),
             behaviour: BTreeMap::new(),
-            early_returns: own(),
+            rerouted: BTreeMap::from([(ServiceId::new("a"), way)]),
             vain_calls: BTreeMap::new(),
             demand: Demand::default(),
             relief: BTreeMap::new(),
@@ -334,6 +343,7 @@ mod tests {
             outside: BTreeMap::new(),
             logs: BTreeMap::new(),
             contentions: BTreeMap::new(),
+            changes: BTreeMap::new(),
             correlation: BTreeMap::new(),
             walk: BTreeMap::new(),
             onsets: BTreeMap::new(),

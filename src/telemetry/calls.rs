@@ -142,6 +142,22 @@ pub struct InstanceRow {
     pub self_ns: u64,
 }
 
+/// In how many requests of a caller's operation it calls another node at all: the ways that requests go. With the requests
+/// of that operation (the rows in which it is the callee) this is a share, whatever the load and the mix of operations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct WayRow {
+    /// Who calls, index into [`CallStats::nodes`].
+    pub caller: u32,
+    /// The caller's operation, index into [`CallStats::operations`].
+    pub operation: u32,
+    /// Who is called, index into [`CallStats::nodes`].
+    pub callee: u32,
+    /// Time bin in which the caller's request began.
+    pub bin: i64,
+    /// Requests with one such call or several; of sampled traffic the estimate of all, as in [`CallRow`].
+    pub requests: u64,
+}
+
 /// How much of the traffic the spans let us see. All are counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SpanCoverage {
@@ -188,6 +204,8 @@ pub struct CallStats {
     pub rows: Vec<CallRow>,
     /// The same calls by instance and version, sorted.
     pub instances: Vec<InstanceRow>,
+    /// Whom the requests of each operation call, sorted.
+    pub ways: Vec<WayRow>,
     /// What could and could not be seen.
     pub coverage: SpanCoverage,
     /// Clocks that disagree and were corrected, sorted.
@@ -207,6 +225,7 @@ impl CallStats {
             entries: Vec::new(),
             rows: Vec::new(),
             instances: Vec::new(),
+            ways: Vec::new(),
             coverage: SpanCoverage::default(),
             clocks: Vec::new(),
             aliases: Vec::new(),

@@ -33,3 +33,11 @@ pub struct Change {
     /// Where it is known from: a file's name, or for example `service.version of spans`.
     pub source: String,
 }
+
+impl Change {
+    /// Whether the change brought this version. An image carries the version as its tag: `registry/cart:1.4` is `1.4`.
+    pub fn is_of_version(&self, version: &str) -> bool {
+        let tag = |text: &str| text.rsplit([':', '@']).next().unwrap_or_default().trim_start_matches('v').to_owned();
+        !self.version.is_empty() && tag(&self.version) == tag(version)
+    }
+}

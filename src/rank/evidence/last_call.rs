@@ -11,8 +11,8 @@
 
 use std::collections::BTreeMap;
 
+use super::structure::Rerouted;
 use crate::incident::Incident;
-use crate::rank::inside::Own;
 use crate::stats::proportion::fisher_two_sided;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::topology::EdgeMode;
@@ -39,27 +39,31 @@ impl Counts {
     }
 }
 
-/// Gives callees at which several callers stop what those callers' early returns say, as far as they stop there.
-pub(crate) fn move_to_callees(incident: &Incident, early_returns: &mut BTreeMap<ServiceId, Own>) {
-    if early_returns.len() < MIN_CALLERS {
-        return;
+/// Takes from callers what they have of going another way, as far as they stop at a callee that several of them have in
+/// common, and returns it for those callees: bits, those of the caller that says most.
+pub(crate) fn taken_from_callers(
+    incident: &Incident,
+    rerouted: &mut BTreeMap<ServiceId, Rerouted>,
+) -> BTreeMap<ServiceId, f64> {
+    let mut taken: BTreeMap<ServiceId, f64> = BTreeMap::new();
+    if rerouted.len() < MIN_CALLERS {
+        return taken;
     }
     for ((callee, _), callers) in stopping(incident) {
         let stops: Vec<(&ServiceId, f64)> =
-            callers.into_iter().filter(|(caller, _)| early_returns.contains_key(*caller)).collect();
+            callers.into_iter().filter(|(caller, _)| rerouted.contains_key(*caller)).collect();
         if stops.len() < MIN_CALLERS {
             continue;
         }
         for (caller, share) in stops {
-            let Some(own) = early_returns.get_mut(caller) else { continue };
-            let moved = Own { bits: own.bits * share, finding: own.finding };
-            own.bits -= moved.bits;
-            let known = early_returns.entry(callee.clone()).or_insert(moved);
-            if moved.bits > known.bits {
-                *known = moved;
-            }
+            let Some(way) = rerouted.get_mut(caller) else { continue };
+            let moved = way.bits * share;
+            way.bits -= moved;
+            let known = taken.entry(callee.clone()).or_default();
+            *known = known.max(moved);
         }
     }
+    taken
 }
 
 /// The callers that stop at each callee's operation, and how much of all their stopping that is.
