@@ -36,7 +36,10 @@ pub(crate) fn resources(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, O
     let mut own = BTreeMap::new();
     for (index, finding) in findings.iter().enumerate() {
         // Only a rise counts: a deployment makes the old instances' series vanish and the new ones' appear.
-        if !finding.signal.is_internal() || !finding.significant || finding.change != Change::Rise {
+        // Restarts are counted where there were none before: that they appear says so.
+        let rose = finding.change == Change::Rise
+            || (finding.signal == Signal::Restarts && finding.change == Change::Appeared);
+        if !finding.signal.is_internal() || !finding.significant || !rose {
             continue;
         }
         if !matches!(finding.subject, Subject::Service(_) | Subject::Instance { .. }) {

@@ -9,6 +9,7 @@ pub mod earliest_onset;
 pub(crate) mod evidence;
 mod failures;
 pub(crate) mod fusion;
+pub(crate) mod hearsay;
 pub mod hypocenter;
 pub(crate) mod inside;
 pub mod largest_change;

@@ -8,6 +8,7 @@ use super::demand::Demand;
 use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
 use super::fusion::CAP;
+use super::hearsay;
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::node_series::SymptomSeries;
@@ -41,6 +42,7 @@ pub(super) struct Signs<'a> {
     vain_calls: BTreeMap<ServiceId, Own>,
     demand: Demand,
     relief: BTreeMap<&'a ServiceId, f64>,
+    hearsay: BTreeMap<&'a ServiceId, f64>,
     busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
     logs: BTreeMap<ServiceId, LogChange>,
@@ -79,6 +81,8 @@ impl<'a> Signs<'a> {
         let demand = Demand::of(incident);
         let relief: BTreeMap<&ServiceId, f64> =
             side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
+        let hearsay = hearsay::shares(incident, side);
+        let hearsay = hearsay.into_iter().map(|(node, share)| (incident.calls.service(node), share)).collect();
         let behaviour = inside::behaviour(findings, &relief, CAP);
         let mut early_returns = inside::early_returns(findings, CAP);
         for (service, own) in &mut early_returns {
@@ -102,6 +106,7 @@ impl<'a> Signs<'a> {
             busier: more_calls(incident, &felt, findings, &demand),
             demand,
             relief,
+            hearsay,
             outside,
             logs: logs::changes(incident, CAP),
             contentions: machine::contentions(incident, findings, CAP),
@@ -168,9 +173,9 @@ impl<'a> Signs<'a> {
             add(Modality::Behaviour, contention.bits, None);
         }
         if let Some(change) = self.logs.get(service) {
-            // What others' answers make of it, its logs tell too.
-            let own = 1.0 - self.relief.get(service).copied().unwrap_or(0.0);
-            add(Modality::Logs, change.bits * own, None);
+            // What others' answers make of it, and what its callees fail it with, its logs tell too.
+            let left = |shares: &BTreeMap<&ServiceId, f64>| 1.0 - shares.get(service).copied().unwrap_or(0.0);
+            add(Modality::Logs, change.bits * left(&self.relief) * left(&self.hearsay), None);
         }
         // These follow the symptom and not the fault: they support other evidence, and are none by themselves.
         if !evidence.is_empty() {
@@ -328,6 +333,7 @@ mod tests {
             vain_calls: BTreeMap::new(),
             demand: Demand::default(),
             relief: BTreeMap::new(),
+            hearsay: BTreeMap::new(),
             busier: own(),
             outside: BTreeMap::new(),
             logs: BTreeMap::new(),
