@@ -4,6 +4,7 @@ pub(crate) mod answers;
 pub(crate) mod attribution;
 pub(crate) mod caller_side;
 pub mod correlation;
+pub(crate) mod crowding;
 pub(crate) mod demand;
 pub mod earliest_onset;
 pub(crate) mod evidence;

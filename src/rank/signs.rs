@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::Account;
 use super::caller_side::CallerSide;
+use super::crowding::Crowding;
 use super::demand::Demand;
 use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
@@ -67,7 +68,7 @@ impl<'a> Signs<'a> {
         side: &CallerSide,
     ) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
-        let network = network::endpoints(findings, CAP);
+        let mut network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
         if !accounts.is_empty() {
             // Accounting tells whose time and errors these are; only where the graph does not know a service at all
@@ -81,11 +82,26 @@ impl<'a> Signs<'a> {
         let demand = Demand::of(incident);
         let relief: BTreeMap<&ServiceId, f64> =
             side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
-        let hearsay = hearsay::shares(incident, side);
-        let hearsay = hearsay.into_iter().map(|(node, share)| (incident.calls.service(node), share)).collect();
-        let behaviour = inside::behaviour(findings, &relief, CAP);
+        let crowding = Crowding::of(incident, findings);
+        let crowded: BTreeMap<&ServiceId, f64> =
+            crowding.services().iter().map(|c| (incident.calls.service(c.node), c.weight)).collect();
+        let hearsay: BTreeMap<&ServiceId, f64> = hearsay::shares(incident, side, &crowding)
+            .into_iter()
+            .map(|(node, share)| (incident.calls.service(node), share))
+            .collect();
+        // Who waits for a worker of a crowded service waits between the two.
+        for (service, endpoint) in &mut network {
+            endpoint.bits *= 1.0 - crowded.get(service).copied().unwrap_or(0.0);
+        }
+        let inherited = |service: &ServiceId, signal: Signal| {
+            let left = |shares: &BTreeMap<&ServiceId, f64>| 1.0 - shares.get(service).copied().unwrap_or(0.0);
+            let errors = if signal == Signal::OriginErrorRatio { left(&relief) * left(&hearsay) } else { 1.0 };
+            1.0 - left(&crowded) * errors
+        };
+        let behaviour = inside::behaviour(findings, inherited, CAP);
         let mut early_returns = inside::early_returns(findings, CAP);
         for (service, own) in &mut early_returns {
+            own.bits *= 1.0 - hearsay.get(service).copied().unwrap_or(0.0);
             // Who calls a failing callee gives up and calls nobody else: that is the callee's doing.
             if callees(service).iter().any(|callee| callee != service && behaviour.contains_key(callee)) {
                 own.bits *= EXPLAINED_AWAY;
