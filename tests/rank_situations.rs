@@ -704,3 +704,57 @@ fn a_client_whose_own_deadline_is_too_short_is_to_blame() {
     }));
     assert_eq!(causes(&diagnosis), ["orders"]);
 }
+
+#[test]
+fn who_waits_for_a_slow_callee_with_all_its_workers_is_no_cause() {
+    // The cache answers late, so catalog has no worker free and its requests queue for seconds, which is time of its own.
+    let shape = |cache_ms: u64, queue_ms: u64| {
+        let catalog = call("catalog", 20 + queue_ms).to(call("cache", cache_ms));
+        call("frontend", 5).to(catalog).to(call("ads", 4))
+    };
+    let crowded = of_spans(steady(|during, _| if during { shape(800, 4000) } else { shape(10, 0) }));
+    assert_eq!(causes(&crowded), ["cache"]);
+    // The same queue without a callee that holds the workers is its own.
+    let slow = of_spans(steady(|during, _| if during { shape(10, 4000) } else { shape(10, 0) }));
+    assert_eq!(causes(&slow), ["catalog"]);
+}
+
+#[test]
+fn a_few_errors_of_its_own_do_not_make_a_cause_of_who_passes_on_many() {
+    // Spans get lost: of some failed requests of cart nothing tells any more that catalog failed them.
+    let diagnosis = of_spans(steady(|during, n| {
+        let failing = during && n.is_multiple_of(2);
+        let lost = failing && n.is_multiple_of(10);
+        let cart = if lost {
+            call("cart", 12).failing(true)
+        } else {
+            call("cart", 12).to(call("catalog", 20).failing(failing))
+        };
+        call("frontend", 5).to(cart).to(call("ads", 4))
+    }));
+    assert_eq!(causes(&diagnosis), ["catalog"]);
+}
+
+#[test]
+fn a_database_that_refuses_one_caller_and_serves_another_is_misused_by_the_one() {
+    let diagnosis = of_spans(steady(|during, _| {
+        let database = || call("stock-db", 10).silent(PeerKind::Database);
+        let exports = call("exports", 8).to(database().failing(during));
+        call("frontend", 5).to(exports).to(call("reports", 8).to(database()))
+    }));
+    assert_eq!(causes(&diagnosis), ["exports"]);
+}
+
+#[test]
+fn a_wrong_answer_is_found_by_the_requests_that_need_it() {
+    // All callers of prices and of stock fail, but of those requests only that ask for prices.
+    let diagnosis = of_spans(steady(|during, n| {
+        let wants_prices = n.is_multiple_of(2);
+        let user = |name: &str| {
+            let service = call(name, 8).to(call("stock", 10)).failing(during && wants_prices);
+            if wants_prices { service.to(call("prices", 10)) } else { service }
+        };
+        call(if wants_prices { "web" } else { "kiosk" }, 5).to(user("offers")).to(user("orders"))
+    }));
+    assert_eq!(causes(&diagnosis), ["prices"]);
+}

@@ -16,16 +16,14 @@ const MIN_FOR_CAP: usize = 10;
 
 /// One finding for each series that has samples in a window.
 pub(super) fn findings(incident: &Incident, settings: &Settings) -> Vec<Finding> {
-    let mut findings: Vec<Finding> =
-        incident.series.iter().filter_map(|series| finding(incident, series, settings)).collect();
+    let levels = incident.series.iter().filter(|series| series.signal != Signal::Restarts);
+    let mut findings: Vec<Finding> = levels.filter_map(|series| finding(incident, series, settings)).collect();
+    findings.extend(restarts(incident, settings));
     cap_near_zero(&mut findings, settings);
     findings
 }
 
 fn finding(incident: &Incident, series: &Series, settings: &Settings) -> Option<Finding> {
-    if series.signal == Signal::Restarts {
-        return restarts(incident, series, settings);
-    }
     let (series, unit) = match series.statistic {
         Statistic::Counter => (&per_second(series), rate_unit(series)),
         Statistic::Mean | Statistic::Sum | Statistic::Quantile(_) => (series, series.unit),
@@ -96,36 +94,60 @@ fn silence(incident: &Incident, baselines: &[Vec<f64>], now: &[f64], settings: &
 }
 
 /// Restarts are events, so they are counted: one restart moves no median.
-fn restarts(incident: &Incident, series: &Series, settings: &Settings) -> Option<Finding> {
-    let count = |window: &Window| -> f64 {
-        let from = series.samples.partition_point(|s| s.0 < window.start_ns());
-        let to = series.samples.partition_point(|s| s.0 < window.end_ns());
-        match series.statistic {
-            Statistic::Sum => series.samples[from..to].iter().map(|s| s.1.max(0.0)).sum(),
-            // a gauge of restarts is the counter that the orchestrator keeps; the sample before tells where it stood
-            Statistic::Counter | Statistic::Mean | Statistic::Quantile(_) => {
-                series.samples[from.saturating_sub(1)..to].windows(2).map(|pair| increase(pair[0].1, pair[1].1)).sum()
-            }
+///
+/// They are rare, and the minutes before the incident of one container do not say how rare. Where it did not restart in
+/// them, all containers' minutes do: they are one population until one of them misbehaves.
+fn restarts(incident: &Incident, settings: &Settings) -> Vec<Finding> {
+    let seconds: f64 = incident.baselines.iter().map(Window::seconds).sum();
+    let counted: Vec<(&Series, u64, u64)> = incident
+        .series
+        .iter()
+        .filter(|series| series.signal == Signal::Restarts)
+        .filter(|series| !finite(series, &incident.window).is_empty())
+        .filter(|series| incident.baselines.iter().any(|window| !finite(series, window).is_empty()))
+        .map(|series| {
+            let before: f64 = incident.baselines.iter().map(|window| events(series, window)).sum();
+            (series, before.round() as u64, events(series, &incident.window).round() as u64)
+        })
+        .collect();
+    let all_before: u64 = counted.iter().map(|(_, before, _)| before).sum();
+    let findings = counted.iter().filter_map(|&(series, before, during)| {
+        let alone = before > 0;
+        let (baseline, containers) = if alone { (before, 1) } else { (all_before, counted.len()) };
+        let events = counts::Events {
+            incident: during,
+            baseline,
+            observed: (during, baseline),
+            exposure_incident: incident.window.seconds(),
+            exposure_baseline: seconds * containers as f64,
+            spread: counts::Spread::new(1.0, 1.0, 1.0),
+        };
+        if during + before == 0 {
+            return None;
         }
-    };
-    if finite(series, &incident.window).is_empty() || !incident.baselines.iter().any(|w| !finite(series, w).is_empty())
-    {
-        return None;
+        // any restart matters: the floor of a rate of requests does not apply
+        let outcome = counts::compare_rates(&events, 0.0, 0.0, settings)?;
+        Some(outcome.into_finding(&series.subject, series.signal, series.name.clone(), Unit::PerSecond))
+    });
+    findings.collect()
+}
+
+/// Events in a window that a series tells of: a counter or a gauge of one, counts, or a rate.
+fn events(series: &Series, window: &Window) -> f64 {
+    let from = series.samples.partition_point(|s| s.0 < window.start_ns());
+    let to = series.samples.partition_point(|s| s.0 < window.end_ns());
+    // The sample before tells where a counter stood, and since when a rate holds.
+    let pairs = series.samples[from.saturating_sub(1)..to].windows(2);
+    match (series.statistic, series.unit) {
+        (Statistic::Sum, _) => series.samples[from..to].iter().map(|s| s.1.max(0.0)).sum(),
+        (Statistic::Mean, Unit::PerSecond) => {
+            pairs.map(|pair| pair[1].1.max(0.0) * pair[1].0.saturating_sub(pair[0].0) as f64 / 1e9).sum()
+        }
+        // a gauge of restarts is the counter that the orchestrator keeps
+        (Statistic::Counter | Statistic::Mean | Statistic::Quantile(_), _) => {
+            pairs.map(|pair| increase(pair[0].1, pair[1].1)).sum()
+        }
     }
-    let seconds_b: f64 = incident.baselines.iter().map(Window::seconds).sum();
-    let restarts = count(&incident.window).round() as u64;
-    let restarts_before = incident.baselines.iter().map(count).sum::<f64>().round() as u64;
-    let events = counts::Events {
-        incident: restarts,
-        baseline: restarts_before,
-        observed: (restarts, restarts_before),
-        exposure_incident: incident.window.seconds(),
-        exposure_baseline: seconds_b,
-        spread: counts::Spread::new(1.0, 1.0, 1.0),
-    };
-    // any restart matters: the floor of a rate of requests does not apply
-    let outcome = counts::compare_rates(&events, 0.0, 0.0, settings)?;
-    Some(outcome.into_finding(&series.subject, series.signal, series.name.clone(), Unit::PerSecond))
 }
 
 /// Growth of a counter between two samples; after a reset it counted from zero.

@@ -249,6 +249,11 @@ fn counters_are_read_as_rates_and_restarts_as_events() {
     assert!(!idle.significant && idle.unit == Unit::BytesPerSecond && idle.z.abs() < 1e-12);
     let restarts = counter(|m| (m - 40).clamp(0, 8) as f64, Signal::Restarts, Unit::Count);
     assert!(restarts.significant && restarts.change == Change::Appeared, "{restarts:?}");
+    // the same as a rate over the minute before: one restart a minute for eight minutes
+    let rate = one(series("s", Signal::Restarts, Unit::PerSecond, |m| {
+        Some(if (41..49).contains(&m) { 1.0 / 60.0 } else { 0.0 })
+    }));
+    assert!(rate.significant && rate.change == Change::Appeared && rate.n_incident == 8, "{rate:?}");
     let never = {
         let mut incident = quiet();
         incident.series.push(series("s", Signal::Restarts, Unit::Count, |_| Some(3.0)));

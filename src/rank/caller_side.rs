@@ -25,8 +25,13 @@ use crate::telemetry::topology::EdgeMode;
 /// Share of the caller where its other callees answer it well while the callee answers others well: the way between the
 /// two is at fault, and nothing tells which end of it.
 const LINK: f64 = 0.5;
-/// The same where the callee's other callers ask for other things only: those may work while this does not.
+/// The same where the callee's other callers ask for other things only, of the calls that never arrive at the callee: those
+/// may work while this does not.
 const LINK_FOR_OTHER_THINGS: f64 = 0.3;
+/// Both where the callee has no spans: one that answers all others does not fail these at once and by itself, for what
+/// is wrong with a database or a host is wrong for all (what is slow, or times out, is another matter). A wrong password,
+/// schema, address or rule in between is of this caller.
+const LINK_TO_SILENT: f64 = 0.7;
 /// The mean of the other callees' failures, as a share of this one's, from which on all of them fail alike.
 const ALIKE: f64 = 0.5;
 
@@ -41,6 +46,8 @@ struct Tally {
     /// Of those failed, the ones that the callee answered without a failure.
     refused: [f64; 2],
     timeouts: [f64; 2],
+    /// Calls of which both sides were seen.
+    paired: [f64; 2],
     durations: [Sketch; 2],
 }
 
@@ -49,7 +56,21 @@ impl Tally {
         self.all.add(phase, row, row.origin_errors + row.edge_errors);
         self.refused[phase as usize] += row.edge_errors as f64;
         self.timeouts[phase as usize] += row.timeouts as f64;
+        self.paired[phase as usize] += row.paired_calls as f64;
         self.durations[phase as usize].merge(&row.durations);
+    }
+
+    /// What the caller is given where others are answered, for the same or for other things.
+    fn link(&self, same: bool) -> f64 {
+        if self.paired.iter().sum::<f64>() <= 0.0 {
+            return LINK_TO_SILENT;
+        }
+        if same {
+            return LINK;
+        }
+        // What the callee's own spans call a failure was the callee's.
+        let fewer_arrive = -self.all.rise_of(&self.paired) / self.all.excess();
+        LINK_FOR_OTHER_THINGS * fewer_arrive.clamp(0.0, 1.0)
     }
 
     /// Share of the timeouts that came although no more calls than usual take longer than nearly all used to: 1 less the
@@ -151,8 +172,7 @@ impl Edges {
         let refused = (tally.all.rise_of(&tally.refused) / tally.all.excess()).clamp(0.0, 1.0);
         let alike = self.alike(callee, caller, tally);
         match self.others(callee, caller, tally) {
-            Some((others, true)) => (1.0 - others) * alike.max(refused).max(LINK),
-            Some((others, false)) => (1.0 - others) * alike.max(refused).max(LINK_FOR_OTHER_THINGS),
+            Some((others, same)) => (1.0 - others) * alike.max(refused).max(tally.link(same)),
             None => alike.max(refused),
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! weight = log2(requests per second during / before) - 1, between 0 and 1
 //! ```
-//! A doubling is what days and campaigns bring; at four times the usual nothing that happens below tells of a fault there.
+//! of requests that did not fail. A doubling is what days and campaigns bring; at four times the usual nothing that happens below tells of a fault there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,9 @@ impl Demand {
         for row in calls.rows.iter().filter(|row| calls.is_request(row)) {
             let Some(phase) = Phase::of_bin(incident, &calls.grid, row.key.bin) else { continue };
             bins[phase as usize].insert(row.key.bin);
-            requests.entry(row.key.callee).or_default()[phase as usize] += row.calls as f64;
+            // Who is refused comes again at once: failed requests are no demand.
+            let answered = row.calls.saturating_sub(row.errors);
+            requests.entry(row.key.callee).or_default()[phase as usize] += answered as f64;
         }
         // Time of which there are no requests at all may be time of which there are no data.
         let [before_bins, during_bins] = bins.map(|bins| bins.len().max(1) as f64);

@@ -36,7 +36,10 @@ pub(crate) fn resources(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, O
     let mut own = BTreeMap::new();
     for (index, finding) in findings.iter().enumerate() {
         // Only a rise counts: a deployment makes the old instances' series vanish and the new ones' appear.
-        if !finding.signal.is_internal() || !finding.significant || finding.change != Change::Rise {
+        // Restarts are counted where there were none before: that they appear says so.
+        let rose = finding.change == Change::Rise
+            || (finding.signal == Signal::Restarts && finding.change == Change::Appeared);
+        if !finding.signal.is_internal() || !finding.significant || !rose {
             continue;
         }
         if !matches!(finding.subject, Subject::Service(_) | Subject::Instance { .. }) {
@@ -60,10 +63,10 @@ fn unexplained_by_traffic(finding: &Finding, traffic_ratio: f64) -> f64 {
 
 /// Own time and errors that begin in a service, from spans: these cannot be inherited from callees.
 ///
-/// `relief` is the share of the errors that seem to begin in a service and are its callers' doing.
+/// `inherited` is the share of such a finding that is the doing of others all the same, 0 to 1.
 pub(crate) fn behaviour(
     findings: &[Finding],
-    relief: &BTreeMap<&ServiceId, f64>,
+    inherited: impl Fn(&ServiceId, Signal) -> f64,
     cap: f64,
 ) -> BTreeMap<ServiceId, Own> {
     let mut own = BTreeMap::new();
@@ -72,8 +75,7 @@ pub(crate) fn behaviour(
         let whose = matches!(finding.subject, Subject::Service(_) | Subject::Operation { .. });
         if begins_here && whose && finding.significant && finding.change == Change::Rise {
             let service = finding.subject.service();
-            let relieved = relief.get(service).filter(|_| finding.signal == Signal::OriginErrorRatio);
-            let left = 1.0 - relieved.copied().unwrap_or(0.0);
+            let left = 1.0 - inherited(service, finding.signal);
             if left > 0.0 {
                 strongest(&mut own, service, finding.bits.min(cap) * left, index);
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::Account;
 use super::caller_side::CallerSide;
+use super::crowding::Crowding;
 use super::demand::Demand;
 use super::evidence::changes::{self, Support};
 use super::evidence::last_call;
@@ -11,6 +12,7 @@ use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
 use super::evidence::structure::{self, Rerouted};
 use super::fusion::CAP;
+use super::hearsay;
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::node_series::SymptomSeries;
@@ -44,6 +46,7 @@ pub(super) struct Signs<'a> {
     vain_calls: BTreeMap<ServiceId, Own>,
     demand: Demand,
     relief: BTreeMap<&'a ServiceId, f64>,
+    hearsay: BTreeMap<&'a ServiceId, f64>,
     busier: BTreeMap<ServiceId, Own>,
     outside: BTreeMap<ServiceId, Own>,
     logs: BTreeMap<ServiceId, LogChange>,
@@ -69,7 +72,7 @@ impl<'a> Signs<'a> {
         side: &CallerSide,
     ) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
-        let network = network::endpoints(findings, CAP);
+        let mut network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
         if !accounts.is_empty() {
             // Accounting tells whose time and errors these are; only where the graph does not know a service at all
@@ -83,9 +86,28 @@ impl<'a> Signs<'a> {
         let demand = Demand::of(incident);
         let relief: BTreeMap<&ServiceId, f64> =
             side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
-        let behaviour = inside::behaviour(findings, &relief, CAP);
+        let crowding = Crowding::of(incident, findings);
+        let crowded: BTreeMap<&ServiceId, f64> =
+            crowding.services().iter().map(|c| (incident.calls.service(c.node), c.weight)).collect();
+        let hearsay: BTreeMap<&ServiceId, f64> = hearsay::shares(incident, side, &crowding)
+            .into_iter()
+            .map(|(node, share)| (incident.calls.service(node), share))
+            .collect();
+        // Who waits for a worker of a crowded service waits between the two.
+        for (service, endpoint) in &mut network {
+            endpoint.bits *= 1.0 - crowded.get(service).copied().unwrap_or(0.0);
+        }
+        let inherited = |service: &ServiceId, signal: Signal| {
+            let left = |shares: &BTreeMap<&ServiceId, f64>| 1.0 - shares.get(service).copied().unwrap_or(0.0);
+            let errors = if signal == Signal::OriginErrorRatio { left(&relief) * left(&hearsay) } else { 1.0 };
+            1.0 - left(&crowded) * errors
+        };
+        let behaviour = inside::behaviour(findings, inherited, CAP);
         let logs = logs::changes(incident, CAP);
         let mut rerouted = structure::rerouted(incident, findings, &logs, CAP);
+        for (service, way) in &mut rerouted {
+            way.bits *= 1.0 - hearsay.get(service).copied().unwrap_or(0.0);
+        }
         let stopped_at = last_call::taken_from_callers(incident, &mut rerouted);
         let symptom = SymptomSeries::of(incident);
         let correlation = symptom.as_ref().map(correlation::with_symptom).unwrap_or_default();
@@ -103,6 +125,7 @@ impl<'a> Signs<'a> {
             busier: more_calls(incident, &felt, findings, &demand),
             demand,
             relief,
+            hearsay,
             outside,
             logs,
             contentions: machine::contentions(incident, findings, CAP),
@@ -174,9 +197,9 @@ impl<'a> Signs<'a> {
             add(Modality::Behaviour, contention.bits, None);
         }
         if let Some(change) = self.logs.get(service) {
-            // What others' answers make of it, its logs tell too.
-            let own = 1.0 - self.relief.get(service).copied().unwrap_or(0.0);
-            add(Modality::Logs, change.bits * own, None);
+            // What others' answers make of it, and what its callees fail it with, its logs tell too.
+            let left = |shares: &BTreeMap<&ServiceId, f64>| 1.0 - shares.get(service).copied().unwrap_or(0.0);
+            add(Modality::Logs, change.bits * left(&self.relief) * left(&self.hearsay), None);
         }
         // A change is a prior, and these follow the symptom and not the fault: they support other evidence, and are none by
         // themselves.
@@ -339,6 +362,7 @@ mod tests {
             vain_calls: BTreeMap::new(),
             demand: Demand::default(),
             relief: BTreeMap::new(),
+            hearsay: BTreeMap::new(),
             busier: own(),
             outside: BTreeMap::new(),
             logs: BTreeMap::new(),

@@ -8,6 +8,7 @@ use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
 use crate::incident::Incident;
 use crate::rank::caller_side::CallerSide;
+use crate::rank::crowding::{Crowding, Part};
 use crate::rank::demand::Demand;
 use crate::rank::phase::Phase;
 use crate::rank::{Suspect, SymptomChange};
@@ -226,8 +227,12 @@ impl Ledger {
         symptom: Symptom,
     ) -> Option<Account> {
         let Self { pooling, requests, observed, squares, felt_calls, whole, mut parts, timeouts } = self;
-        if !timeouts.is_empty() {
-            timeouts::share_out(incident, scope, side, &timeouts, &mut parts);
+        let crowding = Crowding::of(incident, findings);
+        let mut later = BTreeMap::new();
+        if symptom == Symptom::Errors {
+            later = timeouts::later(incident, scope);
+            crowding.settle(&mut later);
+            timeouts::share_out(incident, scope, side, &later, &timeouts, &mut parts);
         }
         let mix = Mix::new(&requests, &observed)?;
         let coarser = coarser(&requests, &squares);
@@ -238,6 +243,7 @@ impl Ledger {
         let baseline = mix.mean(&whole.baseline, &requests.baseline);
         let during = mix.mean(&whole.incident, &requests.incident);
         let z = (during - baseline) / (spread(&per_request(&whole, &requests), super::floor(symptom)) * coarser);
+        let keys: Vec<Part> = parts.keys().copied().collect();
         let mut contributions: Vec<(Contribution, f64)> = parts
             .into_iter()
             .map(|((callee, caller), costs)| {
@@ -248,6 +254,7 @@ impl Ledger {
                 (Contribution { suspect, baseline, incident: during, z: (during - baseline) / scale }, scale)
             })
             .collect();
+        leave_to_callees(&crowding, (symptom == Symptom::Errors).then_some(&later), &keys, &mut contributions);
         let busier = volume::busier(incident, findings);
         let busier = if busier.is_empty() {
             BTreeMap::new()
@@ -274,6 +281,45 @@ impl Ledger {
         );
         let change = SymptomChange { entry, symptom, baseline: baseline / before, incident: during / now, significant };
         Some(Account { change, rise: during - baseline, z, contributions, busier })
+    }
+}
+
+/// Moves what begins in crowded services to those below that take longer: by how much they do (`later`, for errors), or by
+/// their own parts. Of each contribution, in the order of `keys`, comes the spread that it is compared with.
+fn leave_to_callees(
+    crowding: &Crowding,
+    later: Option<&BTreeMap<Part, f64>>,
+    keys: &[Part],
+    contributions: &mut [(Contribution, f64)],
+) {
+    let place: BTreeMap<Part, usize> = keys.iter().enumerate().map(|(at, part)| (*part, at)).collect();
+    for crowded in crowding.services() {
+        let shares = match later {
+            Some(later) => crowded.shares(later),
+            None => {
+                let growth = place.iter().map(|(part, at)| (*part, contributions[*at].0.delta())).collect();
+                crowded.shares(&growth)
+            }
+        };
+        let taking: Vec<(usize, f64)> =
+            shares.into_iter().filter_map(|(part, share)| Some((*place.get(&part)?, share))).collect();
+        let all: f64 = taking.iter().map(|(_, share)| share).sum();
+        if all <= 0.0 {
+            continue;
+        }
+        let mut moved = 0.0;
+        for (_, from) in place.range((crowded.node, None)..=(crowded.node, Some(u32::MAX))) {
+            let part = &mut contributions[*from].0;
+            let cost = part.delta().max(0.0) * crowded.weight;
+            part.incident -= cost;
+            moved += cost;
+        }
+        for (to, share) in taking {
+            contributions[to].0.incident += moved * share / all;
+        }
+    }
+    for (part, scale) in contributions {
+        part.z = part.delta() / *scale;
     }
 }
 

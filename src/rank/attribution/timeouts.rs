@@ -15,22 +15,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::from_calls::{Costs, Scope, part_costs};
 use crate::incident::Incident;
 use crate::rank::caller_side::CallerSide;
+use crate::rank::crowding::Part;
 use crate::rank::phase::Phase;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
-
-/// A callee, with its caller for what begins on the edge.
-type Part = (u32, Option<u32>);
 
 /// Adds the timeouts of every edge (callee, caller) to the parts where they begin.
 pub(super) fn share_out(
     incident: &Incident,
     scope: &Scope<'_>,
     side: &CallerSide,
+    later: &BTreeMap<Part, f64>,
     timeouts: &BTreeMap<(u32, u32), Costs>,
     parts: &mut BTreeMap<Part, Costs>,
 ) {
-    let later = later(incident, scope);
     for (&(callee, caller), costs) in timeouts {
         let may_blame = scope.may_blame(incident.calls.service(caller));
         let callers = side.timeouts.get(&(callee, caller)).copied().filter(|_| may_blame).unwrap_or(0.0);
@@ -55,7 +53,7 @@ pub(super) fn share_out(
 }
 
 /// By how much longer each part takes per request than before, seconds; only those that do.
-fn later(incident: &Incident, scope: &Scope<'_>) -> BTreeMap<Part, f64> {
+pub(super) fn later(incident: &Incident, scope: &Scope<'_>) -> BTreeMap<Part, f64> {
     let mut requests = [0.0; 2];
     let mut seconds: BTreeMap<Part, [f64; 2]> = BTreeMap::new();
     for row in incident.calls.rows.iter().filter(|row| scope.entries.contains(&row.key.entry)) {
