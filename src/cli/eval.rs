@@ -31,6 +31,7 @@ const OURS: &str = "hypocenter";
   hypocenter eval datasets --format case
   hypocenter eval nezha --format nezha --shift -60 -o json
   hypocenter eval petshop --format petshop --method random_walk --cases
+  hypocenter eval RE2/RE2-TT --format rcaeval --without traces
 
 Exit codes:
   0  the figures were written (failed cases included)
@@ -70,6 +71,8 @@ enum FormatArg {
     Nezha,
     /// PetShop (CLeaR 2024): graph.csv, noissue and issues
     Petshop,
+    /// RCAEval (WWW 2025), suites RE1 to RE3: <service>_<fault>/<n> with inject_time.txt
+    Rcaeval,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -116,6 +119,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         FormatArg::Case => DatasetFormat::Case,
         FormatArg::Nezha => DatasetFormat::Nezha,
         FormatArg::Petshop => DatasetFormat::PetShop,
+        FormatArg::Rcaeval => DatasetFormat::RcaEval,
     };
     let found = cases(&args.dir, format, args.shift.saturating_mul(NANOS_PER_SECOND))
         .with_context(|| format!("cannot use {} as a dataset", args.dir.display()))?;

@@ -259,8 +259,7 @@ impl<'de> SpanFacts<'de> {
         let http_failed = self.get(Fact::HttpStatus).and_then(Scalar::as_integer).is_some_and(|c| c >= fails_from);
         let rpc_failed = self.get(Fact::RpcStatus).and_then(grpc_code).is_some_and(|code| match kind {
             SpanKind::Client => code != 0,
-            // The codes that the RPC conventions count as failures of the server.
-            _ => matches!(code, 2 | 4 | 12 | 13 | 14 | 15),
+            _ => is_grpc_failure(code),
         });
         if http_failed || rpc_failed { SpanStatus::Error } else { SpanStatus::Unset }
     }
@@ -369,8 +368,18 @@ pub(crate) fn status(value: &Scalar<'_>) -> Option<SpanStatus> {
         0 => Some(SpanStatus::Unset),
         1 => Some(SpanStatus::Ok),
         2 => Some(SpanStatus::Error),
+        // Not OpenTelemetry's: tables write gRPC's (2, `UNKNOWN`, is a failure too) and HTTP's codes there. Which of the
+        // client's mistakes are failures depends on the side, so they are left open.
+        3..=16 => Some(if is_grpc_failure(value.as_integer()?) { SpanStatus::Error } else { SpanStatus::Unset }),
+        100..=499 => Some(SpanStatus::Unset),
+        500..=599 => Some(SpanStatus::Error),
         _ => None,
     }
+}
+
+/// The codes that the RPC conventions count as failures of the server.
+fn is_grpc_failure(code: i64) -> bool {
+    matches!(code, 2 | 4 | 12 | 13 | 14 | 15)
 }
 
 /// A status given as a flag: whether the span failed.
