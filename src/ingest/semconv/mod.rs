@@ -368,13 +368,19 @@ pub(crate) fn status(value: &Scalar<'_>) -> Option<SpanStatus> {
         0 => Some(SpanStatus::Unset),
         1 => Some(SpanStatus::Ok),
         2 => Some(SpanStatus::Error),
-        // Not OpenTelemetry's: tables write gRPC's (2, `UNKNOWN`, is a failure too) and HTTP's codes there. Which of the
-        // client's mistakes are failures depends on the side, so they are left open.
-        3..=16 => Some(if is_grpc_failure(value.as_integer()?) { SpanStatus::Error } else { SpanStatus::Unset }),
+        _ => None,
+    }
+}
+
+/// A status as tables write it: OpenTelemetry's, else the code of gRPC (its 2, `UNKNOWN`, is a failure in both) or of
+/// HTTP. Whether a client's mistake is a failure depends on the side, so that is left open.
+pub(crate) fn status_or_code(value: &Scalar<'_>) -> Option<SpanStatus> {
+    status(value).or_else(|| match value.as_integer()? {
+        code @ 3..=16 => Some(if is_grpc_failure(code) { SpanStatus::Error } else { SpanStatus::Unset }),
         100..=499 => Some(SpanStatus::Unset),
         500..=599 => Some(SpanStatus::Error),
         _ => None,
-    }
+    })
 }
 
 /// The codes that the RPC conventions count as failures of the server.
