@@ -11,7 +11,7 @@ use super::fusion::CAP;
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::node_series::SymptomSeries;
-use super::{Candidate, Evidence, Modality, Suspect, correlation, earliest_onsets, random_walk};
+use super::{Candidate, Evidence, Modality, Suspect, correlation, earliest_onsets, random_walk, without_calls};
 use crate::detect::{Change, Finding, Onset};
 use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
@@ -107,6 +107,11 @@ impl<'a> Signs<'a> {
             contentions: machine::contentions(incident, findings, CAP),
             onsets: earliest_onsets(findings),
         };
+        if let Some(seen) = without_calls::seen(incident, findings) {
+            // Without calls all of the symptom would be its own wherever it was felt.
+            signs.attribution.clear();
+            (signs.resources, signs.outside, signs.early_returns) = (seen.inside, seen.surface, seen.silence);
+        }
         signs.explain_by_neighbours(findings);
         signs
     }
