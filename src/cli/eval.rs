@@ -44,6 +44,7 @@ const OURS: &str = "hypocenter";
   hypocenter eval nezha --format nezha --shift -60 -o json
   hypocenter eval petshop --format petshop --method random_walk --cases
   hypocenter eval nezha --format nezha --ablation --record datasets/records
+  hypocenter eval RE2/RE2-TT --format rcaeval --without traces
 
 Exit codes:
   0  the figures were written (failed cases included)
@@ -98,6 +99,8 @@ pub(super) enum FormatArg {
     Nezha,
     /// PetShop (CLeaR 2024): graph.csv, noissue and issues
     Petshop,
+    /// RCAEval (WWW 2025), suites RE1 to RE3: <service>_<fault>/<n> with inject_time.txt
+    Rcaeval,
 }
 
 impl From<FormatArg> for DatasetFormat {
@@ -106,6 +109,7 @@ impl From<FormatArg> for DatasetFormat {
             FormatArg::Case => Self::Case,
             FormatArg::Nezha => Self::Nezha,
             FormatArg::Petshop => Self::PetShop,
+            FormatArg::Rcaeval => Self::RcaEval,
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod markdown;
 pub mod nezha;
 pub mod paired;
 pub mod petshop;
+pub mod rcaeval;
 pub mod record;
 pub mod recorded;
 pub mod run;
@@ -40,6 +41,8 @@ pub enum DatasetFormat {
     Nezha,
     /// PetShop's layout: scenarios with `graph.csv`, `noissue` and `<split>/issue_N`.
     PetShop,
+    /// RCAEval's layout: `<service>_<fault>/<n>` with `inject_time.txt`.
+    RcaEval,
 }
 
 /// Finds the cases of a dataset, in a fixed order. Telemetry is read later, case by case.
@@ -53,5 +56,6 @@ pub fn cases(dir: &Path, format: DatasetFormat, shift_ns: i64) -> Result<Vec<Rec
         DatasetFormat::Case => folders::cases(dir, shift_ns),
         DatasetFormat::Nezha => nezha::cases(dir, shift_ns),
         DatasetFormat::PetShop => petshop::cases(dir, shift_ns),
+        DatasetFormat::RcaEval => rcaeval::cases(dir, shift_ns),
     }
 }

@@ -333,8 +333,11 @@ impl<'r, 's> Placing<'r, 's> {
             return None;
         }
         let whole = if let Role::ShareOf(whole) = row.role { Some(whole.to_owned()) } else { None };
+        // Tables keep a counter's name for what was asked of it: `rate(…)` under `container-cpu-usage-seconds-total`.
+        let is_rate_already = row.role == Role::Rate && raw.kind == RawKind::Words && !rates::grows(&raw.samples);
+        let role = if is_rate_already { Role::Level } else { row.role };
         let name = metric_name.get(..length).unwrap_or(row.name).to_owned();
-        let (role, scope, signal, unit, scale) = (row.role, row.scope, row.signal, row.unit, row.scale);
+        let (scope, signal, unit, scale) = (row.scope, row.signal, row.unit, row.scale);
         Some(Meaning { name, role, scope, signal, unit, scale, part, dialect, whole, rule: None })
     }
 
@@ -444,8 +447,11 @@ impl<'r, 's> Placing<'r, 's> {
         let is_summary = part == Part::None && raw.label("quantile").is_some();
         let is_counter = raw.kind == RawKind::Counter
             || (metric_name.ends_with("_total")
-                && raw.kind != RawKind::Gauge
-                && rates::looks_like_counter(&raw.samples));
+                && match raw.kind {
+                    RawKind::Gauge => false,
+                    RawKind::Words => rates::grows(&raw.samples),
+                    RawKind::Unknown | RawKind::Counter => rates::looks_like_counter(&raw.samples),
+                });
         if raw.kind == RawKind::Words && !is_part && !is_counter {
             return place_words(raw, &self.naming, telemetry);
         }

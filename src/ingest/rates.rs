@@ -68,6 +68,17 @@ pub(crate) fn looks_like_counter(samples: &[(i64, f64)]) -> bool {
     samples.iter().all(|s| s.1 >= 0.0) && falls * 4 <= samples.len().saturating_sub(1)
 }
 
+/// Whether the samples of a column that is called a counter are one, and not the rate of one: a counter rises, and a rate
+/// falls about as often as it rises.
+pub(crate) fn grows(samples: &[(i64, f64)]) -> bool {
+    let moves = |is: fn(f64, f64) -> bool| samples.windows(2).filter(|pair| is(pair[0].1, pair[1].1)).count();
+    let (rises, falls) = (moves(|before, after| after > before), moves(|before, after| after < before));
+    samples.iter().all(|s| s.1 >= 0.0) && falls * 4 < rises && rises >= LEAST_RISES
+}
+
+/// A rate that fell to a new level and rose to another has that many; a counter of anything that happens has more.
+const LEAST_RISES: usize = 3;
+
 /// The times at which sums over `members` are taken: all interval ends, thinned to at least half a typical interval,
 /// because members that are scraped at different moments must not multiply the samples.
 pub(crate) fn common_times(members: &[Vec<Interval>]) -> Vec<i64> {

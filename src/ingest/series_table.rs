@@ -43,7 +43,7 @@ const FOREIGN_COLUMNS: &[&str] =
     &["traceid", "trace_id", "trace.id", "spanid", "span_id", "log", "message", "body", "duration", "parentid"];
 /// Names of files that tell nothing about a service.
 const GENERIC_STEMS: &[&str] =
-    &["", "data", "metric", "metrics", "series", "simple_metrics", "values", "kpi", "export"];
+    &["", "data", "metric", "metrics", "series", "simple_data", "simple_metrics", "values", "kpi", "export"];
 
 /// Whether the first lines are a table of series in CSV.
 pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
@@ -71,6 +71,15 @@ pub(crate) fn sniff_csv(head: &Head<'_>) -> bool {
 pub(super) fn is_series_header(names: &[&str]) -> bool {
     let foreign = |name: &&str| FOREIGN_COLUMNS.contains(&name.trim().to_lowercase().as_str());
     names.len() >= 2 && !names.iter().any(foreign) && time_column(names).is_some()
+}
+
+/// Whether a column's name is that of `first` once more, as it stands or numbered as pandas does (`time.1`).
+fn repeats(name: &str, first: &str) -> bool {
+    let plain = match name.rsplit_once('.') {
+        Some((plain, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => plain,
+        _ => name,
+    };
+    plain.trim().eq_ignore_ascii_case(first.trim())
 }
 
 fn time_column(names: &[&str]) -> Option<usize> {
@@ -197,7 +206,7 @@ impl<'p> Table<'p> {
         let name = value.and_then(|_| find_column(&seen, NAME_COLUMNS));
         let role = |index: usize, name_of: &str| {
             let lower = name_of.trim().to_lowercase();
-            if index == time || TIME_COLUMNS.contains(&lower.as_str()) {
+            if index == time || TIME_COLUMNS.contains(&lower.as_str()) || repeats(&lower, seen[time]) {
                 Role::Time
             } else if Some(index) == name {
                 Role::Name
@@ -337,6 +346,12 @@ impl<'p> Table<'p> {
         if self.slots.is_empty() {
             out.warn(self.path, "", "the table has no rows", 1);
         }
+        let time = &self.columns[self.time].name;
+        let again = self.columns.iter().filter(|c| repeats(&c.name.to_lowercase(), time)).count().saturating_sub(1);
+        if again > 0 {
+            let message = "the column of times is there more than once; the first is used";
+            out.warn(self.path, format_args!("column `{time}`"), message, again as u64);
+        }
         if let Some(quantile) = edge_latency_quantile(&self.stem)
             && self.name.is_none()
         {
@@ -436,8 +451,11 @@ fn service_in_name(name: &str) -> Option<(&str, &str)> {
     if name.matches(':').count() == 1 {
         return name.split_once(':').filter(|(service, metric)| !service.is_empty() && !metric.is_empty());
     }
+    // A first part of several words is a service's name if a metric follows: `load-generator_cpu`.
+    let several =
+        |(service, metric): &(&str, &str)| service.contains('-') && plain_names::begins_with_a_metric_word(metric);
     if plain_names::begins_with_a_metric_word(name) {
-        return None;
+        return name.split_once('_').filter(several);
     }
     let cuts = || {
         name.match_indices('_')
@@ -472,6 +490,8 @@ mod tests {
         check("cart:cpu_usage", &[], "data", ("cpu_usage", &[("service", "cart")]));
         check("ts-auth-service_latency-90", &[], "data", ("latency-90", &[("service", "ts-auth-service")]));
         check("order_service_cpu", &[], "data", ("cpu", &[("service", "order_service")]));
+        check("load-generator_cpu", &[], "data", ("cpu", &[("service", "load-generator")]));
+        check("cpu_load", &[], "cart", ("cpu_load", &[("service", "cart")]));
         check("cart_queue_depth", &[], "data", ("queue_depth", &[("service", "cart")]));
         check("cpu_usage", &[], "cart", ("cpu_usage", &[("service", "cart")]));
         check("cpu", &[], "cart-579f59597d-wc2lz_metric", ("cpu", &[("pod", "cart-579f59597d-wc2lz")]));

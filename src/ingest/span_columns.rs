@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::IngestError;
-use super::span_fields::{Field, is_flag, plain};
+use super::span_fields::{Field, JAEGER_START_MILLIS, is_flag, plain};
 
 /// Unit of a time or duration in a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
@@ -292,6 +292,8 @@ impl SpanColumns {
         }
         let status = find("the status", Field::Status)?;
         let suffix = |column: usize| header.get(column).and_then(|name| TimeUnit::from_suffix(name));
+        let is_jaeger = header.get(start).is_some_and(|name| plain(name) == JAEGER_START_MILLIS);
+        let by_schema = is_jaeger.then_some(TimeUnit::Microseconds);
         let link_traces = find("the links' traces", Field::LinkTraces)?;
         let link_spans = find("the links' spans", Field::LinkSpans)?;
         Ok(Columns {
@@ -311,7 +313,7 @@ impl SpanColumns {
             end,
             end_unit: wanted.start_unit.or_else(|| end.and_then(suffix)),
             duration,
-            duration_unit: wanted.duration_unit.or_else(|| duration.and_then(suffix)),
+            duration_unit: wanted.duration_unit.or_else(|| duration.and_then(suffix)).or(by_schema),
             peer: find("the peer", Field::Peer)?,
             attributes: find("the attributes", Field::Attributes)?,
             resource_attributes,

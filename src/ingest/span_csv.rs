@@ -91,7 +91,7 @@ impl Rows<'_> {
             SpanKind::Unspecified
         });
         let status = Scalar::Text(optional(columns.status));
-        let status = if columns.status_is_flag { semconv::failed(&status) } else { semconv::status(&status) };
+        let status = if columns.status_is_flag { semconv::failed(&status) } else { semconv::status_or_code(&status) };
         let status = status.unwrap_or_else(|| {
             odd(columns.status, "spans of unknown status are taken as unset");
             SpanStatus::Unset

@@ -115,6 +115,9 @@ impl Field {
     }
 }
 
+/// Start in Jaeger's documents for Elasticsearch, cut to milliseconds; durations beside it are in microseconds.
+pub(super) const JAEGER_START_MILLIS: &str = "starttimemillis";
+
 const START: &[&str] = &[
     "starttimeunixnano",
     "startunixnano",
@@ -124,9 +127,10 @@ const START: &[&str] = &[
     "starttimemicros",
     "startus",
     "starttimems",
-    "starttimemillis",
     "startms",
     "starttime",
+    // Jaeger writes it beside `startTime`, for Elasticsearch alone.
+    JAEGER_START_MILLIS,
     "starttimestamp",
     "start",
     "timestamp",

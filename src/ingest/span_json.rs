@@ -210,7 +210,7 @@ impl<'n, 'c, 'o, 'de> RowNode<'n, 'c, 'o, 'de> {
         });
         let is_flag = self.slots[Field::Status as usize].as_ref().is_some_and(|slot| slot.is_flag);
         let status = self.value(Field::Status);
-        let status = if is_flag { semconv::failed(status) } else { semconv::status(status) };
+        let status = if is_flag { semconv::failed(status) } else { semconv::status_or_code(status) };
         let status = status.unwrap_or_else(|| {
             self.odd(Field::Status, "spans of unknown status are taken as unset");
             SpanStatus::Unset

@@ -117,7 +117,7 @@ impl Rows<'_> {
             by_code(&codes, &keys)
         });
         let kinds = self.words(columns.kind, semconv::kind, "spans of unknown kind are taken as unspecified", out)?;
-        let status = if columns.status_is_flag { semconv::failed } else { semconv::status };
+        let status = if columns.status_is_flag { semconv::failed } else { semconv::status_or_code };
         let statuses = self.words(columns.status, status, "spans of unknown status are taken as unset", out)?;
         let peers = self.peers(out)?;
         let by_rate = self.sampling(columns.sampling, |text| sampling::of_value(&Scalar::Text(Cow::Borrowed(text))))?;

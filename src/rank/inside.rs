@@ -53,7 +53,7 @@ pub(crate) fn resources(findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, O
 }
 
 /// Share of a resource's rise that is left when it is assumed to grow in proportion to requests, 0 to 1.
-fn unexplained_by_traffic(finding: &Finding, traffic_ratio: f64) -> f64 {
+pub(crate) fn unexplained_by_traffic(finding: &Finding, traffic_ratio: f64) -> f64 {
     if traffic_ratio <= 1.0 || finding.baseline <= 0.0 || finding.incident <= finding.baseline {
         return 1.0;
     }

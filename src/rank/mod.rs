@@ -27,6 +27,7 @@ pub mod single;
 #[cfg(test)]
 mod test_findings;
 pub mod traversal;
+mod without_calls;
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ use super::hearsay;
 use super::inside::{self, Own};
 use super::network::{self, Endpoint};
 use super::node_series::SymptomSeries;
-use super::{Candidate, Evidence, Modality, Suspect, correlation, earliest_onsets, random_walk};
+use super::{Candidate, Evidence, Modality, Suspect, correlation, earliest_onsets, random_walk, without_calls};
 use crate::detect::{Change, Finding, Onset};
 use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
@@ -43,6 +43,7 @@ pub(super) struct Signs<'a> {
     behaviour: BTreeMap<ServiceId, Own>,
     rerouted: BTreeMap<ServiceId, Rerouted>,
     stopped_at: BTreeMap<ServiceId, f64>,
+    silence: BTreeMap<ServiceId, Own>,
     vain_calls: BTreeMap<ServiceId, Own>,
     demand: Demand,
     relief: BTreeMap<&'a ServiceId, f64>,
@@ -121,6 +122,7 @@ impl<'a> Signs<'a> {
             behaviour,
             rerouted,
             stopped_at,
+            silence: BTreeMap::new(),
             vain_calls: vain_calls(incident, findings, side),
             busier: more_calls(incident, &felt, findings, &demand),
             demand,
@@ -132,6 +134,11 @@ impl<'a> Signs<'a> {
             changes: changes::supports(incident, findings),
             onsets: earliest_onsets(findings),
         };
+        if let Some(seen) = without_calls::seen(incident, findings) {
+            // Without calls all of the symptom would be its own wherever it was felt.
+            signs.attribution.clear();
+            (signs.resources, signs.outside, signs.silence) = (seen.inside, seen.surface, seen.silence);
+        }
         signs.explain_by_neighbours(findings);
         signs
     }
@@ -182,6 +189,7 @@ impl<'a> Signs<'a> {
             (Modality::Resources, &self.resources),
             (Modality::Behaviour, &self.behaviour),
             (Modality::Structure, &self.busier),
+            (Modality::Structure, &self.silence),
             (Modality::Behaviour, &self.vain_calls),
             (Modality::Behaviour, &self.outside),
         ] {
@@ -359,6 +367,8 @@ mod tests {
             resources: BTreeMap::new(),
             behaviour: BTreeMap::new(),
             rerouted: BTreeMap::from([(ServiceId::new("a"), way)]),
+            stopped_at: BTreeMap::new(),
+            silence: BTreeMap::new(),
             vain_calls: BTreeMap::new(),
             demand: Demand::default(),
             relief: BTreeMap::new(),

@@ -259,8 +259,7 @@ impl<'de> SpanFacts<'de> {
         let http_failed = self.get(Fact::HttpStatus).and_then(Scalar::as_integer).is_some_and(|c| c >= fails_from);
         let rpc_failed = self.get(Fact::RpcStatus).and_then(grpc_code).is_some_and(|code| match kind {
             SpanKind::Client => code != 0,
-            // The codes that the RPC conventions count as failures of the server.
-            _ => matches!(code, 2 | 4 | 12 | 13 | 14 | 15),
+            _ => is_grpc_failure(code),
         });
         if http_failed || rpc_failed { SpanStatus::Error } else { SpanStatus::Unset }
     }
@@ -371,6 +370,22 @@ pub(crate) fn status(value: &Scalar<'_>) -> Option<SpanStatus> {
         2 => Some(SpanStatus::Error),
         _ => None,
     }
+}
+
+/// A status as tables write it: OpenTelemetry's, else the code of gRPC (its 2, `UNKNOWN`, is a failure in both) or of
+/// HTTP. Whether a client's mistake is a failure depends on the side, so that is left open.
+pub(crate) fn status_or_code(value: &Scalar<'_>) -> Option<SpanStatus> {
+    status(value).or_else(|| match value.as_integer()? {
+        code @ 3..=16 => Some(if is_grpc_failure(code) { SpanStatus::Error } else { SpanStatus::Unset }),
+        100..=499 => Some(SpanStatus::Unset),
+        500..=599 => Some(SpanStatus::Error),
+        _ => None,
+    })
+}
+
+/// The codes that the RPC conventions count as failures of the server.
+fn is_grpc_failure(code: i64) -> bool {
+    matches!(code, 2 | 4 | 12 | 13 | 14 | 15)
 }
 
 /// A status given as a flag: whether the span failed.
