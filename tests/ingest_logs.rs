@@ -148,7 +148,7 @@ fn tables_of_logs() {
     let services: Vec<&str> = nezha.logs.services().iter().map(String::as_str).collect();
     assert_eq!(services, ["ts-order-service", "productcatalogservice"]);
     let messages = [
-        "<*> WARN o.s.OrderServiceImpl#<*> TraceID: <*> SpanID: <*> [getOrderById][Order not found][OrderId: <*>]",
+        "<*> WARN o.s.OrderServiceImpl#361 TraceID: <*> SpanID: <*> [getOrderById][Order not found][OrderId: <*>]",
         "TraceID: <*> SpanID: <*> List products end",
     ];
     assert_eq!(nezha.logs.messages(), messages);
