@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use hypocenter::analysis::{Settings, rankings};
+use hypocenter::analysis::{Detected, Settings};
 use hypocenter::assemble::{Request, assemble};
 use hypocenter::eval::recorded::RecordedCase;
 use hypocenter::eval::run::evaluate;
 use hypocenter::eval::{DatasetFormat, cases};
 use hypocenter::ingest::Telemetry;
-use hypocenter::rank::by_name;
+use hypocenter::rank::hypocenter::Hypocenter;
 use hypocenter::telemetry::series::{Series, Signal, Statistic, Unit};
 use hypocenter::telemetry::span::SpanStatus;
 use hypocenter::telemetry::time::{NANOS_PER_SECOND, Window};
@@ -316,8 +316,8 @@ fn metrics_alone_are_enough_to_find_a_busy_service() {
         let shifted = cases(dir.path(), DatasetFormat::RcaEval, shift_s * NANOS_PER_SECOND).unwrap();
         let (telemetry, request) = load(&shifted[0]);
         let incident = assemble(telemetry, request).unwrap();
-        let method = by_name("hypocenter").unwrap();
-        let ranking = &rankings(&incident, &[method], &Settings::default())[0];
+        let settings = Settings::default();
+        let ranking = Detected::of(&incident, &settings).ranking(&Hypocenter { fusion: settings.fusion });
         assert_eq!(ranking.candidates[0].suspect.service().as_str(), "cart-service", "shift {shift_s} s");
     }
 }
