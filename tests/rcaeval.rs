@@ -72,7 +72,7 @@ fn load(case: &RecordedCase) -> (Telemetry, Request) {
 
 fn series<'t>(telemetry: &'t Telemetry, service: &str, name: &str) -> &'t Series {
     let is = |s: &&Series| s.subject.service().as_str() == service && s.name == name;
-    telemetry.series.iter().find(is).unwrap_or_else(|| panic!("no {name} of {service} in {:?}", names(telemetry)))
+    telemetry.series.iter().find(is).expect(name)
 }
 
 fn names(telemetry: &Telemetry) -> Vec<String> {
