@@ -61,19 +61,23 @@ impl Fusion {
             + doubt_outsiders(incident, candidates)
     }
 
-    /// Probabilities over the candidates and "none", which is returned.
+    /// Probabilities over the candidates and "none", which is returned. A candidate's weight is [`weight`].
     fn softmax(&self, none: f64, candidates: &mut [Candidate]) -> f64 {
         let top = candidates.iter().map(|c| c.score).fold(none, f64::max);
-        let odds = |score: f64| ((score - top) / self.temperature).exp2();
-        // A candidate without any evidence is not an alternative: else a large system could never be sure.
-        let weight = |c: &Candidate| if c.score > 0.0 { odds(c.score) } else { 0.0 };
-        let none = odds(none);
+        let weight = |candidate: &Candidate| weight(candidate.score, top, self.temperature);
+        let none = ((none - top) / self.temperature).exp2();
         let total = none + candidates.iter().map(weight).sum::<f64>();
         for candidate in candidates.iter_mut() {
             candidate.probability = weight(candidate) / total;
         }
         none / total
     }
+}
+
+/// Odds of a score of a candidate, less those of a score of 0, both relative to `top`: without any evidence it is no
+/// alternative, and with a hint hardly one. Else a large system could never be sure.
+pub fn weight(score: f64, top: f64, temperature: f64) -> f64 {
+    (((score - top) / temperature).exp2() - (-top / temperature).exp2()).max(0.0)
 }
 
 /// Whether no symptom changed enough to pass the gate.

@@ -133,3 +133,19 @@ pub(crate) fn outside(
         })
         .collect()
 }
+
+/// The strongest rise of each service's own signals, significant or not. Where calls are known, signals that callers
+/// inherit are left out.
+pub(super) fn hints(findings: &[Finding], calls_known: bool, cap: f64) -> BTreeMap<ServiceId, Own> {
+    let mut hints = BTreeMap::new();
+    for (index, finding) in findings.iter().enumerate().filter(|(_, finding)| finding.change == Change::Rise) {
+        let inherited = matches!(finding.signal, Signal::Latency | Signal::ErrorRatio);
+        let own = finding.signal.is_internal()
+            || matches!(finding.signal, Signal::SelfTime | Signal::OriginErrorRatio | Signal::NetworkGap);
+        if own || (inherited && !calls_known) {
+            strongest(&mut hints, finding.subject.service(), finding.bits.min(cap), index);
+        }
+    }
+    hints.retain(|_, hint| hint.bits > 0.0);
+    hints
+}

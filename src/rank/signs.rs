@@ -22,6 +22,8 @@ use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
 
+/// What a hint counts: it orders services about which nothing is sure, and is evidence of none.
+const HINT_SHARE: f64 = 0.05;
 /// Most bits that correlation with the symptom, and a walk along correlated calls, may add each.
 const SUPPORT_BITS: f64 = 0.5;
 /// Correlation, or share of the most visited node's visits, under which there is no support.
@@ -43,6 +45,7 @@ pub(super) struct Signs<'a> {
     behaviour: BTreeMap<ServiceId, Own>,
     rerouted: BTreeMap<ServiceId, Rerouted>,
     stopped_at: BTreeMap<ServiceId, f64>,
+    hints: BTreeMap<ServiceId, Own>,
     silence: BTreeMap<ServiceId, Own>,
     vain_calls: BTreeMap<ServiceId, Own>,
     demand: Demand,
@@ -122,6 +125,7 @@ impl<'a> Signs<'a> {
             behaviour,
             rerouted,
             stopped_at,
+            hints: inside::hints(findings, !incident.calls.rows.is_empty(), CAP),
             silence: BTreeMap::new(),
             vain_calls: vain_calls(incident, findings, side),
             busier: more_calls(incident, &felt, findings, &demand),
@@ -220,6 +224,12 @@ impl<'a> Signs<'a> {
                     evidence.push(Evidence { modality, bits: SUPPORT_BITS * score, finding: None });
                 }
             }
+        }
+        if evidence.is_empty()
+            && let Some(hint) = self.hints.get(service)
+        {
+            let bits = hint.bits * HINT_SHARE;
+            evidence.push(Evidence { modality: Modality::Behaviour, bits, finding: Some(hint.finding) });
         }
         cap_modalities(&mut evidence);
         evidence.sort_by(|a, b| b.bits.total_cmp(&a.bits).then_with(|| a.modality.cmp(&b.modality)));
@@ -368,6 +378,7 @@ mod tests {
             behaviour: BTreeMap::new(),
             rerouted: BTreeMap::from([(ServiceId::new("a"), way)]),
             stopped_at: BTreeMap::new(),
+            hints: BTreeMap::new(),
             silence: BTreeMap::new(),
             vain_calls: BTreeMap::new(),
             demand: Demand::default(),

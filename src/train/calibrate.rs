@@ -6,14 +6,16 @@ use super::TrainError;
 use super::examples::Example;
 use super::fit::fit;
 use crate::eval::calibration::{Calibration, Statement};
-use crate::rank::fusion::{Fusion, SIGNS};
+use crate::rank::fusion::{Fusion, SIGNS, weight};
 
 /// The answers to one case with their scores, by a model that has not seen the case's system.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Predicted {
     pub(super) system: String,
-    /// Score in units that double the odds, as its model has it, and whether the answer is right; "none" is one of them.
-    answers: Vec<(f64, bool)>,
+    /// Score of each candidate in units that double the odds, as its model has it, and whether it is a cause.
+    candidates: Vec<(f64, bool)>,
+    /// That of "none of them", which is right where none is.
+    none: f64,
 }
 
 /// Every case, predicted by a model trained on the other systems.
@@ -32,23 +34,27 @@ fn predicted(example: &Example, fusion: &Fusion) -> Predicted {
     let score = |signs: &[f64; SIGNS.len()]| {
         signs.iter().zip(fusion.weights).map(|(bits, weight)| bits * weight).sum::<f64>() / fusion.temperature
     };
-    let mut answers: Vec<(f64, bool)> = example.alternatives.iter().map(|a| (score(&a.signs), a.is_cause)).collect();
     let none = fusion.none + if example.is_calm { fusion.none_when_calm } else { 0.0 };
-    let nobody = !answers.iter().any(|answer| answer.1);
-    answers.push((none / fusion.temperature, nobody));
-    Predicted { system: example.system.clone(), answers }
+    Predicted {
+        system: example.system.clone(),
+        candidates: example.alternatives.iter().map(|a| (score(&a.signs), a.is_cause)).collect(),
+        none: none / fusion.temperature,
+    }
 }
 
 impl Predicted {
     /// Probability of the likeliest answer and whether it is right; of equal ones a wrong one counts. Then that of the
     /// right answers together.
-    fn probabilities(&self, temperature: f64) -> (f64, bool, f64) {
-        let top = self.answers.iter().map(|answer| answer.0).fold(f64::NEG_INFINITY, f64::max);
-        let odds = |score: f64| ((score - top) / temperature).exp2();
-        let total: f64 = self.answers.iter().map(|answer| odds(answer.0)).sum();
-        let right = self.answers.iter().filter(|answer| answer.0 >= top).all(|answer| answer.1);
-        let truth: f64 = self.answers.iter().filter(|answer| answer.1).map(|answer| odds(answer.0)).sum();
-        (1.0 / total, right, truth / total)
+    fn probabilities(&self, hotter: f64) -> (f64, bool, f64) {
+        let top = self.candidates.iter().map(|candidate| candidate.0).fold(self.none, f64::max);
+        let none = (((self.none - top) / hotter).exp2(), !self.candidates.iter().any(|candidate| candidate.1));
+        let candidates = self.candidates.iter().map(|(score, is_cause)| (weight(*score, top, hotter), *is_cause));
+        let answers: Vec<(f64, bool)> = candidates.chain([none]).collect();
+        let total: f64 = answers.iter().map(|answer| answer.0).sum();
+        let first = answers.iter().map(|answer| answer.0).fold(0.0, f64::max);
+        let right = answers.iter().filter(|answer| answer.0 >= first).all(|answer| answer.1);
+        let truth: f64 = answers.iter().filter(|answer| answer.1).map(|answer| answer.0).sum();
+        (first / total, right, truth / total)
     }
 }
 
