@@ -6,8 +6,9 @@
 //! ```
 //! A service has so many workers. By Little's law (1961) the number that is busy is calls per second times the time that
 //! each is held: callees that take four times as long do to a service what four times the requests do (see `demand.rs`).
-//! Once all workers wait, the next request waits for a worker, which is time of the service itself or between its caller
-//! and it, or is refused, which is an error that begins there. Of both the weight's share is the doing of whoever takes longer below. Where its processor or
+//! Once all workers wait, the next request waits for a worker, which is time of the service itself, or is refused, which is
+//! an error that begins there. Of both the weight's share is the doing of whoever takes longer below. Time between a caller
+//! and the service stays where it is: a slow network of the service makes its own calls slow as well. Where its processor or
 //! its memory tells that the service itself is ill, its calls may take longer because of that, and it keeps its share.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,15 +96,14 @@ impl Crowding {
     /// Gives the growth of every crowded service to what grew below it.
     pub(crate) fn settle(&self, growth: &mut BTreeMap<Part, f64>) {
         for crowded in &self.0 {
+            let Some(own) = growth.get(&(crowded.node, None)).copied().filter(|own| *own > 0.0) else { continue };
             let shares = crowded.shares(growth);
-            let mut moved = 0.0;
-            let own = growth.iter_mut().filter(|((node, _), grown)| *node == crowded.node && **grown > 0.0);
-            for (_, grown) in own.filter(|_| !shares.is_empty()) {
-                moved += *grown * crowded.weight;
-                *grown *= 1.0 - crowded.weight;
+            if shares.is_empty() {
+                continue;
             }
+            growth.insert((crowded.node, None), own * (1.0 - crowded.weight));
             for (part, share) in shares {
-                *growth.entry(part).or_default() += moved * share;
+                *growth.entry(part).or_default() += own * crowded.weight * share;
             }
         }
     }

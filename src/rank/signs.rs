@@ -76,7 +76,7 @@ impl<'a> Signs<'a> {
         side: &CallerSide,
     ) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
-        let mut network = network::endpoints(findings, CAP);
+        let network = network::endpoints(findings, CAP);
         let mut outside = inside::outside(findings, callees, CAP);
         if !accounts.is_empty() {
             // Accounting tells whose time and errors these are; only where the graph does not know a service at all
@@ -97,10 +97,6 @@ impl<'a> Signs<'a> {
             .into_iter()
             .map(|(node, share)| (incident.calls.service(node), share))
             .collect();
-        // Who waits for a worker of a crowded service waits between the two.
-        for (service, endpoint) in &mut network {
-            endpoint.bits *= 1.0 - crowded.get(service).copied().unwrap_or(0.0);
-        }
         let inherited = |service: &ServiceId, signal: Signal| {
             let left = |shares: &BTreeMap<&ServiceId, f64>| 1.0 - shares.get(service).copied().unwrap_or(0.0);
             let errors = if signal == Signal::OriginErrorRatio { left(&relief) * left(&hearsay) } else { 1.0 };

@@ -307,13 +307,10 @@ fn leave_to_callees(
         if all <= 0.0 {
             continue;
         }
-        let mut moved = 0.0;
-        for (_, from) in place.range((crowded.node, None)..=(crowded.node, Some(u32::MAX))) {
-            let part = &mut contributions[*from].0;
-            let cost = part.delta().max(0.0) * crowded.weight;
-            part.incident -= cost;
-            moved += cost;
-        }
+        let Some(&from) = place.get(&(crowded.node, None)) else { continue };
+        let own = &mut contributions[from].0;
+        let moved = own.delta().max(0.0) * crowded.weight;
+        own.incident -= moved;
         for (to, share) in taking {
             contributions[to].0.incident += moved * share / all;
         }
