@@ -116,7 +116,11 @@ impl CallerSide {
     /// Compares callers with each other and with the baseline.
     pub(crate) fn of(incident: &Incident) -> Self {
         let edges = Edges::new(incident);
-        let mut side = Self::default();
+        let mut side = Self { answers: super::answers::wrong(incident), ..Self::default() };
+        let mut answered_wrongly: BTreeMap<u32, f64> = BTreeMap::new();
+        for (&(node, _), share) in &side.answers {
+            *answered_wrongly.entry(node).or_default() += share;
+        }
         let mut moved: BTreeMap<u32, f64> = BTreeMap::new();
         for (&(callee, caller), tally) in &edges.by_edge {
             let Some(caller) = caller.filter(|caller| *caller != callee) else { continue };
@@ -127,7 +131,9 @@ impl CallerSide {
             if !tally.all.rose() {
                 continue;
             }
-            let share = edges.share(callee, caller, tally);
+            // What a callee fails with because of its own callees' answers is not its caller's doing either.
+            let told_wrongly = answered_wrongly.get(&callee).copied().unwrap_or(0.0).min(1.0);
+            let share = edges.share(callee, caller, tally) * (1.0 - told_wrongly);
             if share > 0.0 {
                 side.failures.insert((callee, caller), share);
                 *moved.entry(callee).or_default() += share * failures_beyond(tally);
@@ -137,7 +143,6 @@ impl CallerSide {
             let all: f64 = edges.callers(callee).map(|(_, tally)| failures_beyond(tally).max(0.0)).sum();
             side.relief.insert(callee, if all > 0.0 { (failures / all).clamp(0.0, 1.0) } else { 0.0 });
         }
-        side.answers = super::answers::wrong(incident);
         for (&(caller, _), share) in &side.answers {
             let relief = side.relief.entry(caller).or_default();
             *relief = 1.0 - (1.0 - *relief) * (1.0 - share);
