@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::detect::guard::guarded;
-use crate::detect::{self, Finding, detect};
+use crate::detect::{self, Finding};
 use crate::explain::{Coverage, Diagnosis, coverage, explain};
 use crate::incident::Incident;
 use crate::model;
@@ -62,9 +62,8 @@ impl<'i> Detected<'i> {
 
 /// The findings, and the incident with the baselines that they were compared with.
 fn compared<'i>(incident: &'i Incident, settings: &Settings) -> (Cow<'i, Incident>, Vec<Finding>) {
-    let findings = detect(incident, &settings.detect);
-    match guarded(incident, &findings, &settings.detect) {
-        Some((shorter, found)) => (Cow::Owned(shorter), found),
-        None => (Cow::Borrowed(incident), findings),
+    match guarded(incident, &settings.detect) {
+        (Some(shorter), found) => (Cow::Owned(shorter), found),
+        (None, findings) => (Cow::Borrowed(incident), findings),
     }
 }

@@ -2,114 +2,129 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use crate::incident::Incident;
 use crate::stats::effective::{Weights, ratio_design_effect};
 use crate::stats::robust::median;
 use crate::telemetry::calls::{CallRow, CallStats, InstanceRow};
 use crate::telemetry::series::{Signal, Subject, Unit};
 use crate::telemetry::sketch::Sketch;
+use crate::telemetry::time::Window;
 
 use super::counts::{Events, Failures, Law, Spread, compare_rates, compare_ratios, dispersion};
-use super::spectrum::Cell;
-use super::windows::{Bins, Role};
+use super::rows::{Counts, InstanceCounts, Placed, Rows, Tally, by_place, split};
+use super::spectrum::{Cell, Room, Spectra};
+use super::windows::Bins;
 use super::{Finding, Outcome, Settings, level, may_be_significant, spectrum};
 
-/// Findings of all subjects that the spans show.
+/// Findings of all subjects that the spans show, for each of several lists of baselines.
 ///
 /// Instances and versions are looked at where a service has at least two of them: a single one says what its service says.
-pub(super) fn findings(incident: &Incident, settings: &Settings) -> Vec<Finding> {
+pub(super) fn findings(incident: &Incident, comparisons: &[&[Window]], settings: &Settings) -> Vec<Vec<Finding>> {
     let calls = &incident.calls;
-    let context = Context::new(incident, settings);
-    let node = |row: &CallRow| Some((row.key.callee, 0));
-    let handled: BTreeMap<u32, Vec<u64>> = groups(&context, calls, node)
-        .into_iter()
-        .map(|(key, rows)| (key.0, context.sum(&rows, |row| row.calls)))
+    let bins = Bins::of(incident, comparisons);
+    let Some(first) = bins.first() else { return Vec::new() };
+    let placed = Placed::of(calls, first);
+    let contexts: Vec<Context<'_>> = bins.iter().map(|bins| Context::new(bins, &placed, settings)).collect();
+    let nodes = 0..placed.nodes();
+    let mut found: Vec<Vec<Vec<Finding>>> = nodes
+        .into_par_iter()
+        .map_init(Room::default, |room, node| of_callee(&contexts, calls, &placed, node, room))
         .collect();
-    let mut findings = Vec::new();
-    for ((callee, _), rows) in groups(&context, calls, node) {
-        let subject = Subject::Service(calls.service(callee).clone());
-        context.common(&subject, &rows, &context.tally(&rows), &mut findings);
-        context.durations(&subject, Signal::SelfTime, &rows, |row| &row.self_times, &mut findings);
+    let of_instance = |(subject, rows): &(Subject, Vec<&InstanceRow>)| {
+        let counts = InstanceCounts::of(first, rows);
+        contexts.iter().map(|context| context.instance(subject, &counts)).collect()
+    };
+    found.extend(instances(calls).par_iter().map(of_instance).collect::<Vec<_>>());
+    let mut by_comparison: Vec<Vec<Finding>> = comparisons.iter().map(|_| Vec::new()).collect();
+    for of_subject in found {
+        by_comparison.iter_mut().zip(of_subject).for_each(|(all, found)| all.extend(found));
     }
-    for ((caller, callee), rows) in groups(&context, calls, |row| Some((row.key.caller?, row.key.callee))) {
-        let subject = Subject::Edge { caller: calls.service(caller).clone(), callee: calls.service(callee).clone() };
-        let tally = context.tally(&rows);
-        context.common(&subject, &rows, &tally, &mut findings);
-        let edge_errors = context.sum(&rows, |row| row.edge_errors);
-        context.ratio(&subject, (Signal::OriginErrorRatio, "edge errors"), &edge_errors, &tally, &mut findings);
-        context.durations(&subject, Signal::SelfTime, &rows, |row| &row.self_times, &mut findings);
-        context.durations(&subject, Signal::NetworkGap, &rows, |row| &row.gaps, &mut findings);
-        for (signal, name, count) in ATTEMPTS {
-            let counts = context.sum(&rows, count);
-            // Most edges have none of these, and there is nothing to test then.
-            if counts.iter().any(|count| *count > 0) {
-                context.ratio(&subject, (signal, name), &counts, &tally, &mut findings);
+    by_comparison
+}
+
+/// Findings of a node, of the edges to it and of its operations, for each comparison.
+fn of_callee(
+    contexts: &[Context<'_>],
+    calls: &CallStats,
+    placed: &Placed<'_>,
+    node: usize,
+    room: &mut Room,
+) -> Vec<Vec<Finding>> {
+    let mut findings: Vec<Vec<Finding>> = contexts.iter().map(|_| Vec::new()).collect();
+    let Some(first) = contexts.first() else { return findings };
+    let rows = placed.of_callee(node);
+    let Some(callee) = calls.nodes.get(node).filter(|_| !rows.is_empty()) else { return findings };
+    let rows = by_place(rows, first.bins.len());
+    let mut test = |subject: &Subject, rows: &Rows<'_>, requests: Option<&[u64]>| {
+        let tally = Tally::of(first.bins, rows);
+        for (context, findings) in contexts.iter().zip(&mut findings) {
+            context.common(subject, &tally, findings);
+            if let Subject::Edge { .. } = subject {
+                context.edge(subject, &tally, requests, findings);
             }
         }
-        if let Some(requests) = handled.get(&caller) {
-            context.per_request(&subject, &tally, requests, &mut findings);
+        let gaps = matches!(subject, Subject::Edge { .. });
+        let times: [Times; 3] = [
+            (Signal::Latency, |row| &row.durations),
+            (Signal::SelfTime, |row| &row.self_times),
+            (Signal::NetworkGap, |row| &row.gaps),
+        ];
+        for (signal, sketch) in times.into_iter().filter(|(signal, _)| gaps || *signal != Signal::NetworkGap) {
+            let cells = rows.iter().map(|&(place, row)| {
+                let weights = Weights { sum: row.calls, squares: row.weight_squares };
+                (place, Cell { sketch: sketch(row), weights, observed: row.observed })
+            });
+            let mut spectra = Spectra::of(first.bins, room, cells);
+            for (context, findings) in contexts.iter().zip(&mut findings) {
+                context.durations(subject, signal, &mut spectra, findings);
+            }
         }
+    };
+    test(&Subject::Service(callee.id.clone()), &rows, None);
+    for (caller, rows) in split(&rows, |key| key.caller) {
+        let Some(caller) = caller else { continue };
+        let subject = Subject::Edge { caller: calls.service(caller).clone(), callee: callee.id.clone() };
+        test(&subject, &rows, placed.handled(caller));
     }
-    for ((callee, operation), rows) in groups(&context, calls, |row| Some((row.key.callee, row.key.operation))) {
+    for (operation, rows) in split(&rows, |key| key.operation) {
         let Some(operation) = calls.operations.get(operation as usize) else { continue };
-        let subject = Subject::Operation { service: calls.service(callee).clone(), operation: operation.clone() };
-        context.common(&subject, &rows, &context.tally(&rows), &mut findings);
-        context.durations(&subject, Signal::SelfTime, &rows, |row| &row.self_times, &mut findings);
-    }
-    for (subject, rows) in instances(calls) {
-        context.instance(&subject, &rows, &mut findings);
+        let subject = Subject::Operation { service: callee.id.clone(), operation: operation.clone() };
+        test(&subject, &rows, None);
     }
     findings
 }
 
-/// A signal, its name, and how often it occurred in a row.
-type Attempt = (Signal, &'static str, fn(&CallRow) -> u64);
+/// A signal and its times in a row.
+type Times = (Signal, fn(&CallRow) -> &Sketch);
+
+/// A signal, its name, and how often it occurred.
+type Attempt = (Signal, &'static str, fn(&Counts) -> u64);
 
 /// How often calls were tried, in vain or again.
 const ATTEMPTS: [Attempt; 3] = [
-    (Signal::Timeouts, "timeouts", |row| row.timeouts),
-    (Signal::Retries, "retries", |row| row.retries),
-    (Signal::Hedges, "hedged calls", |row| row.hedges),
+    (Signal::Timeouts, "timeouts", |counts| counts.timeouts),
+    (Signal::Retries, "retries", |counts| counts.retries),
+    (Signal::Hedges, "hedged calls", |counts| counts.hedges),
 ];
 
-/// The rows of one subject with their places, in order of place.
-type Rows<'a> = Vec<(usize, &'a CallRow)>;
-
-/// Rows by subject, in order of subject and place.
-fn groups<'a>(
-    context: &Context,
-    calls: &'a CallStats,
-    key: impl Fn(&CallRow) -> Option<(u32, u32)>,
-) -> BTreeMap<(u32, u32), Rows<'a>> {
-    let nodes = calls.nodes.len();
-    let mut groups: BTreeMap<(u32, u32), Rows<'a>> = BTreeMap::new();
-    for row in &calls.rows {
-        let known = |node: u32| (node as usize) < nodes;
-        if !known(row.key.callee) || !row.key.caller.is_none_or(known) {
-            continue;
-        }
-        if let (Some(key), Some(place)) = (key(row), context.bins.place(row.key.bin)) {
-            groups.entry(key).or_default().push((place, row));
-        }
-    }
-    for rows in groups.values_mut() {
-        rows.sort_by_key(|row| row.0);
-    }
-    groups
-}
-
 /// Rows of instances and of versions, by subject.
-fn instances(calls: &CallStats) -> BTreeMap<Subject, Vec<&InstanceRow>> {
+fn instances(calls: &CallStats) -> Vec<(Subject, Vec<&InstanceRow>)> {
     let mut by_service: BTreeMap<u32, [BTreeMap<&str, Vec<&InstanceRow>>; 2]> = BTreeMap::new();
-    for row in calls.instances.iter().filter(|row| (row.service as usize) < calls.nodes.len()) {
+    // Rows are sorted, so that most have the names of the one before.
+    let same =
+        |a: &InstanceRow, b: &InstanceRow| (a.service, &a.instance, &a.version) == (b.service, &b.instance, &b.version);
+    for rows in calls.instances.chunk_by(same) {
+        let Some(row) = rows.first().filter(|row| (row.service as usize) < calls.nodes.len()) else { continue };
         let dimensions = by_service.entry(row.service).or_default();
         for (dimension, name) in dimensions.iter_mut().zip([row.instance.as_str(), row.version.as_str()]) {
             if !name.is_empty() {
-                dimension.entry(name).or_default().push(row);
+                dimension.entry(name).or_default().extend(rows);
             }
         }
     }
-    let mut subjects = BTreeMap::new();
+    let mut subjects = Vec::new();
     for (service, [by_instance, by_version]) in by_service {
         let service = calls.service(service);
         if by_instance.len() > 1 {
@@ -130,21 +145,9 @@ fn instances(calls: &CallStats) -> BTreeMap<Subject, Vec<&InstanceRow>> {
     subjects
 }
 
-/// Counts of one subject for each place.
-struct Tally {
-    calls: Vec<u64>,
-    /// Calls that were seen.
-    observed: Vec<u64>,
-    /// Squares of the calls' weights.
-    squares: Vec<u64>,
-    errors: Vec<u64>,
-    /// Squares of the failed calls' weights.
-    error_squares: Vec<u64>,
-}
-
-/// What all subjects share.
+/// What all subjects share in one comparison.
 struct Context<'a> {
-    bins: Bins,
+    bins: &'a Bins,
     settings: &'a Settings,
     /// Design effects of the calls of all subjects in the incident and in the baseline.
     effect_incident: f64,
@@ -152,92 +155,87 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn new(incident: &Incident, settings: &'a Settings) -> Self {
-        let mut context = Self { bins: Bins::of(incident), settings, effect_incident: 1.0, effect_baseline: 1.0 };
-        let placed = || incident.calls.rows.iter().filter_map(|row| Some((context.bins.place(row.key.bin)?, row)));
-        let calls = context.sum_of(placed().map(|(place, row)| (place, row.calls)));
-        let squares = context.sum_of(placed().map(|(place, row)| (place, row.weight_squares)));
-        let [incident, baseline] = context.weights(&calls, &squares);
+    fn new(bins: &'a Bins, placed: &Placed<'_>, settings: &'a Settings) -> Self {
+        let mut context = Self { bins, settings, effect_incident: 1.0, effect_baseline: 1.0 };
+        let [incident, baseline] = context.weights(|place| placed.calls[place], |place| placed.weight_squares[place]);
         let of = |own: Weights, other: Weights| if own.sum == 0 { other } else { own }.design_effect();
         (context.effect_incident, context.effect_baseline) = (of(incident, baseline), of(baseline, incident));
         context
     }
 
-    /// Sum of a count for each place.
-    fn sum(&self, rows: &Rows<'_>, count: impl Fn(&CallRow) -> u64) -> Vec<u64> {
-        self.sum_of(rows.iter().map(|&(place, row)| (place, count(row))))
-    }
-
-    fn sum_of(&self, cells: impl Iterator<Item = (usize, u64)>) -> Vec<u64> {
-        let mut sums = vec![0_u64; self.bins.len()];
-        for (place, count) in cells {
-            sums[place] = sums[place].saturating_add(count);
-        }
-        sums
-    }
-
     /// Totals of the incident window and of all baseline windows.
-    fn totals(&self, counts: &[u64]) -> (u64, u64) {
-        let (mut incident, mut baseline) = (0_u64, 0_u64);
-        for (place, &count) in counts.iter().enumerate() {
-            match self.bins.role(place) {
-                Role::Incident => incident = incident.saturating_add(count),
-                Role::Baseline(_) => baseline = baseline.saturating_add(count),
-                Role::Lead => {}
+    fn totals(&self, count: impl Fn(usize) -> u64) -> (u64, u64) {
+        let sum = |sum: u64, place: usize| sum.saturating_add(count(place));
+        (self.bins.incident.iter().copied().fold(0, sum), self.bins.baseline().fold(0, sum))
+    }
+
+    /// What is tested for nodes, edges and operations alike, but for times: requests, errors, where errors begin.
+    fn common(&self, subject: &Subject, tally: &Tally, findings: &mut Vec<Finding>) {
+        self.rate(subject, tally, findings);
+        self.ratio(subject, (Signal::ErrorRatio, "errors"), |counts| counts.errors, tally, findings);
+        self.ratio(
+            subject,
+            (Signal::OriginErrorRatio, "origin errors"),
+            |counts| counts.origin_errors,
+            tally,
+            findings,
+        );
+    }
+
+    /// What is tested for edges only, but for times.
+    fn edge(&self, subject: &Subject, tally: &Tally, requests: Option<&[u64]>, findings: &mut Vec<Finding>) {
+        self.ratio(subject, (Signal::OriginErrorRatio, "edge errors"), |counts| counts.edge_errors, tally, findings);
+        for (signal, name, count) in ATTEMPTS {
+            // Most edges have none of these, and there is nothing to test then.
+            if tally.by_place.iter().any(|counts| count(counts) > 0) {
+                self.ratio(subject, (signal, name), count, tally, findings);
             }
         }
-        (incident, baseline)
-    }
-
-    /// What is tested for nodes, edges and operations alike: requests, errors, where errors begin, latency.
-    fn common(&self, subject: &Subject, rows: &Rows<'_>, tally: &Tally, findings: &mut Vec<Finding>) {
-        let origin = self.sum(rows, |row| row.origin_errors);
-        self.rate(subject, tally, findings);
-        self.ratio(subject, (Signal::ErrorRatio, "errors"), &tally.errors, tally, findings);
-        self.ratio(subject, (Signal::OriginErrorRatio, "origin errors"), &origin, tally, findings);
-        self.durations(subject, Signal::Latency, rows, |row| &row.durations, findings);
+        if let Some(requests) = requests {
+            self.per_request(subject, tally, requests, findings);
+        }
     }
 
     /// Requests per second.
     fn rate(&self, subject: &Subject, tally: &Tally, findings: &mut Vec<Finding>) {
         let step = self.bins.step_seconds();
-        let calls = &tally.calls;
+        let calls = |place: usize| tally.by_place[place].calls;
         let (incident, baseline) = self.totals(calls);
         let events = Events {
             incident,
             baseline,
-            observed: self.totals(&tally.observed),
+            observed: self.totals(|place| tally.by_place[place].observed),
             exposure_incident: self.bins.incident.len() as f64 * step,
             exposure_baseline: self.bins.baseline().count() as f64 * step,
-            spread: self.spread_of_calls(tally, dispersion(&self.bins, Law::Poisson, |place| calls[place], |_| step)),
+            spread: self.spread_of_calls(tally, dispersion(self.bins, Law::Poisson, calls, |_| step)),
         };
         let floor = self.settings.floors.per_second;
         let Some(outcome) = compare_rates(&events, self.settings.relative_floor, floor, self.settings) else { return };
         let noise = (events.spread.greater() * outcome.baseline / step).sqrt();
-        let outcome = self.dated(outcome, noise, |place| Some(calls[place] as f64 / step));
+        let outcome = self.dated(outcome, noise, |place| Some(calls(place) as f64 / step));
         findings.push(outcome.into_finding(subject, Signal::Requests, "requests", Unit::PerSecond));
     }
 
     /// Calls on an edge per request that its caller handles: unlike the rate, it does not follow the load.
     fn per_request(&self, subject: &Subject, tally: &Tally, requests: &[u64], findings: &mut Vec<Finding>) {
-        let calls = &tally.calls;
+        let calls = |place: usize| tally.by_place[place].calls;
         let (incident, baseline) = self.totals(calls);
-        let (requests_incident, requests_baseline) = self.totals(requests);
-        let measured = dispersion(&self.bins, Law::Poisson, |place| calls[place], |place| requests[place] as f64);
+        let (requests_incident, requests_baseline) = self.totals(|place| requests[place]);
+        let measured = dispersion(self.bins, Law::Poisson, calls, |place| requests[place] as f64);
         let events = Events {
             incident,
             baseline,
-            observed: self.totals(&tally.observed),
+            observed: self.totals(|place| tally.by_place[place].observed),
             exposure_incident: requests_incident as f64,
             exposure_baseline: requests_baseline as f64,
             spread: self.spread_of_calls(tally, measured),
         };
         let floor = self.settings.floors.calls_per_request;
         let Some(outcome) = compare_rates(&events, self.settings.relative_floor, floor, self.settings) else { return };
-        let places = self.bins.len().max(1) as f64;
+        let places = self.bins.used().count().max(1) as f64;
         let typical = (events.exposure_baseline / places).max(1.0);
         let noise = (events.spread.greater() * outcome.baseline / typical).sqrt();
-        let value = |place: usize| (requests[place] > 0).then(|| calls[place] as f64 / requests[place] as f64);
+        let value = |place: usize| (requests[place] > 0).then(|| calls(place) as f64 / requests[place] as f64);
         let outcome = self.dated(outcome, noise, value);
         findings.push(outcome.into_finding(subject, Signal::Requests, "calls per caller request", Unit::Count));
     }
@@ -247,11 +245,12 @@ impl<'a> Context<'a> {
         &self,
         subject: &Subject,
         (signal, name): (Signal, &str),
-        failed: &[u64],
+        count: impl Fn(&Counts) -> u64,
         tally: &Tally,
         findings: &mut Vec<Finding>,
     ) {
-        let calls = &tally.calls;
+        let calls = |place: usize| tally.by_place[place].calls;
+        let failed = |place: usize| count(&tally.by_place[place]);
         let (incident, baseline) = self.totals(failed);
         let (calls_incident, calls_baseline) = self.totals(calls);
         let failures = Failures {
@@ -259,38 +258,27 @@ impl<'a> Context<'a> {
             calls_incident,
             baseline,
             calls_baseline,
-            observed: self.totals(&tally.observed),
+            observed: self.totals(|place| tally.by_place[place].observed),
             spread: self.spread_of_failures(
                 tally,
                 signal,
                 (incident, baseline),
-                dispersion(&self.bins, Law::Binomial, |p| failed[p], |p| calls[p] as f64),
+                dispersion(self.bins, Law::Binomial, failed, |place| calls(place) as f64),
             ),
         };
         let Some(outcome) = compare_ratios(&failures, self.settings) else { return };
-        let busy = calls.iter().filter(|count| **count > 0).count().max(1) as f64;
-        let typical = (calls.iter().map(|&c| c as f64).sum::<f64>() / busy).max(1.0);
+        let busy = self.bins.used().filter(|place| calls(*place) > 0).count().max(1) as f64;
+        let typical = (self.bins.used().map(|place| calls(place) as f64).sum::<f64>() / busy).max(1.0);
         let probability = outcome.baseline.max(1.0 / typical).min(0.5);
         let noise = (failures.spread.greater() * probability * (1.0 - probability) / typical).sqrt();
-        let value = |place: usize| (calls[place] > 0).then(|| failed[place] as f64 / calls[place] as f64);
+        let value = |place: usize| (calls(place) > 0).then(|| failed(place) as f64 / calls(place) as f64);
         let outcome = self.dated(outcome, noise, value);
         findings.push(outcome.into_finding(subject, signal, name, Unit::Ratio));
     }
 
     /// A distribution of times.
-    fn durations(
-        &self,
-        subject: &Subject,
-        signal: Signal,
-        rows: &Rows<'_>,
-        sketch: impl Fn(&CallRow) -> &Sketch,
-        findings: &mut Vec<Finding>,
-    ) {
-        let cells = rows.iter().map(|&(place, row)| {
-            let weights = Weights { sum: row.calls, squares: row.weight_squares };
-            (place, Cell { sketch: sketch(row), weights, observed: row.observed })
-        });
-        let Some((outcome, quantile)) = spectrum::compare(&self.bins, cells, self.settings) else { return };
+    fn durations(&self, subject: &Subject, signal: Signal, spectra: &mut Spectra<'_>, findings: &mut Vec<Finding>) {
+        let Some((outcome, quantile)) = spectrum::compare(self.bins, spectra, self.settings) else { return };
         let what = match signal {
             Signal::SelfTime => "self-times",
             Signal::NetworkGap => "gaps",
@@ -300,31 +288,21 @@ impl<'a> Context<'a> {
     }
 
     /// One instance or version: counts as for a service; times only as means of each bin, which are compared as a series.
-    fn instance(&self, subject: &Subject, rows: &[&InstanceRow], findings: &mut Vec<Finding>) {
-        let sum = |count: fn(&InstanceRow) -> u64| {
-            self.sum_of(rows.iter().filter_map(|row| Some((self.bins.place(row.bin)?, count(row)))))
-        };
-        let tally = Tally {
-            calls: sum(|row| row.calls),
-            observed: sum(|row| row.observed),
-            squares: sum(|row| row.weight_squares),
-            errors: sum(|row| row.errors),
-            error_squares: sum(|row| row.error_weight_squares),
-        };
-        let calls = &tally.calls;
-        self.rate(subject, &tally, findings);
-        self.ratio(subject, (Signal::ErrorRatio, "errors"), &tally.errors, &tally, findings);
-        let origin = sum(|row| row.origin_errors);
-        self.ratio(subject, (Signal::OriginErrorRatio, "origin errors"), &origin, &tally, findings);
-        let (effect_incident, effect_baseline) = self.design_effects(&tally);
+    fn instance(
+        &self,
+        subject: &Subject,
+        InstanceCounts { tally, duration_ns, self_ns }: &InstanceCounts,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.common(subject, tally, &mut findings);
+        let calls = |place: usize| tally.by_place[place].calls;
+        let (effect_incident, effect_baseline) = self.design_effects(tally);
         // The means of the incident's bins are so much noisier than those of the baseline, because fewer calls were kept.
         let coarser = (effect_incident / effect_baseline).sqrt();
-        let times = [
-            (Signal::Latency, "mean of durations", sum(|row| row.duration_ns)),
-            (Signal::SelfTime, "mean of self-times", sum(|row| row.self_ns)),
-        ];
+        let times =
+            [(Signal::Latency, "mean of durations", duration_ns), (Signal::SelfTime, "mean of self-times", self_ns)];
         for (signal, name, total) in times {
-            let mean = |place: usize| (calls[place] > 0).then(|| total[place] as f64 / calls[place] as f64 / 1e9);
+            let mean = |place: usize| (calls(place) > 0).then(|| total[place] as f64 / calls(place) as f64 / 1e9);
             let means = |places: &[usize]| -> Vec<f64> { places.iter().filter_map(|&place| mean(place)).collect() };
             let baselines: Vec<Vec<f64>> = self.bins.baselines.iter().map(|places| means(places)).collect();
             let now = means(&self.bins.incident);
@@ -339,34 +317,29 @@ impl<'a> Context<'a> {
                 (found.shift.z, found.shift.p_value) = (careful.shift.z, careful.shift.p_value);
                 found.noise *= coarser;
             }
-            let (incident, baseline) = self.totals(&tally.observed);
+            let (incident, baseline) = self.totals(|place| tally.by_place[place].observed);
             let outcome = found.shift.outcome(self.settings, baseline, incident, None);
             let outcome = self.dated(outcome, found.noise, mean);
             findings.push(outcome.into_finding(subject, signal, name, Unit::Seconds));
         }
-    }
-
-    /// Sums over the rows of a subject.
-    fn tally(&self, rows: &Rows<'_>) -> Tally {
-        Tally {
-            calls: self.sum(rows, |row| row.calls),
-            observed: self.sum(rows, |row| row.observed),
-            squares: self.sum(rows, |row| row.weight_squares),
-            errors: self.sum(rows, |row| row.errors),
-            error_squares: self.sum(rows, |row| row.error_weight_squares),
-        }
+        findings
     }
 
     /// Weights of a kind of calls in the incident and in the baseline.
-    fn weights(&self, counts: &[u64], squares: &[u64]) -> [Weights; 2] {
-        let (sums, squares) = (self.totals(counts), self.totals(squares));
+    fn weights(&self, count: impl Fn(usize) -> u64, squares: impl Fn(usize) -> u64) -> [Weights; 2] {
+        let (sums, squares) = (self.totals(count), self.totals(squares));
         [Weights { sum: sums.0, squares: squares.0 }, Weights { sum: sums.1, squares: squares.1 }]
+    }
+
+    /// Weights of a subject's calls.
+    fn weights_of_calls(&self, tally: &Tally) -> [Weights; 2] {
+        self.weights(|place| tally.by_place[place].calls, |place| tally.by_place[place].weight_squares)
     }
 
     /// The design effects of a subject's calls in the incident and in the baseline. A window in which it has none is taken
     /// to be sampled as the calls of all others: that nothing of it was kept need not mean that there was nothing.
     fn design_effects(&self, tally: &Tally) -> (f64, f64) {
-        let [incident, baseline] = self.weights(&tally.calls, &tally.squares);
+        let [incident, baseline] = self.weights_of_calls(tally);
         let effect = |weights: Weights, all: f64| if weights.sum == 0 { all } else { weights.design_effect() };
         (effect(incident, self.effect_incident), effect(baseline, self.effect_baseline))
     }
@@ -379,10 +352,10 @@ impl<'a> Context<'a> {
     /// For failures of one kind, of which there are so many in the incident and in the baseline. What need not have failed
     /// (a second attempt) need not be weighted as failures are.
     fn spread_of_failures(&self, tally: &Tally, signal: Signal, failed: (u64, u64), measured: f64) -> Spread {
-        let [calls_incident, calls_baseline] = self.weights(&tally.calls, &tally.squares);
+        let [calls_incident, calls_baseline] = self.weights_of_calls(tally);
         let [errors_incident, errors_baseline] = match signal {
             Signal::Retries | Signal::Hedges => [Weights::default(); 2],
-            _ => self.weights(&tally.errors, &tally.error_squares),
+            _ => self.weights(|place| tally.by_place[place].errors, |place| tally.by_place[place].error_squares),
         };
         let ratio = |failed: u64, calls: Weights| failed as f64 / calls.sum.max(1) as f64;
         Spread::new(

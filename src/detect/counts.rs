@@ -168,15 +168,11 @@ pub(super) enum Law {
 /// (from 2). 1 where none can be measured.
 pub(super) fn dispersion(bins: &Bins, law: Law, count: impl Fn(usize) -> u64, exposure: impl Fn(usize) -> f64) -> f64 {
     let block = bins.incident.len().max(1);
-    let (mut by_bin, mut by_block, mut by_window) = (Vec::new(), Vec::new(), Vec::new());
-    for places in &bins.baselines {
-        let cells: Vec<(f64, f64)> = places.iter().map(|&place| (count(place) as f64, exposure(place))).collect();
-        let sum = |cells: &[(f64, f64)]| cells.iter().fold((0.0, 0.0), |s, c| (s.0 + c.0, s.1 + c.1));
-        by_window.push(sum(&cells));
-        by_block.extend(cells.chunks_exact(block).map(sum));
-        by_bin.extend(cells);
-    }
-    let total = by_window.iter().fold((0.0, 0.0), |s: (f64, f64), c| (s.0 + c.0, s.1 + c.1));
+    let cell = |place: &usize| (count(*place) as f64, exposure(*place));
+    let add = |sum: (f64, f64), cell: (f64, f64)| (sum.0 + cell.0, sum.1 + cell.1);
+    let sum = |places: &[usize]| places.iter().map(cell).fold((0.0, 0.0), add);
+    let by_window = || bins.baselines.iter().map(|places| sum(places));
+    let total = by_window().fold((0.0, 0.0), add);
     if total.0 <= 0.0 || total.1 <= 0.0 {
         return 1.0;
     }
@@ -185,18 +181,20 @@ pub(super) fn dispersion(bins: &Bins, law: Law, count: impl Fn(usize) -> u64, ex
         Law::Poisson => 1.0,
         Law::Binomial => 1.0 - rate.min(1.0),
     };
-    [(by_bin, MIN_BINS), (by_block, MIN_BLOCKS), (by_window, 2)]
-        .into_iter()
-        .map(|(cells, least)| chi_squared_share(&cells, rate, kept, least))
-        .fold(1.0, f64::max)
+    let by_bin = bins.baselines.iter().flatten().map(cell);
+    let by_block = bins.baselines.iter().flat_map(|places| places.chunks_exact(block)).map(sum);
+    chi_squared_share(by_bin, rate, kept, MIN_BINS)
+        .max(chi_squared_share(by_block, rate, kept, MIN_BLOCKS))
+        .max(chi_squared_share(by_window(), rate, kept, 2))
+        .max(1.0)
 }
 
 /// Pearson's chi-squared over degrees of freedom; 1 with fewer than `least` cells that have an exposure.
-fn chi_squared_share(cells: &[(f64, f64)], rate: f64, kept: f64, least: usize) -> f64 {
-    let used: Vec<&(f64, f64)> = cells.iter().filter(|cell| cell.1 > 0.0).collect();
-    if used.len() < least || kept <= 1e-9 {
-        return 1.0;
+fn chi_squared_share(cells: impl Iterator<Item = (f64, f64)>, rate: f64, kept: f64, least: usize) -> f64 {
+    let (mut used, mut sum) = (0_usize, 0.0);
+    for (count, over) in cells.filter(|cell| cell.1 > 0.0) {
+        used += 1;
+        sum += (count - rate * over).powi(2) / (rate * over * kept);
     }
-    let sum: f64 = used.iter().map(|(count, over)| (count - rate * over).powi(2) / (rate * over * kept)).sum();
-    sum / (used.len() - 1) as f64
+    if used < least || kept <= 1e-9 { 1.0 } else { sum / (used - 1) as f64 }
 }

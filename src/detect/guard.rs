@@ -3,8 +3,13 @@
 //! Where a baseline reaches up to the incident, its last part, a third of the incident's length, is left out if that makes
 //! the rest differ from the incident much more surely: what is like the incident belongs to it, or to neither.
 
-use super::{Finding, Settings, detect};
+use std::collections::BTreeSet;
+
+use super::{Finding, Settings, calls, detect, judged, series};
+use crate::graph::ServiceGraph;
 use crate::incident::Incident;
+use crate::telemetry::calls::CallStats;
+use crate::telemetry::logs::LogStats;
 use crate::telemetry::time::Window;
 use crate::telemetry::warning::Warning;
 
@@ -15,13 +20,38 @@ const GUARD_SHARE: i64 = 3;
 /// given a minute late.
 const LEAST_GROWTH: f64 = 1.25;
 
-/// The incident with a shorter baseline and its findings, where that is the better comparison. `findings` are those of
-/// the incident as it is.
-pub(crate) fn guarded(
-    incident: &Incident,
-    findings: &[Finding],
-    settings: &Settings,
-) -> Option<(Incident, Vec<Finding>)> {
+/// What [`detect`] finds, and where a shorter baseline is the better comparison the incident with that and what is found
+/// then.
+pub(crate) fn guarded(incident: &Incident, settings: &Settings) -> (Option<Incident>, Vec<Finding>) {
+    let Some((baselines, guard)) = shorter(incident) else { return (None, detect(incident, settings)) };
+    let mut of_calls = calls::findings(incident, &[&incident.baselines, &baselines], settings).into_iter();
+    let mut all = |mut findings: Vec<Finding>| {
+        findings.extend(of_calls.next().unwrap_or_default());
+        judged(findings, settings)
+    };
+    let whole = all(series::findings(incident, settings));
+    let cut = all(series::findings(&with_series_only(incident, &baselines), settings));
+    if evidence(&cut) <= evidence(&whole) * LEAST_GROWTH + settings.max_bits {
+        return (None, whole);
+    }
+    let warning = Warning {
+        source: "baseline".to_owned(),
+        place: String::new(),
+        message: format!(
+            "its last {:.0} s before the incident are like the incident and are left out; if it began earlier, say so",
+            guard.seconds()
+        ),
+        affected: 1,
+    };
+    let mut shorter = Incident { baselines, ..incident.clone() };
+    shorter.warnings.push(warning);
+    shorter.warnings.sort();
+    (Some(shorter), cut)
+}
+
+/// The baselines without the last part before the incident, and that part; `None` where they do not reach up to it, or
+/// too little would be left.
+fn shorter(incident: &Incident) -> Option<(Vec<Window>, Window)> {
     let start = incident.window.start_ns();
     let length = incident.window.end_ns().saturating_sub(start);
     let guard = Window::new(start.saturating_sub(length / GUARD_SHARE), start).ok()?;
@@ -38,23 +68,27 @@ pub(crate) fn guarded(
         })
         .collect();
     let left: f64 = baselines.iter().map(Window::seconds).sum();
-    if left < incident.window.seconds() {
-        return None;
+    (left >= incident.window.seconds()).then_some((baselines, guard))
+}
+
+/// What detection in series looks at, with other baselines: calls and logs are the bulk of an incident.
+fn with_series_only(incident: &Incident, baselines: &[Window]) -> Incident {
+    Incident {
+        name: incident.name.clone(),
+        window: incident.window,
+        baselines: baselines.to_vec(),
+        entry: incident.entry.clone(),
+        symptom: incident.symptom,
+        calls: CallStats::empty(incident.calls.grid),
+        series: incident.series.clone(),
+        graph: ServiceGraph::default(),
+        logs: LogStats::empty(incident.logs.grid),
+        changes: Vec::new(),
+        dialects: Vec::new(),
+        cut_files: BTreeSet::new(),
+        alert: None,
+        warnings: Vec::new(),
     }
-    let warning = Warning {
-        source: "baseline".to_owned(),
-        place: String::new(),
-        message: format!(
-            "its last {:.0} s before the incident are like the incident and are left out; if it began earlier, say so",
-            guard.seconds()
-        ),
-        affected: 1,
-    };
-    let mut shorter = Incident { baselines, ..incident.clone() };
-    shorter.warnings.push(warning);
-    shorter.warnings.sort();
-    let found = detect(&shorter, settings);
-    (evidence(&found) > evidence(findings) * LEAST_GROWTH + settings.max_bits).then_some((shorter, found))
 }
 
 /// Bits of all significant findings.
@@ -66,8 +100,6 @@ fn evidence(findings: &[Finding]) -> f64 {
 mod tests {
     use super::*;
     use crate::incident::IncidentParts;
-    use crate::telemetry::calls::CallStats;
-    use crate::telemetry::logs::LogStats;
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND};
 
@@ -105,9 +137,7 @@ mod tests {
     }
 
     fn shortened(onset: i64) -> Option<Incident> {
-        let (incident, settings) = (incident(onset), Settings::default());
-        let findings = detect(&incident, &settings);
-        guarded(&incident, &findings, &settings).map(|(shorter, _)| shorter)
+        guarded(&incident(onset), &Settings::default()).0
     }
 
     #[test]

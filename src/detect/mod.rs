@@ -33,6 +33,7 @@ mod calls;
 mod counts;
 pub(crate) mod guard;
 mod level;
+mod rows;
 mod series;
 mod spectrum;
 #[cfg(test)]
@@ -192,8 +193,13 @@ impl Default for Settings {
 /// All tests are returned, significant or not, sorted by subject, signal, name and change; what cannot be tested (no
 /// samples in either window, no errors in both) is not. The order of series and rows does not matter.
 pub fn detect(incident: &Incident, settings: &Settings) -> Vec<Finding> {
-    let mut findings = series::findings(incident, settings);
-    findings.extend(calls::findings(incident, settings));
+    let of_series = series::findings(incident, settings);
+    let of_calls = calls::findings(incident, &[&incident.baselines], settings).into_iter().flatten();
+    judged(of_series.into_iter().chain(of_calls).collect(), settings)
+}
+
+/// All findings together, sorted: which of them are significant.
+fn judged(mut findings: Vec<Finding>, settings: &Settings) -> Vec<Finding> {
     let p_values: Vec<f64> = findings.iter().map(|f| f.p_value).collect();
     for (finding, q_value) in findings.iter_mut().zip(benjamini_hochberg(&p_values)) {
         finding.q_value = q_value;

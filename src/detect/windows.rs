@@ -1,5 +1,7 @@
 //! Which time bins belong to which window, and when a level changed on them.
 
+use rustc_hash::FxHashMap;
+
 use crate::incident::Incident;
 use crate::stats::changepoint;
 use crate::telemetry::calls::CallStats;
@@ -23,61 +25,102 @@ pub(super) enum Role {
 }
 
 /// The bins that an analysis looks at, ascending. Their index is called a *place*.
+///
+/// Several comparisons of one incident, with other baselines each, have the places in common, so that what does not depend
+/// on the baselines is found once. A *part* is a set of places that have the same role in each of them.
 #[derive(Clone, Debug)]
 pub(super) struct Bins {
     grid: Grid,
-    bins: Vec<(i64, Role)>,
+    bins: Vec<i64>,
+    /// The place of each bin.
+    places: FxHashMap<i64, usize>,
+    /// What each place is used for, if it is.
+    roles: Vec<Option<Role>>,
+    /// The part that each place belongs to, if it is compared.
+    part_of: Vec<Option<usize>>,
+    parts: usize,
     /// Places in the incident window, ascending.
     pub(super) incident: Vec<usize>,
     /// Places in each baseline window, ascending.
     pub(super) baselines: Vec<Vec<usize>>,
+    /// Parts of the incident.
+    pub(super) incident_parts: Vec<usize>,
+    /// Parts of each baseline window.
+    pub(super) baseline_parts: Vec<Vec<usize>>,
     /// Places in the incident window and in its lead, ascending.
     leading: Vec<usize>,
 }
 
 impl Bins {
-    /// The bins of the incident's windows.
+    /// The bins of the incident's window and of the baselines of each comparison.
     ///
     /// A bin belongs to a window when it lies fully inside. A window without such a bin takes those that overlap it by at
     /// least half of the bin or of the window, whichever is shorter. Runs of bins without a single call of any service are
     /// left out when the traffic lets expect at least 20 calls in them: the collection had a gap, and a gap in the
     /// collection is not a fall of anybody's rate. An incident without a single call keeps all its bins: that is silence,
     /// as far as anybody can see. A baseline without a call was not recorded.
-    pub(super) fn of(incident: &Incident) -> Self {
-        let grid = incident.calls.grid;
-        let mut ranges = vec![(Role::Incident, range(&incident.window, grid))];
-        for (at, window) in incident.baselines.iter().enumerate() {
-            ranges.push((Role::Baseline(at), range(window, grid)));
-        }
-        ranges.push((Role::Lead, lead(incident).map_or((0, 0), |window| range(&window, grid))));
+    pub(super) fn of(incident: &Incident, comparisons: &[&[Window]]) -> Vec<Self> {
         let traffic = Traffic::of(&incident.calls);
-        let mut bins: Vec<(i64, Role)> = Vec::new();
-        for (role, (from, to)) in ranges {
-            let used = if role == Role::Incident || traffic.any(from, to) {
-                traffic.without_gaps(from, to)
-            } else {
-                Vec::new()
-            };
-            bins.extend(used.into_iter().map(|bin| (bin, role)));
-        }
-        // the first role wins where half a bin is shared
-        bins.sort_by_key(|b| b.0);
-        bins.dedup_by_key(|b| b.0);
-        let places = |wanted: &dyn Fn(Role) -> bool| -> Vec<usize> {
-            bins.iter().enumerate().filter(|(_, bin)| wanted(bin.1)).map(|(place, _)| place).collect()
+        let used: Vec<Vec<(i64, Role)>> =
+            comparisons.iter().map(|baselines| roles(incident, baselines, &traffic)).collect();
+        let mut bins: Vec<i64> = used.iter().flatten().map(|bin| bin.0).collect();
+        bins.sort_unstable();
+        bins.dedup();
+        let places: FxHashMap<i64, usize> = bins.iter().enumerate().map(|(place, bin)| (*bin, place)).collect();
+        let by_place: Vec<Vec<Option<Role>>> = used
+            .iter()
+            .map(|used| {
+                let mut roles = vec![None; bins.len()];
+                used.iter().for_each(|(bin, role)| roles[places[bin]] = Some(*role));
+                roles
+            })
+            .collect();
+        let (part_of, parts) = parts(&by_place, bins.len());
+        comparisons
+            .iter()
+            .zip(by_place)
+            .map(|(baselines, roles)| {
+                Self::new(incident.calls.grid, (&bins, &places), roles, (&part_of, parts), baselines.len())
+            })
+            .collect()
+    }
+
+    fn new(
+        grid: Grid,
+        (bins, places): (&[i64], &FxHashMap<i64, usize>),
+        roles: Vec<Option<Role>>,
+        (part_of, parts): (&[Option<usize>], usize),
+        baselines: usize,
+    ) -> Self {
+        let of = |wanted: &dyn Fn(Role) -> bool| -> Vec<usize> {
+            roles.iter().enumerate().filter(|(_, role)| role.is_some_and(wanted)).map(|(place, _)| place).collect()
         };
+        let parts_of = |places: &[usize]| {
+            let mut parts: Vec<usize> = places.iter().filter_map(|place| part_of[*place]).collect();
+            parts.sort_unstable();
+            parts.dedup();
+            parts
+        };
+        let incident = of(&|role| role == Role::Incident);
+        let baselines: Vec<Vec<usize>> = (0..baselines).map(|at| of(&|role| role == Role::Baseline(at))).collect();
         Self {
             grid,
-            incident: places(&|role| role == Role::Incident),
-            baselines: (0..incident.baselines.len()).map(|at| places(&|role| role == Role::Baseline(at))).collect(),
-            leading: places(&|role| matches!(role, Role::Incident | Role::Lead)),
-            bins,
+            leading: of(&|role| matches!(role, Role::Incident | Role::Lead)),
+            incident_parts: parts_of(&incident),
+            baseline_parts: baselines.iter().map(|places| parts_of(places)).collect(),
+            incident,
+            baselines,
+            bins: bins.to_vec(),
+            places: places.clone(),
+            part_of: part_of.to_vec(),
+            parts,
+            roles,
         }
     }
 
-    /// The place of a bin, if it is looked at.
+    /// The place of a bin, if any comparison looks at it.
     pub(super) fn place(&self, bin: i64) -> Option<usize> {
-        self.bins.binary_search_by_key(&bin, |b| b.0).ok()
+        self.places.get(&bin).copied()
     }
 
     /// Number of places.
@@ -85,9 +128,25 @@ impl Bins {
         self.bins.len()
     }
 
-    /// What the place is used for.
-    pub(super) fn role(&self, place: usize) -> Role {
-        self.bins[place].1
+    /// The places that this comparison looks at, ascending.
+    pub(super) fn used(&self) -> impl Iterator<Item = usize> {
+        self.roles.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(place, _)| place)
+    }
+
+    /// The part that a place belongs to, if it is compared.
+    pub(super) fn part(&self, place: usize) -> Option<usize> {
+        self.part_of[place]
+    }
+
+    /// Number of parts.
+    pub(super) fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Places in any baseline window, ascending.
+    pub(super) fn baseline_by_time(&self) -> impl Iterator<Item = usize> {
+        let is_baseline = |role: &Option<Role>| matches!(role, Some(Role::Baseline(_)));
+        self.roles.iter().enumerate().filter(move |(_, role)| is_baseline(role)).map(|(place, _)| place)
     }
 
     /// Length of one bin in seconds.
@@ -95,7 +154,7 @@ impl Bins {
         self.grid.step_ns() as f64 / 1e9
     }
 
-    /// Places in any baseline window.
+    /// Places in any baseline window, one window after the other.
     pub(super) fn baseline(&self) -> impl Iterator<Item = usize> {
         self.baselines.iter().flatten().copied()
     }
@@ -112,17 +171,61 @@ impl Bins {
         let samples: Vec<(i64, f64)> = self
             .leading
             .iter()
-            .filter_map(|&place| Some((self.grid.bin_start_ns(self.bins[place].0), value(place)?)))
+            .filter_map(|&place| Some((self.grid.bin_start_ns(self.bins[place]), value(place)?)))
             .collect();
         onset(&samples, before, after, noise, self.grid.step_ns())
     }
 }
 
+/// The bins that a comparison uses, ascending.
+fn roles(incident: &Incident, baselines: &[Window], traffic: &Traffic) -> Vec<(i64, Role)> {
+    let grid = incident.calls.grid;
+    let mut ranges = vec![(Role::Incident, range(&incident.window, grid))];
+    for (at, window) in baselines.iter().enumerate() {
+        ranges.push((Role::Baseline(at), range(window, grid)));
+    }
+    let lead = lead_after(&incident.window, baselines);
+    ranges.push((Role::Lead, lead.map_or((0, 0), |window| range(&window, grid))));
+    let mut bins: Vec<(i64, Role)> = Vec::new();
+    for (role, (from, to)) in ranges {
+        let used =
+            if role == Role::Incident || traffic.any(from, to) { traffic.without_gaps(from, to) } else { Vec::new() };
+        bins.extend(used.into_iter().map(|bin| (bin, role)));
+    }
+    // the first role wins where half a bin is shared
+    bins.sort_by_key(|b| b.0);
+    bins.dedup_by_key(|b| b.0);
+    bins
+}
+
+/// The part of each place, given its role in each comparison, and the number of parts. What is compared nowhere belongs to
+/// none.
+fn parts(roles: &[Vec<Option<Role>>], places: usize) -> (Vec<Option<usize>>, usize) {
+    let mut known: Vec<Vec<Option<Role>>> = Vec::new();
+    let part_of = (0..places)
+        .map(|place| {
+            let of_place: Vec<Option<Role>> =
+                roles.iter().map(|roles| roles[place].filter(|role| *role != Role::Lead)).collect();
+            of_place.iter().any(Option::is_some).then(|| {
+                known.iter().rposition(|part| *part == of_place).unwrap_or_else(|| {
+                    known.push(of_place);
+                    known.len() - 1
+                })
+            })
+        })
+        .collect();
+    (part_of, known.len())
+}
+
 /// The time shortly before the incident, at most as long as the incident itself, in which no baseline lies.
 pub(super) fn lead(incident: &Incident) -> Option<Window> {
-    let end = incident.window.start_ns();
-    let length = incident.window.end_ns().saturating_sub(end);
-    let baseline_end = incident.baselines.iter().map(Window::end_ns).filter(|&at| at <= end).max();
+    lead_after(&incident.window, &incident.baselines)
+}
+
+fn lead_after(window: &Window, baselines: &[Window]) -> Option<Window> {
+    let end = window.start_ns();
+    let length = window.end_ns().saturating_sub(end);
+    let baseline_end = baselines.iter().map(Window::end_ns).filter(|&at| at <= end).max();
     let start = baseline_end.unwrap_or(i64::MIN).max(end.saturating_sub(length));
     Window::new(start, end).ok()
 }
@@ -174,16 +277,17 @@ struct Traffic {
 
 impl Traffic {
     fn of(calls: &CallStats) -> Self {
-        let mut bins: Vec<(i64, u64)> = calls.rows.iter().map(|row| (row.key.bin, row.observed)).collect();
-        bins.extend(calls.instances.iter().map(|row| (row.bin, row.observed)));
-        bins.sort_unstable();
-        bins.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.1 = kept.1.saturating_add(next.1);
+        let mut bins: Vec<(i64, u64)> = Vec::new();
+        let mut places: FxHashMap<i64, usize> = FxHashMap::default();
+        let rows = calls.rows.iter().map(|row| (row.key.bin, row.observed));
+        for (bin, observed) in rows.chain(calls.instances.iter().map(|row| (row.bin, row.observed))) {
+            let place = *places.entry(bin).or_insert(bins.len());
+            match bins.get_mut(place) {
+                Some(sum) => sum.1 = sum.1.saturating_add(observed),
+                None => bins.push((bin, observed)),
             }
-            same
-        });
+        }
+        bins.sort_unstable();
         bins.retain(|bin| bin.1 > 0);
         let counts: Vec<f64> = bins.iter().map(|bin| bin.1 as f64).collect();
         let typical = crate::stats::robust::median(&counts).unwrap_or(0.0);

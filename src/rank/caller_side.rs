@@ -57,7 +57,6 @@ impl Tally {
         self.refused[phase as usize] += row.edge_errors as f64;
         self.timeouts[phase as usize] += row.timeouts as f64;
         self.paired[phase as usize] += row.paired_calls as f64;
-        self.durations[phase as usize].merge(&row.durations);
     }
 
     /// What the caller is given where others are answered, for the same or for other things.
@@ -165,7 +164,29 @@ impl Edges {
             edges.by_operation.entry((callee, caller, row.key.operation)).or_default().add(phase, row);
             edges.by_edge.entry((callee, caller)).or_default().add(phase, row);
         }
+        edges.add_durations(incident);
         edges
+    }
+
+    /// The durations of those edges whose timeouts rose: nobody asks for the others'.
+    fn add_durations(&mut self, incident: &Incident) {
+        let rose = |tally: &Tally| tally.all.has_risen(&tally.timeouts);
+        type Counts = [Vec<(u16, u64)>; 2];
+        let mut counts: BTreeMap<(u32, Option<u32>), Counts> =
+            self.by_edge.iter().filter(|(_, tally)| rose(tally)).map(|(edge, _)| (*edge, Default::default())).collect();
+        if counts.is_empty() {
+            return;
+        }
+        for row in incident.calls.rows.iter().filter(|row| row.key.mode == EdgeMode::Sync) {
+            let Some(counts) = counts.get_mut(&(row.key.callee, row.key.caller)) else { continue };
+            let Some(phase) = Phase::of_bin(incident, &incident.calls.grid, row.key.bin) else { continue };
+            counts[phase as usize].extend_from_slice(row.durations.counts());
+        }
+        for (edge, counts) in counts {
+            if let Some(tally) = self.by_edge.get_mut(&edge) {
+                tally.durations = counts.map(Sketch::from_counts);
+            }
+        }
     }
 
     fn callers(&self, callee: u32) -> impl Iterator<Item = (Option<u32>, &Tally)> {

@@ -4,8 +4,11 @@
 //! one of its own, and probabilities are their softmax. Bits are capped per modality before, so that a weight bounds what a
 //! modality may say. The weights are the rules' (all 1) or those of a trained model (`model`).
 
+use std::collections::BTreeSet;
+
 use super::{Candidate, Evidence, Modality, SymptomChange, order};
 use crate::incident::Incident;
+use crate::telemetry::id::ServiceId;
 use crate::telemetry::topology::NodeKind;
 
 /// Most bits that one modality may add.
@@ -96,11 +99,11 @@ pub fn signs(candidate: &Candidate) -> [f64; SIGNS.len()] {
 /// Takes a part of their probability from dependencies outside of the system that only their callers tell of: what a
 /// caller measures holds its own side too (connection pool, name resolution, the way there). Returns what was taken.
 fn doubt_outsiders(incident: &Incident, candidates: &mut [Candidate]) -> f64 {
+    let measured: BTreeSet<&ServiceId> = incident.series.iter().map(|series| series.subject.service()).collect();
     let mut taken = 0.0;
     for candidate in candidates {
         let service = candidate.suspect.service();
-        let outside = incident.graph.kind(service) == Some(NodeKind::External)
-            && !incident.series.iter().any(|series| series.subject.service() == service);
+        let outside = incident.graph.kind(service) == Some(NodeKind::External) && !measured.contains(service);
         if outside {
             taken += candidate.probability * OUTSIDE_DOUBT;
             candidate.probability *= 1.0 - OUTSIDE_DOUBT;

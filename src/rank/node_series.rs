@@ -3,7 +3,9 @@
 //! Where the entry was seen in traces, all nodes are measured from call statistics; otherwise from metric series.
 //! The two are never mixed on one axis: their bins, delays and definitions of latency differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use crate::incident::Incident;
 use crate::stats::robust::{self, Scale};
@@ -49,7 +51,7 @@ impl NodeSeries {
     pub fn measure(incident: &Incident, signal: Signal, source: Source) -> Self {
         let windows = Windows { incident: &incident.window, baselines: &incident.baselines };
         match source {
-            Source::Calls => from_calls(&incident.calls, signal, &windows),
+            Source::Calls => from_calls(&incident.calls, &call_sums(&incident.calls), signal, &windows),
             Source::Series => from_series(&incident.series, signal, &windows),
         }
     }
@@ -118,10 +120,15 @@ impl SymptomSeries {
             Some(Symptom::Errors) => &[Symptom::Errors],
             None => &[Symptom::Latency, Symptom::Errors],
         };
+        let windows = Windows { incident: &incident.window, baselines: &incident.baselines };
+        let sums = call_sums(&incident.calls);
         let mut best: Option<(f64, Self)> = None;
         for source in [Source::Calls, Source::Series] {
             for &symptom in symptoms {
-                let nodes = NodeSeries::measure(incident, signal(symptom), source);
+                let nodes = match source {
+                    Source::Calls => from_calls(&incident.calls, &sums, signal(symptom), &windows),
+                    Source::Series => from_series(&incident.series, signal(symptom), &windows),
+                };
                 let Some(change) = nodes.change(&entry, floor(symptom)) else { continue };
                 // Users feel a rise; a fall of latency or errors is no symptom, but better than nothing to look at.
                 if best.as_ref().is_none_or(|b| change > b.0) {
@@ -204,28 +211,43 @@ struct CallSums {
     duration_ns: u64,
 }
 
-fn from_calls(calls: &CallStats, signal: Signal, windows: &Windows<'_>) -> NodeSeries {
-    let step_ns = calls.grid.step_ns();
-    let mut sums: BTreeMap<(i64, u32), CallSums> = BTreeMap::new();
+/// Sums of calls by callee and bin, sorted.
+fn call_sums(calls: &CallStats) -> Vec<((u32, i64), CallSums)> {
+    let mut sums: Vec<((u32, i64), CallSums)> = Vec::new();
+    let mut known: FxHashMap<(u32, i64), usize> = FxHashMap::default();
     for row in &calls.rows {
-        let sum = sums.entry((row.key.bin, row.key.callee)).or_default();
+        let key = (row.key.callee, row.key.bin);
+        let at = *known.entry(key).or_insert(sums.len());
+        if at == sums.len() {
+            sums.push((key, CallSums::default()));
+        }
+        let sum = &mut sums[at].1;
         sum.calls += row.calls;
         sum.errors += row.errors;
         sum.duration_ns = sum.duration_ns.saturating_add(row.duration_ns);
     }
+    sums.sort_unstable_by_key(|(key, _)| *key);
+    sums
+}
+
+fn from_calls(calls: &CallStats, sums: &[((u32, i64), CallSums)], signal: Signal, windows: &Windows<'_>) -> NodeSeries {
+    let step_ns = calls.grid.step_ns();
     let mut cells = Cells::default();
-    for ((bin, node), sum) in sums {
-        let start_ns = calls.grid.bin_start_ns(bin);
-        // The middle decides for a bin that a window's edge cuts.
-        let Some(side) = windows.side(start_ns.saturating_add(step_ns / 2)) else { continue };
-        let n = sum.calls.max(1) as f64;
-        let value = match signal {
-            Signal::Latency => sum.duration_ns as f64 / n / NANOS_PER_SECOND as f64,
-            Signal::ErrorRatio => sum.errors as f64 / n,
-            Signal::Requests => sum.calls as f64 * NANOS_PER_SECOND as f64 / step_ns as f64,
-            _ => continue,
-        };
-        cells.add(start_ns, side, calls.service(node), value);
+    for of_node in sums.chunk_by(|a, b| a.0.0 == b.0.0) {
+        let values = of_node.iter().filter_map(|((_, bin), sum)| {
+            let start_ns = calls.grid.bin_start_ns(*bin);
+            // The middle decides for a bin that a window's edge cuts.
+            let side = windows.side(start_ns.saturating_add(step_ns / 2))?;
+            let n = sum.calls.max(1) as f64;
+            let value = match signal {
+                Signal::Latency => sum.duration_ns as f64 / n / NANOS_PER_SECOND as f64,
+                Signal::ErrorRatio => sum.errors as f64 / n,
+                Signal::Requests => sum.calls as f64 * NANOS_PER_SECOND as f64 / step_ns as f64,
+                _ => return None,
+            };
+            Some(((start_ns, side), value))
+        });
+        cells.add(calls.service(of_node[0].0.0), values);
     }
     cells.finish(signal)
 }
@@ -247,13 +269,12 @@ fn from_series(series: &[Series], signal: Signal, windows: &Windows<'_>) -> Node
     let step_ns = sampling_step_ns(chosen.values().flat_map(|c| &c.1));
     let mut cells = Cells::default();
     for (node, (_, list)) in &chosen {
-        for one in list {
-            for &(at_ns, value) in &one.samples {
-                if let Some(side) = windows.side(at_ns) {
-                    cells.add(at_ns.div_euclid(step_ns).saturating_mul(step_ns), side, node, value);
-                }
-            }
-        }
+        let samples = list.iter().flat_map(|one| &one.samples);
+        let values = samples.filter_map(|&(at_ns, value)| {
+            let side = windows.side(at_ns)?;
+            Some(((at_ns.div_euclid(step_ns).saturating_mul(step_ns), side), value))
+        });
+        cells.add(node, values);
     }
     cells.finish(signal)
 }
@@ -293,39 +314,39 @@ fn sampling_step_ns<'a, 'b: 'a>(series: impl Iterator<Item = &'a &'b Series>) ->
 /// Start of a bin, and whether the incident's part of it is meant.
 type Place = (i64, bool);
 
-/// Values on their way to a common axis: their sum and number at each place.
+/// Values on their way to a common axis, by node.
 #[derive(Default)]
-struct Cells {
-    axis: BTreeSet<Place>,
-    nodes: BTreeMap<ServiceId, BTreeMap<Place, (f64, u32)>>,
-}
+struct Cells(Vec<(ServiceId, Vec<(Place, f64)>)>);
 
 impl Cells {
-    fn add(&mut self, start_ns: i64, side: bool, node: &ServiceId, value: f64) {
-        self.axis.insert((start_ns, side));
-        if !self.nodes.contains_key(node) {
-            self.nodes.insert(node.clone(), BTreeMap::new());
-        }
-        if let Some(cells) = self.nodes.get_mut(node) {
-            let cell = cells.entry((start_ns, side)).or_default();
-            cell.0 += value;
-            cell.1 += 1;
+    /// Adds all values of a node.
+    fn add(&mut self, node: &ServiceId, values: impl Iterator<Item = (Place, f64)>) {
+        let mut values: Vec<(Place, f64)> = values.collect();
+        // Values of one place stay in the order in which they are added up.
+        values.sort_by_key(|(place, _)| *place);
+        if !values.is_empty() {
+            self.0.push((node.clone(), values));
         }
     }
 
     /// Several values of one cell are added up for requests and averaged otherwise.
     fn finish(self, signal: Signal) -> NodeSeries {
-        let values = self.nodes.into_iter().map(|(node, cells)| {
-            let row = self.axis.iter().map(|at| {
-                let &(sum, n) = cells.get(at)?;
-                Some(if signal == Signal::Requests { sum } else { sum / f64::from(n) })
+        let mut axis: Vec<Place> = self.0.iter().flat_map(|(_, values)| values.iter().map(|value| value.0)).collect();
+        axis.sort_unstable();
+        axis.dedup();
+        let on_axis = |values: Vec<(Place, f64)>| {
+            let mut cells = values.chunk_by(|a, b| a.0 == b.0).peekable();
+            let row = axis.iter().map(|place| {
+                let cell = cells.next_if(|cell| cell[0].0 == *place)?;
+                let sum = cell.iter().fold(0.0, |sum, value| sum + value.1);
+                Some(if signal == Signal::Requests { sum } else { sum / cell.len() as f64 })
             });
-            (node, row.collect())
-        });
+            row.collect()
+        };
         NodeSeries {
-            values: values.collect(),
-            times_ns: self.axis.iter().map(|a| a.0).collect(),
-            in_incident: self.axis.iter().map(|a| a.1).collect(),
+            values: self.0.into_iter().map(|(node, values)| (node, on_axis(values))).collect(),
+            times_ns: axis.iter().map(|a| a.0).collect(),
+            in_incident: axis.iter().map(|a| a.1).collect(),
         }
     }
 }
@@ -423,7 +444,7 @@ mod tests {
         ];
         let incident = Window::new(10 * S, 20 * S).unwrap();
         let baselines = [Window::new(0, 10 * S).unwrap()];
-        let measure = |signal| from_calls(&calls, signal, &windows(&incident, &baselines));
+        let measure = |signal| from_calls(&calls, &call_sums(&calls), signal, &windows(&incident, &baselines));
         assert_eq!(measure(Signal::Latency).values[&"a".into()], [Some(2.0), Some(4.0)]);
         assert_eq!(measure(Signal::ErrorRatio).values[&"a".into()], [Some(0.1), Some(1.0)]);
         assert_eq!(measure(Signal::Requests).values[&"b".into()], [None, Some(0.4)]);

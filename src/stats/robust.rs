@@ -12,7 +12,7 @@ pub const MAX_Z: f64 = 1e9;
 /// The finite values in ascending order.
 pub fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    sorted.sort_by(f64::total_cmp);
+    sorted.sort_unstable_by(f64::total_cmp);
     sorted
 }
 
@@ -55,9 +55,57 @@ pub fn iqr(values: &[f64]) -> Option<f64> {
 /// The larger of the two, because each is zero where the other need not be: half of the values equal makes the
 /// MAD zero, and an IQR is still there when only a quarter differs. Zero for fewer than two different values.
 pub fn spread(values: &[f64]) -> f64 {
-    let from_mad = mad(values).unwrap_or(0.0) * MAD_TO_SIGMA;
-    let from_iqr = iqr(values).unwrap_or(0.0) / IQR_PER_SIGMA;
-    from_mad.max(from_iqr)
+    Location::of(values.to_vec()).spread
+}
+
+/// Middle and spread of values, from sorting them once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Location {
+    /// How many are finite.
+    pub values: usize,
+    /// As [`median`].
+    pub median: Option<f64>,
+    /// As [`spread`].
+    pub spread: f64,
+}
+
+impl Location {
+    /// Of values in any order.
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.retain(|value| value.is_finite());
+        values.sort_unstable_by(f64::total_cmp);
+        Self::of_sorted(&values)
+    }
+
+    /// Of finite values in ascending order.
+    fn of_sorted(sorted: &[f64]) -> Self {
+        let quartile = |q: f64| quantile_of_sorted(sorted, q).unwrap_or(0.0);
+        let median = quantile_of_sorted(sorted, 0.5);
+        let from_mad = median.and_then(|center| mad_of_sorted(sorted, center)).unwrap_or(0.0) * MAD_TO_SIGMA;
+        let from_iqr = (quartile(0.75) - quartile(0.25)) / IQR_PER_SIGMA;
+        Self { values: sorted.len(), median, spread: from_mad.max(from_iqr) }
+    }
+}
+
+/// Median of the absolute deviations of ascending values from a center. Below it they fall and above it they rise, so that
+/// merging the two sides sorts them.
+fn mad_of_sorted(sorted: &[f64], center: f64) -> Option<f64> {
+    let deviation = |value: &f64| (value - center).abs();
+    let (below, above) = sorted.split_at(sorted.partition_point(|value| *value < center));
+    let mut below = below.iter().rev().map(deviation).peekable();
+    let mut above = above.iter().map(deviation).peekable();
+    let mut deviations = Vec::with_capacity(sorted.len());
+    loop {
+        let next = match (below.peek(), above.peek()) {
+            (Some(low), Some(high)) if low <= high => below.next(),
+            (_, Some(_)) => above.next(),
+            (_, None) => below.next(),
+        };
+        let Some(next) = next else { break };
+        deviations.push(next);
+    }
+    deviations.retain(|deviation| deviation.is_finite());
+    quantile_of_sorted(&deviations, 0.5)
 }
 
 /// As [`spread`], and not less than the range from the 10th to the 90th percentile says: for tests that look at tails,
@@ -69,7 +117,7 @@ pub fn tail_spread(values: &[f64]) -> f64 {
         (Some(low), Some(high)) => (high - low) / DECILE_RANGE_PER_SIGMA,
         _ => 0.0,
     };
-    spread(&sorted).max(tails)
+    Location::of_sorted(&sorted).spread.max(tails)
 }
 
 /// What one unit of change is: the spread of the baseline, or a floor where the baseline hardly moves.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::telemetry::calls::CallStats;
+use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Series, Signal, Statistic, Subject};
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
@@ -47,13 +48,11 @@ pub(crate) fn unweighted_samples(calls: &CallStats, series: &[Series], windows: 
             sum.failed += row.errors.saturating_sub(row.edge_errors) as f64;
         }
     }
+    let means = means(series);
     let mut found: Vec<UnweightedSample> = Vec::new();
     for (node, traced) in traced {
         let service = calls.service(node);
-        let subject = Subject::Service(service.clone());
-        let of = |signal| {
-            series.iter().find(|s| s.subject == subject && s.signal == signal && s.statistic == Statistic::Mean)
-        };
+        let of = |signal| means.get(&(service, signal)).copied();
         let Some(rates) = of(Signal::Requests) else { continue };
         let measured = measured(rates, of(Signal::ErrorRatio), windows);
         if measured.requests < LEAST_MEASURED || traced.requests >= measured.requests * SAMPLED_BELOW {
@@ -71,6 +70,17 @@ pub(crate) fn unweighted_samples(calls: &CallStats, series: &[Series], windows: 
         a.kept.is_none().cmp(&b.kept.is_none()).then(share(a).total_cmp(&share(b))).then(a.service.cmp(&b.service))
     });
     found
+}
+
+/// The first series of means of each service as a whole, by signal.
+fn means(series: &[Series]) -> BTreeMap<(&ServiceId, Signal), &Series> {
+    let mut means = BTreeMap::new();
+    for one in series.iter().filter(|s| s.statistic == Statistic::Mean) {
+        if let (Subject::Service(service), Signal::Requests | Signal::ErrorRatio) = (&one.subject, one.signal) {
+            means.entry((service, one.signal)).or_insert(one);
+        }
+    }
+    means
 }
 
 /// Requests that a rate and its error ratio stand for inside the windows.

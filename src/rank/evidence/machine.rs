@@ -55,13 +55,17 @@ pub(crate) struct Contention {
 
 /// All contentions, by workload; at most `cap` bits each.
 pub(crate) fn contentions(incident: &Incident, findings: &[Finding], cap: f64) -> BTreeMap<ServiceId, Contention> {
-    let on_machine = services_by_machine(incident);
-    let times = own_times(incident, findings);
     let mut found: BTreeMap<ServiceId, Contention> = BTreeMap::new();
+    let on_machine = services_by_machine(incident);
+    if on_machine.is_empty() {
+        return found;
+    }
+    let times = own_times(incident, findings);
+    let risen = Risen::of(findings);
     for (machine, services) in &on_machine {
         for (used_signal, machine_signal, name) in RESOURCES {
-            let Some(filled) = filled(findings, machine, *machine_signal, *name) else { continue };
-            let Some((workload, used)) = largest_rise(findings, services, *used_signal) else { continue };
+            let Some(filled) = risen.filled(machine, *machine_signal, *name) else { continue };
+            let Some((workload, used)) = risen.largest(services, *used_signal) else { continue };
             if incident.graph.kind(workload).is_some() {
                 continue;
             }
@@ -86,33 +90,53 @@ fn services_by_machine(incident: &Incident) -> BTreeMap<&str, BTreeSet<&ServiceI
     on_machine
 }
 
-/// The finding that says that a resource of the machine ran full.
-fn filled(findings: &[Finding], machine: &str, signal: Signal, name: Option<&str>) -> Option<usize> {
-    findings.iter().position(|finding| {
-        let here = matches!(&finding.subject, Subject::Instance { instance, .. } if instance == machine);
-        let of_resource = finding.signal == signal && name.is_none_or(|name| finding.name.starts_with(name));
-        here && of_resource && finding.significant && finding.change == Change::Rise && finding.incident >= FULL
-    })
+/// Findings that something rose, by what they are about: there may be as many machines as findings.
+struct Risen<'a> {
+    findings: &'a [Finding],
+    /// Of instances, by their name.
+    by_instance: BTreeMap<&'a str, Vec<usize>>,
+    /// Of services and their instances.
+    by_service: BTreeMap<&'a ServiceId, Vec<usize>>,
 }
 
-/// Who of these services began to use most more of a resource, in its own unit.
-fn largest_rise<'a>(
-    findings: &'a [Finding],
-    services: &BTreeSet<&'a ServiceId>,
-    signal: Signal,
-) -> Option<(&'a ServiceId, usize)> {
-    let rose = |f: &Finding| f.significant && matches!(f.change, Change::Rise | Change::Appeared);
-    let of_workload = |f: &Finding| matches!(f.subject, Subject::Service(_) | Subject::Instance { .. });
-    let mut largest: Option<(&ServiceId, usize, f64)> = None;
-    for (index, finding) in findings.iter().enumerate() {
-        let service = finding.subject.service();
-        let counts = finding.signal == signal && rose(finding) && of_workload(finding) && services.contains(service);
-        let rise = finding.incident - finding.baseline;
-        if counts && rise > largest.map_or(0.0, |(_, _, largest)| largest) {
-            largest = Some((service, index, rise));
+impl<'a> Risen<'a> {
+    fn of(findings: &'a [Finding]) -> Self {
+        let mut risen = Self { findings, by_instance: BTreeMap::new(), by_service: BTreeMap::new() };
+        let rose = |f: &Finding| f.significant && matches!(f.change, Change::Rise | Change::Appeared);
+        for (index, finding) in findings.iter().enumerate().filter(|(_, finding)| rose(finding)) {
+            if let Subject::Instance { instance, .. } = &finding.subject {
+                risen.by_instance.entry(instance).or_default().push(index);
+            }
+            if matches!(finding.subject, Subject::Service(_) | Subject::Instance { .. }) {
+                risen.by_service.entry(finding.subject.service()).or_default().push(index);
+            }
         }
+        risen
     }
-    largest.map(|(service, index, _)| (service, index))
+
+    /// The finding that says that a resource of the machine ran full.
+    fn filled(&self, machine: &str, signal: Signal, name: Option<&str>) -> Option<usize> {
+        self.by_instance.get(machine)?.iter().copied().find(|index| {
+            let finding = &self.findings[*index];
+            let of_resource = finding.signal == signal && name.is_none_or(|name| finding.name.starts_with(name));
+            of_resource && finding.change == Change::Rise && finding.incident >= FULL
+        })
+    }
+
+    /// Who of these services began to use most more of a resource, in its own unit.
+    fn largest(&self, services: &BTreeSet<&ServiceId>, signal: Signal) -> Option<(&'a ServiceId, usize)> {
+        let of_services = services.iter().filter_map(|service| self.by_service.get(service)).flatten().copied();
+        let mut indices: Vec<usize> = of_services.filter(|index| self.findings[*index].signal == signal).collect();
+        indices.sort_unstable();
+        let mut largest: Option<(usize, f64)> = None;
+        for index in indices {
+            let rise = self.findings[index].incident - self.findings[index].baseline;
+            if rise > largest.map_or(0.0, |(_, largest)| largest) {
+                largest = Some((index, rise));
+            }
+        }
+        largest.map(|(index, _)| (self.findings[index].subject.service(), index))
+    }
 }
 
 /// Whether each service became slow by itself: its own time, or where it calls nobody, its time as callers see it.
