@@ -74,7 +74,7 @@ pub struct EvalArgs {
     /// Run `hypocenter` also without each kind of telemetry, and with the start wrong by 60 s either way
     #[arg(long, conflicts_with_all = ["shift", "without"])]
     ablation: bool,
-    /// Keep all figures in this folder, as <DATE>-<DATASET>.json
+    /// Keep all figures in this folder, as DATE-DATASET.json
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
     /// The record's date (default: today, UTC)

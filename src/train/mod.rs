@@ -1,4 +1,4 @@
-//! From recorded incidents with known causes to the weights of [`Fusion`](crate::rank::fusion::Fusion).
+//! From recorded incidents with known causes to the weights of [`Fusion`].
 //!
 //! ```text
 //! cases ──analysis by rules──> examples (table) ──pairs, logistic regression──> weights ──left-out systems──> temperature
