@@ -20,8 +20,9 @@ const EXAMPLES: &str = "\
 Examples:
   Again from the table that lies beside the model, to the same bytes:
     hypocenter train --table models/fusion.csv --out models
-  From recorded incidents, your own case folders among them:
-    hypocenter train case:incidents nezha:downloads/nezha --out models
+  From simulated incidents and your own case folders:
+    hypocenter simulate --out simulated --cases 200
+    hypocenter train case:simulated case:incidents --out models
   Then use it:
     hypocenter analyze --case incidents/42 --model models/fusion.json
 
@@ -33,7 +34,8 @@ Exit codes:
 /// Train the model that weighs the evidence, on incidents with known causes
 ///
 /// Writes fusion.json (the model), fusion.md (its model card) and fusion.csv (the training table: bits of evidence by kind,
-/// without names) into a folder. The same table gives the same bytes. Cases of a split called `test` are left out.
+/// without names) into a folder. The same table gives the same bytes. Cases of a split called `test` are left out. It
+/// needs incidents of two systems or more: how sure the model may be is measured on systems that it has not seen.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -102,8 +104,7 @@ fn examples(datasets: &[String]) -> anyhow::Result<Vec<Example>> {
 }
 
 fn parsed(dataset: &str) -> anyhow::Result<(DatasetFormat, &Path)> {
-    let wrong =
-        || Usage(format!("`{dataset}` is no dataset; expected FORMAT:FOLDER, for example case:datasets/simulated"));
+    let wrong = || Usage(format!("`{dataset}` is no dataset; expected FORMAT:FOLDER, for example case:incidents"));
     let (format, dir) = dataset.split_once(':').ok_or_else(wrong)?;
     let format = <FormatArg as clap::ValueEnum>::from_str(format, true).map_err(|_unknown| wrong())?;
     Ok((format.into(), Path::new(dir)))

@@ -236,7 +236,8 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
             }
         })
         .collect();
-    let alternatives: Vec<Candidate> = others.into_iter().filter(|c| c.score > 0.0).take(MAX_ROWS).collect();
+    let alternatives: Vec<Candidate> =
+        others.into_iter().filter(|c| c.score > 0.0 && !c.is_hint()).take(MAX_ROWS).collect();
     let named = Named { verdict: ranking.verdict, causes: &causes, alternatives: &alternatives };
     Diagnosis {
         name: incident.name.clone(),

@@ -13,6 +13,8 @@ use crate::telemetry::topology::NodeKind;
 
 /// Most bits that one modality may add.
 pub(crate) const CAP: f64 = 8.0;
+/// Bits below which a candidate has a hint at most.
+pub(super) const HINT_BITS: f64 = 0.5;
 /// Share of its probability that a dependency outside of the telemetry loses: as `explain::coverage` takes off where all
 /// calls are seen from their callers only.
 const OUTSIDE_DOUBT: f64 = 0.25;
@@ -110,4 +112,17 @@ fn doubt_outsiders(incident: &Incident, candidates: &mut [Candidate]) -> f64 {
         }
     }
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_evidence_has_no_weight_and_a_hint_hardly_any() {
+        let weight = |score: f64| weight(score, 8.0, 1.5);
+        assert!(weight(0.0).abs() < 1e-12 && (weight(8.0) - 1.0).abs() < 0.03);
+        // By hand: 2^((0.4 - 8) / 1.5) - 2^(-8 / 1.5) = 0.02982 - 0.02479.
+        assert!((weight(0.4) - 0.005_036).abs() < 1e-5, "{}", weight(0.4));
+    }
 }

@@ -115,6 +115,14 @@ pub struct Candidate {
     pub evidence: Vec<Evidence>,
 }
 
+impl Candidate {
+    /// Whether all that speaks for it is a hint, which orders services about which nothing is sure and is no evidence.
+    /// Methods that give no evidence give no hints.
+    pub fn is_hint(&self) -> bool {
+        !self.evidence.is_empty() && self.score < fusion::HINT_BITS
+    }
+}
+
 /// What an analysis may conclude.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Verdict {

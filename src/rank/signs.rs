@@ -22,7 +22,7 @@ use crate::incident::Incident;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
 
-/// What a hint counts: it orders services about which nothing is sure, and is evidence of none.
+/// What a hint counts: of a full cap it is still less than [`super::fusion::HINT_BITS`].
 const HINT_SHARE: f64 = 0.05;
 /// Most bits that correlation with the symptom, and a walk along correlated calls, may add each.
 const SUPPORT_BITS: f64 = 0.5;

@@ -10,8 +10,6 @@ use crate::rank::hypocenter::Hypocenter;
 /// Innocent candidates of a case that are kept, those with most evidence: the others decide nothing, and large systems
 /// would outweigh small ones (McFadden 1978: sampling of alternatives).
 const MOST_RIVALS: usize = 8;
-/// Bits by the rules from which on a candidate is kept: more than a hint has.
-const LEAST_BITS: f64 = 0.5;
 
 /// One candidate.
 #[derive(Clone, PartialEq, Debug)]
@@ -48,7 +46,7 @@ pub fn example(case: &RecordedCase) -> Result<Example, EvalError> {
 
 fn from_ranking(case: &RecordedCase, ranking: &Ranking) -> Example {
     let is_cause = |service: &_| case.causes.iter().flatten().any(|cause| cause == service);
-    let candidates = ranking.candidates.iter().filter(|candidate| candidate.score >= LEAST_BITS);
+    let candidates = ranking.candidates.iter().filter(|candidate| candidate.score > 0.0 && !candidate.is_hint());
     let mut rivals = 0;
     let alternatives = candidates
         .filter_map(|candidate| {

@@ -24,7 +24,11 @@ use crate::rank::fusion::{Fusion, SIGNS};
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// There is too little to learn from.
-    #[error("the training table has {systems} systems with incidents; leaving one out needs at least 2")]
+    #[error(
+        "the training table has incidents of {systems} system{}, and needs at least 2, so that one can be left out: give \
+         a dataset of another one too (`hypocenter simulate` makes three)",
+        if *systems == 1 { "" } else { "s" }
+    )]
     TooFewSystems {
         /// How many there are.
         systems: usize,
