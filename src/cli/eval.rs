@@ -1,7 +1,7 @@
 //! `hypocenter eval`: how often each method finds the known causes of recorded incidents.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -40,6 +40,7 @@ const OURS: &str = "hypocenter";
 /// that is likelier): of those at 0.9, are nine in ten right?
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
+  hypocenter eval --list
   hypocenter eval datasets --format case
   hypocenter eval nezha --format nezha --shift -60 -o json
   hypocenter eval petshop --format petshop --method random_walk --cases
@@ -52,10 +53,11 @@ Exit codes:
   2  the command line is wrong")]
 pub struct EvalArgs {
     /// Folder of the dataset
-    dir: PathBuf,
+    #[arg(required_unless_present = "list", requires = "format")]
+    dir: Option<PathBuf>,
     /// Layout of the folder
     #[arg(long, value_enum)]
-    format: FormatArg,
+    format: Option<FormatArg>,
     /// Ranking method to compare (repeatable; default: all). `hypocenter` and the simple baselines are always there
     #[arg(long = "method", value_name = "NAME")]
     methods: Vec<String>,
@@ -83,7 +85,7 @@ pub struct EvalArgs {
     /// The dataset's name in figures and records (default: the folder's name)
     #[arg(long)]
     name: Option<String>,
-    /// List the cases and methods, and stop
+    /// List the methods, and the cases of a dataset if one is given, and stop
     #[arg(long)]
     list: bool,
     /// Tell of each case as well: rank of the truth, what stood first, time; in JSON every method's answer
@@ -194,9 +196,10 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The cases of the dataset; none where none is given, which is for `--list` only.
 fn cases_of(args: &EvalArgs, shift_ns: i64) -> anyhow::Result<Vec<RecordedCase>> {
-    cases(&args.dir, args.format.into(), shift_ns)
-        .with_context(|| format!("cannot use {} as a dataset", args.dir.display()))
+    let (Some(dir), Some(format)) = (&args.dir, args.format) else { return Ok(Vec::new()) };
+    cases(dir, format.into(), shift_ns).with_context(|| format!("cannot use {} as a dataset", dir.display()))
 }
 
 fn evaluated(
@@ -220,7 +223,8 @@ fn dataset_name(args: &EvalArgs) -> String {
     if let Some(name) = &args.name {
         return name.clone();
     }
-    let full = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
+    let dir = args.dir.as_deref().unwrap_or_else(|| Path::new("."));
+    let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
 }
 
@@ -241,7 +245,9 @@ fn list(cases: &[RecordedCase], out: &mut dyn Write) -> io::Result<()> {
         let truth = if case.causes.is_empty() { "no cause".to_owned() } else { case.truth() };
         writeln!(out, "{}\t{}\t{}\t{truth}", case.id, case.system, case.fault_kind)?;
     }
-    writeln!(out)?;
+    if !cases.is_empty() {
+        writeln!(out)?;
+    }
     for ranker in rank::registry(Fusion::rules()) {
         writeln!(out, "{}\t{}", ranker.name(), ranker.about())?;
     }

@@ -4,26 +4,23 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::incident::Incident;
 use crate::stats::effective::{Weights, ratio_design_effect};
 use crate::stats::robust::median;
 use crate::telemetry::calls::{CallRow, CallStats, InstanceRow};
 use crate::telemetry::series::{Signal, Subject, Unit};
 use crate::telemetry::sketch::Sketch;
-use crate::telemetry::time::Window;
 
 use super::counts::{Events, Failures, Law, Spread, compare_rates, compare_ratios, dispersion};
 use super::rows::{Counts, InstanceCounts, Placed, Rows, Tally, by_place, split};
 use super::spectrum::{Cell, Room, Spectra};
-use super::windows::Bins;
+use super::windows::{Bins, Comparison};
 use super::{Finding, Outcome, Settings, level, may_be_significant, spectrum};
 
-/// Findings of all subjects that the spans show, for each of several lists of baselines.
+/// Findings of all subjects that the spans show, for each comparison.
 ///
 /// Instances and versions are looked at where a service has at least two of them: a single one says what its service says.
-pub(super) fn findings(incident: &Incident, comparisons: &[&[Window]], settings: &Settings) -> Vec<Vec<Finding>> {
-    let calls = &incident.calls;
-    let bins = Bins::of(incident, comparisons);
+pub(super) fn findings(calls: &CallStats, comparisons: &[Comparison], settings: &Settings) -> Vec<Vec<Finding>> {
+    let bins = Bins::of(calls, comparisons);
     let Some(first) = bins.first() else { return Vec::new() };
     let placed = Placed::of(calls, first);
     let contexts: Vec<Context<'_>> = bins.iter().map(|bins| Context::new(bins, &placed, settings)).collect();

@@ -31,7 +31,6 @@
 
 mod calls;
 mod counts;
-pub(crate) mod guard;
 mod level;
 mod rows;
 mod series;
@@ -43,6 +42,8 @@ mod windows;
 use crate::incident::Incident;
 use crate::stats::fdr::benjamini_hochberg;
 use crate::telemetry::series::{Signal, Subject, Unit};
+
+pub(crate) use windows::Comparison;
 
 /// In which way a signal changed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -193,9 +194,18 @@ impl Default for Settings {
 /// All tests are returned, significant or not, sorted by subject, signal, name and change; what cannot be tested (no
 /// samples in either window, no errors in both) is not. The order of series and rows does not matter.
 pub fn detect(incident: &Incident, settings: &Settings) -> Vec<Finding> {
-    let of_series = series::findings(incident, settings);
-    let of_calls = calls::findings(incident, &[&incident.baselines], settings).into_iter().flatten();
-    judged(of_series.into_iter().chain(of_calls).collect(), settings)
+    detect_each(incident, &[Comparison::given(incident)], settings).pop().unwrap_or_default()
+}
+
+/// The findings of each of several comparisons, as [`detect`] gives them.
+pub(crate) fn detect_each(incident: &Incident, comparisons: &[Comparison], settings: &Settings) -> Vec<Vec<Finding>> {
+    let of_calls = calls::findings(&incident.calls, comparisons, settings);
+    let all = |(comparison, of_calls): (&Comparison, Vec<Finding>)| {
+        let mut findings = series::findings(&incident.series, comparison, settings);
+        findings.extend(of_calls);
+        judged(findings, settings)
+    };
+    comparisons.iter().zip(of_calls).map(all).collect()
 }
 
 /// All findings together, sorted: which of them are significant.

@@ -1,12 +1,11 @@
 //! Metric series against their baselines.
 
-use crate::incident::Incident;
 use crate::stats::robust::quantile;
 use crate::telemetry::series::{Series, Signal, Statistic, Unit};
 use crate::telemetry::time::Window;
 
 use super::level::{self, Level, View};
-use super::windows::{lead, onset};
+use super::windows::{Comparison, onset};
 use super::{Change, Finding, Outcome, Settings, counts, may_be_significant, surprise_bits};
 
 /// Samples that the baseline lets expect before their absence, or presence, is significant.
@@ -15,30 +14,30 @@ const MIN_EXPECTED_SAMPLES: f64 = 3.0;
 const MIN_FOR_CAP: usize = 10;
 
 /// One finding for each series that has samples in a window.
-pub(super) fn findings(incident: &Incident, settings: &Settings) -> Vec<Finding> {
-    let levels = incident.series.iter().filter(|series| series.signal != Signal::Restarts);
-    let mut findings: Vec<Finding> = levels.filter_map(|series| finding(incident, series, settings)).collect();
-    findings.extend(restarts(incident, settings));
+pub(super) fn findings(series: &[Series], compared: &Comparison, settings: &Settings) -> Vec<Finding> {
+    let levels = series.iter().filter(|series| series.signal != Signal::Restarts);
+    let mut findings: Vec<Finding> = levels.filter_map(|series| finding(compared, series, settings)).collect();
+    findings.extend(restarts(series, compared, settings));
     cap_near_zero(&mut findings, settings);
     findings
 }
 
-fn finding(incident: &Incident, series: &Series, settings: &Settings) -> Option<Finding> {
+fn finding(compared: &Comparison, series: &Series, settings: &Settings) -> Option<Finding> {
     let (series, unit) = match series.statistic {
         Statistic::Counter => (&per_second(series), rate_unit(series)),
         Statistic::Mean | Statistic::Sum | Statistic::Quantile(_) => (series, series.unit),
     };
-    let baselines: Vec<Vec<f64>> = incident.baselines.iter().map(|window| finite(series, window)).collect();
-    let now = finite(series, &incident.window);
+    let baselines: Vec<Vec<f64>> = compared.baselines.iter().map(|window| finite(series, window)).collect();
+    let now = finite(series, &compared.incident);
     let floor = settings.floors.of(series.signal, unit);
     let Some(found) = level::compare(&baselines, &now, floor, settings) else {
-        let outcome = silence(incident, &baselines, &now, settings)?;
+        let outcome = silence(compared, &baselines, &now, settings)?;
         return Some(outcome.into_finding(&series.subject, series.signal, series.name.clone(), unit));
     };
     let n_baseline = baselines.iter().map(Vec::len).sum::<usize>() as u64;
     let mut outcome = found.shift.outcome(settings, n_baseline, now.len() as u64, None);
     if may_be_significant(&outcome, settings) {
-        outcome.onset = date(incident, series, &found);
+        outcome.onset = date(compared, series, &found);
     }
     let name = match found.view {
         View::Median => series.name.clone(),
@@ -55,9 +54,9 @@ fn finite(series: &Series, window: &Window) -> Vec<f64> {
     values
 }
 
-fn date(incident: &Incident, series: &Series, found: &Level) -> Option<super::Onset> {
+fn date(compared: &Comparison, series: &Series, found: &Level) -> Option<super::Onset> {
     let mut samples: Vec<(i64, f64)> = Vec::new();
-    for window in lead(incident).iter().chain([&incident.window]) {
+    for window in compared.lead().iter().chain([&compared.incident]) {
         samples.extend(series.samples.iter().filter(|s| window.contains(s.0)));
     }
     let steps: Vec<f64> = series.samples.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0) as f64).collect();
@@ -70,13 +69,13 @@ fn date(incident: &Incident, series: &Series, found: &Level) -> Option<super::On
 /// The number of samples that the other side lets expect is lambda = its samples per second x the length of this side. A
 /// series is a process of its own and not a count of independent events, but its samples come one by one: the chance of
 /// none is taken as e^-lambda.
-fn silence(incident: &Incident, baselines: &[Vec<f64>], now: &[f64], settings: &Settings) -> Option<Outcome> {
+fn silence(compared: &Comparison, baselines: &[Vec<f64>], now: &[f64], settings: &Settings) -> Option<Outcome> {
     let before: Vec<f64> = baselines.iter().flatten().copied().collect();
-    let seconds: f64 = incident.baselines.iter().map(Window::seconds).sum();
+    let seconds: f64 = compared.baselines.iter().map(Window::seconds).sum();
     let (change, expected) = match (before.len(), now.len()) {
         (0, 0) => return None,
-        (n, 0) => (Change::Vanished, n as f64 / seconds * incident.window.seconds()),
-        (_, n) => (Change::Appeared, n as f64 / incident.window.seconds() * seconds),
+        (n, 0) => (Change::Vanished, n as f64 / seconds * compared.incident.seconds()),
+        (_, n) => (Change::Appeared, n as f64 / compared.incident.seconds() * seconds),
     };
     let p_value = if expected.is_finite() { (-expected).exp() } else { 1.0 };
     Some(Outcome {
@@ -97,17 +96,16 @@ fn silence(incident: &Incident, baselines: &[Vec<f64>], now: &[f64], settings: &
 ///
 /// They are rare, and the minutes before the incident of one container do not say how rare. Where it did not restart in
 /// them, all containers' minutes do: they are one population until one of them misbehaves.
-fn restarts(incident: &Incident, settings: &Settings) -> Vec<Finding> {
-    let seconds: f64 = incident.baselines.iter().map(Window::seconds).sum();
-    let counted: Vec<(&Series, u64, u64)> = incident
-        .series
+fn restarts(series: &[Series], compared: &Comparison, settings: &Settings) -> Vec<Finding> {
+    let seconds: f64 = compared.baselines.iter().map(Window::seconds).sum();
+    let counted: Vec<(&Series, u64, u64)> = series
         .iter()
         .filter(|series| series.signal == Signal::Restarts)
-        .filter(|series| !finite(series, &incident.window).is_empty())
-        .filter(|series| incident.baselines.iter().any(|window| !finite(series, window).is_empty()))
+        .filter(|series| !finite(series, &compared.incident).is_empty())
+        .filter(|series| compared.baselines.iter().any(|window| !finite(series, window).is_empty()))
         .map(|series| {
-            let before: f64 = incident.baselines.iter().map(|window| events(series, window)).sum();
-            (series, before.round() as u64, events(series, &incident.window).round() as u64)
+            let before: f64 = compared.baselines.iter().map(|window| events(series, window)).sum();
+            (series, before.round() as u64, events(series, &compared.incident).round() as u64)
         })
         .collect();
     let all_before: u64 = counted.iter().map(|(_, before, _)| before).sum();
@@ -118,7 +116,7 @@ fn restarts(incident: &Incident, settings: &Settings) -> Vec<Finding> {
             incident: during,
             baseline,
             observed: (during, baseline),
-            exposure_incident: incident.window.seconds(),
+            exposure_incident: compared.incident.seconds(),
             exposure_baseline: seconds * containers as f64,
             spread: counts::Spread::new(1.0, 1.0, 1.0),
         };

@@ -13,6 +13,30 @@ use super::Onset;
 /// collection and not as silence: a chance below e^-20 even where traffic is a little burstier than Poisson.
 const GAP_CALLS: f64 = 20.0;
 
+/// What is compared with what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Comparison {
+    pub(crate) incident: Window,
+    /// Sorted by time, none overlapping the incident.
+    pub(crate) baselines: Vec<Window>,
+}
+
+impl Comparison {
+    /// The windows as they were given.
+    pub(super) fn given(incident: &Incident) -> Self {
+        Self { incident: incident.window, baselines: incident.baselines.clone() }
+    }
+
+    /// The time shortly before the incident, at most as long as the incident itself, in which no baseline lies.
+    pub(super) fn lead(&self) -> Option<Window> {
+        let end = self.incident.start_ns();
+        let length = self.incident.end_ns().saturating_sub(end);
+        let baseline_end = self.baselines.iter().map(Window::end_ns).filter(|&at| at <= end).max();
+        let start = baseline_end.unwrap_or(i64::MIN).max(end.saturating_sub(length));
+        Window::new(start, end).ok()
+    }
+}
+
 /// What a bin is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Role {
@@ -26,8 +50,8 @@ pub(super) enum Role {
 
 /// The bins that an analysis looks at, ascending. Their index is called a *place*.
 ///
-/// Several comparisons of one incident, with other baselines each, have the places in common, so that what does not depend
-/// on the baselines is found once. A *part* is a set of places that have the same role in each of them.
+/// Several comparisons of one incident have the places in common, so that what does not depend on the windows is found
+/// once. A *part* is a set of places that have the same role in each of them.
 #[derive(Clone, Debug)]
 pub(super) struct Bins {
     grid: Grid,
@@ -52,17 +76,17 @@ pub(super) struct Bins {
 }
 
 impl Bins {
-    /// The bins of the incident's window and of the baselines of each comparison.
+    /// The bins of each comparison's windows.
     ///
     /// A bin belongs to a window when it lies fully inside. A window without such a bin takes those that overlap it by at
     /// least half of the bin or of the window, whichever is shorter. Runs of bins without a single call of any service are
     /// left out when the traffic lets expect at least 20 calls in them: the collection had a gap, and a gap in the
     /// collection is not a fall of anybody's rate. An incident without a single call keeps all its bins: that is silence,
     /// as far as anybody can see. A baseline without a call was not recorded.
-    pub(super) fn of(incident: &Incident, comparisons: &[&[Window]]) -> Vec<Self> {
-        let traffic = Traffic::of(&incident.calls);
+    pub(super) fn of(calls: &CallStats, comparisons: &[Comparison]) -> Vec<Self> {
+        let traffic = Traffic::of(calls);
         let used: Vec<Vec<(i64, Role)>> =
-            comparisons.iter().map(|baselines| roles(incident, baselines, &traffic)).collect();
+            comparisons.iter().map(|comparison| roles(calls.grid, comparison, &traffic)).collect();
         let mut bins: Vec<i64> = used.iter().flatten().map(|bin| bin.0).collect();
         bins.sort_unstable();
         bins.dedup();
@@ -79,8 +103,8 @@ impl Bins {
         comparisons
             .iter()
             .zip(by_place)
-            .map(|(baselines, roles)| {
-                Self::new(incident.calls.grid, (&bins, &places), roles, (&part_of, parts), baselines.len())
+            .map(|(comparison, roles)| {
+                Self::new(calls.grid, (&bins, &places), roles, (&part_of, parts), comparison.baselines.len())
             })
             .collect()
     }
@@ -178,13 +202,12 @@ impl Bins {
 }
 
 /// The bins that a comparison uses, ascending.
-fn roles(incident: &Incident, baselines: &[Window], traffic: &Traffic) -> Vec<(i64, Role)> {
-    let grid = incident.calls.grid;
-    let mut ranges = vec![(Role::Incident, range(&incident.window, grid))];
-    for (at, window) in baselines.iter().enumerate() {
+fn roles(grid: Grid, comparison: &Comparison, traffic: &Traffic) -> Vec<(i64, Role)> {
+    let mut ranges = vec![(Role::Incident, range(&comparison.incident, grid))];
+    for (at, window) in comparison.baselines.iter().enumerate() {
         ranges.push((Role::Baseline(at), range(window, grid)));
     }
-    let lead = lead_after(&incident.window, baselines);
+    let lead = comparison.lead();
     ranges.push((Role::Lead, lead.map_or((0, 0), |window| range(&window, grid))));
     let mut bins: Vec<(i64, Role)> = Vec::new();
     for (role, (from, to)) in ranges {
@@ -215,19 +238,6 @@ fn parts(roles: &[Vec<Option<Role>>], places: usize) -> (Vec<Option<usize>>, usi
         })
         .collect();
     (part_of, known.len())
-}
-
-/// The time shortly before the incident, at most as long as the incident itself, in which no baseline lies.
-pub(super) fn lead(incident: &Incident) -> Option<Window> {
-    lead_after(&incident.window, &incident.baselines)
-}
-
-fn lead_after(window: &Window, baselines: &[Window]) -> Option<Window> {
-    let end = window.start_ns();
-    let length = window.end_ns().saturating_sub(end);
-    let baseline_end = baselines.iter().map(Window::end_ns).filter(|&at| at <= end).max();
-    let start = baseline_end.unwrap_or(i64::MIN).max(end.saturating_sub(length));
-    Window::new(start, end).ok()
 }
 
 /// The onset in (time, value) samples in order of time, with the uncertainty of the change point and of one sample's

@@ -66,10 +66,13 @@ impl Fusion {
             + doubt_outsiders(incident, candidates)
     }
 
-    /// Probabilities over the candidates and "none", which is returned. A candidate's weight is [`weight`].
+    /// Probabilities over the candidates and "none", which is returned. A candidate's weight is [`weight`]; a hint orders,
+    /// and makes nothing likelier.
     fn softmax(&self, none: f64, candidates: &mut [Candidate]) -> f64 {
         let top = candidates.iter().map(|c| c.score).fold(none, f64::max);
-        let weight = |candidate: &Candidate| weight(candidate.score, top, self.temperature);
+        let weight = |candidate: &Candidate| {
+            if candidate.is_hint() { 0.0 } else { weight(candidate.score, top, self.temperature) }
+        };
         let none = ((none - top) / self.temperature).exp2();
         let total = none + candidates.iter().map(weight).sum::<f64>();
         for candidate in candidates.iter_mut() {
@@ -80,7 +83,7 @@ impl Fusion {
 }
 
 /// Odds of a score of a candidate, less those of a score of 0, both relative to `top`: without any evidence it is no
-/// alternative, and with a hint hardly one. Else a large system could never be sure.
+/// alternative. Else a large system could never be sure.
 pub fn weight(score: f64, top: f64, temperature: f64) -> f64 {
     (((score - top) / temperature).exp2() - (-top / temperature).exp2()).max(0.0)
 }
@@ -119,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_evidence_has_no_weight_and_a_hint_hardly_any() {
+    fn what_has_no_evidence_has_no_weight_and_little_evidence_hardly_any() {
         let weight = |score: f64| weight(score, 8.0, 1.5);
         assert!(weight(0.0).abs() < 1e-12 && (weight(8.0) - 1.0).abs() < 0.03);
         // By hand: 2^((0.4 - 8) / 1.5) - 2^(-8 / 1.5) = 0.02982 - 0.02479.

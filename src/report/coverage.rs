@@ -263,6 +263,7 @@ fn deduction(deduction: &Deduction, coverage: &Coverage) -> String {
         Shortfall::LostParents => "lost parents cost".to_owned(),
         Shortfall::UnpairedClients => "unanswered client spans cost".to_owned(),
         Shortfall::CutFiles => "files that are cut cost".to_owned(),
+        Shortfall::OtherWindows => "other windows than those given cost".to_owned(),
         Shortfall::FewRequests => {
             let fewest = numbers::count(coverage.calls_baseline.min(coverage.calls_incident));
             format!("{fewest} requests in the smaller window cost")

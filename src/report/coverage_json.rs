@@ -187,6 +187,7 @@ fn deduction(deduction: &Deduction) -> DeductionJson {
         Shortfall::UnpairedClients => "unpaired_clients",
         Shortfall::FewRequests => "few_requests",
         Shortfall::CutFiles => "cut_files",
+        Shortfall::OtherWindows => "other_windows",
     };
     DeductionJson { reason, factor: finite(deduction.factor) }
 }

@@ -40,8 +40,9 @@ pub struct Example {
 pub fn example(case: &RecordedCase) -> Result<Example, EvalError> {
     let (telemetry, request) = (case.load)()?;
     let incident = assemble(telemetry, request)?;
-    let rules = Hypocenter { fusion: Fusion::rules() };
-    Ok(from_ranking(case, &Detected::of(&incident, &Settings::default()).ranking(&rules)))
+    let settings = Settings { fusion: Fusion::rules(), ..Settings::default() };
+    let rules = Hypocenter { fusion: settings.fusion };
+    Ok(from_ranking(case, &Detected::of(&incident, &settings).ranking(&rules)))
 }
 
 fn from_ranking(case: &RecordedCase, ranking: &Ranking) -> Example {

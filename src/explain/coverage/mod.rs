@@ -176,6 +176,8 @@ pub enum Shortfall {
     FewRequests,
     /// Files that could not be read to their end: what is missing may look like a change.
     CutFiles,
+    /// The windows as given let no cause be named surely; others were compared.
+    OtherWindows,
 }
 
 /// One factor of [`Coverage::factor`].
@@ -185,6 +187,15 @@ pub struct Deduction {
     pub shortfall: Shortfall,
     /// What remains of the confidence, 0 to below 1.
     pub factor: f64,
+}
+
+impl Coverage {
+    /// Lowers the confidence for one more reason.
+    pub(crate) fn deduct(&mut self, shortfall: Shortfall, factor: f64) {
+        let at = self.deductions.partition_point(|d| d.factor <= factor);
+        self.deductions.insert(at, Deduction { shortfall, factor });
+        self.factor *= factor;
+    }
 }
 
 pub(super) fn coverage(incident: &Incident) -> Coverage {

@@ -1,13 +1,16 @@
 //! The only place where the stages meet.
 
+mod start;
+
 use std::borrow::Cow;
 
-use crate::detect::guard::guarded;
 use crate::detect::{self, Finding};
-use crate::explain::{Coverage, Diagnosis, coverage, explain};
+use crate::explain::{Coverage, Diagnosis, Shortfall, coverage, explain};
 use crate::incident::Incident;
 use crate::model;
 use crate::rank::{Ranker, Ranking, fusion::Fusion, hypocenter::Hypocenter};
+
+use start::{Compared, compared};
 
 /// Settings of all stages.
 #[derive(Clone, Debug)]
@@ -38,17 +41,22 @@ pub fn analyze_with(incident: &Incident, ranker: &dyn Ranker, settings: &Setting
 
 /// What detection found in an incident: where every method starts, so that several can be asked for one detection.
 pub struct Detected<'i> {
-    /// With the baselines that it was compared with.
+    /// In the windows that were compared.
     incident: Cow<'i, Incident>,
     findings: Vec<Finding>,
     coverage: Coverage,
 }
 
 impl<'i> Detected<'i> {
-    /// Runs detection.
+    /// Runs detection: in the windows as given or, where these leave our own method unsure, in those of a likelier start.
     pub fn of(incident: &'i Incident, settings: &Settings) -> Self {
-        let (incident, findings) = compared(incident, settings);
-        let coverage = coverage(&incident);
+        let ours = Hypocenter { fusion: settings.fusion };
+        let Compared { moved, findings } = compared(incident, &ours, &settings.detect);
+        let incident = moved.map_or(Cow::Borrowed(incident), Cow::Owned);
+        let mut coverage = coverage(&incident);
+        if let Cow::Owned(_) = incident {
+            coverage.deduct(Shortfall::OtherWindows, start::REMAINS);
+        }
         Self { incident, findings, coverage }
     }
 
@@ -57,13 +65,5 @@ impl<'i> Detected<'i> {
         let mut ranking = ranker.rank(&self.incident, &self.findings);
         ranking.lower_confidence(self.coverage.factor);
         ranking
-    }
-}
-
-/// The findings, and the incident with the baselines that they were compared with.
-fn compared<'i>(incident: &'i Incident, settings: &Settings) -> (Cow<'i, Incident>, Vec<Finding>) {
-    match guarded(incident, &settings.detect) {
-        (Some(shorter), found) => (Cow::Owned(shorter), found),
-        (None, findings) => (Cow::Borrowed(incident), findings),
     }
 }
