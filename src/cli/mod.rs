@@ -13,6 +13,7 @@ mod errors;
 pub mod eval;
 mod graph;
 mod inputs;
+mod live;
 mod model;
 mod progress;
 mod schema;
