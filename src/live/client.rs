@@ -32,7 +32,6 @@ const SHOWN_CHARS: usize = 300;
 
 /// Talks to one source.
 pub(super) struct Client {
-    name: &'static str,
     http: reqwest::Client,
     base: String,
     headers: HeaderMap,
@@ -71,7 +70,6 @@ impl Client {
             .build()
             .map_err(|error| LiveError::Setup { source_name: name, problem: chain(&error.without_url()) })?;
         Ok(Self {
-            name,
             http,
             base: base.as_str().trim_end_matches('/').to_owned(),
             headers,
@@ -79,11 +77,6 @@ impl Client {
             next: Mutex::new(Instant::now()),
             most_bytes: MOST_BYTES,
         })
-    }
-
-    /// The kind of source, for messages.
-    pub(super) fn name(&self) -> &'static str {
-        self.name
     }
 
     /// The address without a slash at its end; it holds no credentials.

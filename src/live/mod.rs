@@ -7,7 +7,13 @@ mod client;
 mod endpoint;
 mod error;
 mod folder;
+mod jaeger;
 mod prometheus;
+mod sample;
+mod tempo;
+mod traces;
+mod written;
+mod zipkin;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -88,6 +94,8 @@ pub struct Request<'a> {
 pub struct Pulled {
     /// Series of metrics.
     pub series: usize,
+    /// Traces.
+    pub traces: usize,
     /// What was odd; it stands in the record, too.
     pub warnings: Vec<String>,
 }
@@ -102,6 +110,8 @@ struct Record<'a> {
     entry: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<prometheus::PrometheusRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traces: Option<written::TracesRecord>,
     warnings: &'a [String],
 }
 
@@ -133,6 +143,8 @@ async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>
         pulled.series = record.series();
         metrics = Some(record);
     }
+    let traces = written::pull(sources, request, folder, &mut pulled.warnings).await?;
+    pulled.traces = traces.as_ref().map_or(0, written::TracesRecord::traces);
     if let Some(body) = request.alert {
         folder.write("alert.json", body)?;
     }
@@ -146,6 +158,7 @@ async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>
         baselines: baselines.iter().map(window_text).collect(),
         entry,
         metrics,
+        traces,
         warnings: &pulled.warnings,
     })?;
     Ok(pulled)

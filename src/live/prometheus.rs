@@ -212,6 +212,9 @@ async fn metric(
             ("start", start_s.to_string()),
             ("end", end_s.to_string()),
             ("step", step_s.to_string()),
+            // What has ended is not to go on for the usual five minutes: Prometheus and VictoriaMetrics name it so.
+            ("lookback_delta", format!("{}s", 2 * step_s)),
+            ("max_lookback", format!("{}s", 2 * step_s)),
         ];
         let answer = match client.post("/api/v1/query_range", &form).await {
             Ok(answer) => answer,
