@@ -155,6 +155,10 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
 /// Asks the live sources, if there are any, for what the case folder is to hold.
 fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
     let settings = args.inputs.settings()?;
+    if args.inputs.case.is_some() && args.live.is_asked() {
+        let text = "--case is telemetry that was recorded, and live sources are asked for what they have: give one of both";
+        return Err(Usage(text.to_owned()).into());
+    }
     let sources = args.live.sources(&settings, args.inputs.names_files())?;
     if sources.is_empty() {
         return match &args.save {

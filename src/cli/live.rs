@@ -23,16 +23,16 @@ use super::windows::Chosen;
 #[command(next_help_heading = "Live sources")]
 pub(super) struct Live {
     /// Prometheus, or what speaks its HTTP API (VictoriaMetrics, Mimir, Thanos)
-    #[arg(long, value_name = "URL", conflicts_with = "case")]
+    #[arg(long, value_name = "URL")]
     pub(super) prometheus: Option<String>,
     /// Jaeger's query service; asks for traces of --entry
-    #[arg(long, value_name = "URL", conflicts_with = "case")]
+    #[arg(long, value_name = "URL")]
     pub(super) jaeger: Option<String>,
     /// Tempo; asks for traces of --entry
-    #[arg(long, value_name = "URL", conflicts_with = "case")]
+    #[arg(long, value_name = "URL")]
     pub(super) tempo: Option<String>,
     /// Zipkin; asks for traces of --entry
-    #[arg(long, value_name = "URL", conflicts_with = "case")]
+    #[arg(long, value_name = "URL")]
     pub(super) zipkin: Option<String>,
     /// Header for the live sources; none with credentials, which belong into files (--config)
     #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
@@ -58,8 +58,7 @@ impl Live {
     /// The sources to ask: those of flags with those of the settings; those of the settings alone where nothing else was
     /// given to read.
     pub(super) fn sources(&self, settings: &Settings, has_files: bool) -> anyhow::Result<Sources> {
-        let is_asked = [&self.prometheus, &self.jaeger, &self.tempo, &self.zipkin].iter().any(|url| url.is_some());
-        if !is_asked && has_files {
+        if !self.is_asked() && has_files {
             return Ok(Sources::default());
         }
         let mut sources = settings.sources.clone();
@@ -76,6 +75,11 @@ impl Live {
             endpoint.org_id = self.org_id.clone().or_else(|| endpoint.org_id.take());
         }
         Ok(sources)
+    }
+
+    /// Whether a flag names a source.
+    pub(super) fn is_asked(&self) -> bool {
+        [&self.prometheus, &self.jaeger, &self.tempo, &self.zipkin].iter().any(|url| url.is_some())
     }
 
     /// The same flags as words of a command, without values of headers.
@@ -115,6 +119,7 @@ pub(super) struct PulledCase {
 }
 
 impl PulledCase {
+    /// Where it is.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }

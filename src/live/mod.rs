@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 mod folder;
 mod jaeger;
+mod probe;
 mod prometheus;
 mod sample;
 mod tempo;
@@ -27,6 +28,7 @@ use crate::timespec::{rfc3339, window_text};
 use client::Client;
 pub use endpoint::{Authentication, DEFAULT_TIMEOUT, Endpoint, Secret, Tls, check_header};
 pub use error::LiveError;
+pub use probe::{Probe, check, probe};
 use folder::{CaseToWrite, Folder};
 pub use prometheus::PrometheusOptions;
 
@@ -60,6 +62,22 @@ impl Sources {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.prometheus.is_none() && self.jaeger.is_none() && self.tempo.is_none() && self.zipkin.is_none()
+    }
+
+    /// Forgets a source, by its name.
+    pub fn leave_out(&mut self, kind: &str) {
+        match kind {
+            "prometheus" => self.prometheus = None,
+            "jaeger" => self.jaeger = None,
+            "tempo" => self.tempo = None,
+            _ => self.zipkin = None,
+        }
+    }
+
+    /// The trace stores, by name.
+    pub fn trace_stores(&self) -> impl Iterator<Item = (&'static str, &(Endpoint, TraceOptions))> {
+        let all = [("jaeger", &self.jaeger), ("tempo", &self.tempo), ("zipkin", &self.zipkin)];
+        all.into_iter().filter_map(|(kind, source)| Some((kind, source.as_ref()?)))
     }
 
     /// Where they are.

@@ -42,16 +42,12 @@ pub(super) async fn pull(
     folder: &Folder,
     warnings: &mut Vec<String>,
 ) -> Result<Option<TracesRecord>, LiveError> {
-    let (kind, (endpoint, options)) = match (&sources.jaeger, &sources.tempo, &sources.zipkin) {
-        (None, None, None) => return Ok(None),
-        (Some(source), None, None) => ("jaeger", source),
-        (None, Some(source), None) => ("tempo", source),
-        (None, None, Some(source)) => ("zipkin", source),
-        _ => {
-            let text = "more than one trace store: the same traces would count twice; name one of jaeger, tempo and zipkin";
-            return Err(LiveError::Request(text.to_owned()));
-        }
-    };
+    let mut stores = sources.trace_stores();
+    let Some((kind, (endpoint, options))) = stores.next() else { return Ok(None) };
+    if stores.next().is_some() {
+        let text = "more than one trace store: the same traces would count twice; name one of jaeger, tempo and zipkin";
+        return Err(LiveError::Request(text.to_owned()));
+    }
     let Some(service) = request.entry else {
         let services = services(kind, endpoint).await?;
         let text = format!("{kind}: whose traces? Name the service where users felt it, --entry; {}", known(&services));
@@ -102,7 +98,7 @@ pub(super) async fn services(kind: &'static str, endpoint: &Endpoint) -> Result<
 /// So many names stand in a message.
 const NAMES_SHOWN: usize = 30;
 
-fn known(services: &[String]) -> String {
+pub(super) fn known(services: &[String]) -> String {
     let shown: Vec<&str> = services.iter().take(NAMES_SHOWN).map(String::as_str).collect();
     match services.len() {
         0 => "the server knows no service at all".to_owned(),
