@@ -180,3 +180,51 @@ fn a_folder_that_holds_something_is_not_written_into() {
     let message = failure(&analyze(&["--prometheus", &server.url(), "--save", folder.path().to_str().unwrap()]));
     assert!(message.contains("not empty"), "{message}");
 }
+
+#[test]
+fn settings_are_checked_before_they_are_used() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("s.toml");
+    let checked = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        hypocenter(&["check", "config", file.to_str().unwrap()])
+    };
+    let good = "[tempo]\nurl = \"https://tempo.example\"\norg_id = \"shop\"\n[tempo.authorization]\ncredentials_file = \"token\"\n";
+    let missing = stderr(&checked(good));
+    assert!(missing.contains("s.toml: section [tempo]") && missing.contains("token"), "{missing}");
+    std::fs::write(folder.path().join("token"), "hunter2").unwrap();
+    let output = checked(good);
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(told.contains("OK ") && told.contains("Bearer credentials, tenant shop") && !told.contains("hunter"), "{told}");
+    for (text, parts) in [
+        ("[tempoo]\n", ["tempoo", "did you mean `tempo`?"]),
+        ("[tempo]\nurl = \"http://a\"\ntimeuot = \"3s\"\n", ["tempo.timeuot", "did you mean `timeout`?"]),
+        ("[tempo.tls_config]\nca_fil = \"x\"\n", ["tempo.tls_config.ca_fil", "ca_file"]),
+        ("[tempo]\nurl = \"http://me:hunter2@a\"\n", ["tempo.url", "basic_auth"]),
+        ("[tempo]\nurl = \"http://a\"\ntimeout = \"3\"\n", ["tempo.timeout", "30s"]),
+        ("[tempo]\norg_id = \"a\"\n", ["tempo.url", "no address"]),
+        ("[tempo]\nurl = \"http://a\"\nheaders = { Cookie = \"hunter2\" }\n", ["tempo.headers.Cookie", "files"]),
+        ("[jaeger]\nurl = \"http://a\"\nmax_traces = 3\n", ["jaeger.max_traces", "20"]),
+        ("[prometheus]\nurl = \"http://a\"\nalso = [\"[\"]\n", ["prometheus.also", "brackets"]),
+        ("[zipkin]\nurl = \"http://a\"\ntls_config = { cert_file = \"a\" }\n", ["zipkin.tls_config", "together"]),
+        ("[zipkin]\nurl = 5\n", ["line 2", "url"]),
+    ] {
+        let output = checked(text);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{text}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn the_ready_settings_can_be_used() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let settings: Vec<_> = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
+    assert!(settings.len() >= 3);
+    for file in settings {
+        let output = hypocenter(&["check", "config", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}: {}", file.display(), stderr(&output));
+    }
+}

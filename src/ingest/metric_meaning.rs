@@ -1,5 +1,6 @@
 //! Whether the name of a metric means something here, before a single sample is read: what a live source is asked for.
 
+use super::changes_from_metrics;
 use super::metric_rules::MetricSettings;
 use super::metric_table::{self, split_part};
 use super::signals;
@@ -18,7 +19,7 @@ pub enum Meant {
 /// What a metric's name tells, by the settings and the tables of dialects.
 pub fn meant(name: &str, settings: &MetricSettings) -> Meant {
     let name = signals::underscored(name);
-    let is_change = name.ends_with("_build_info") || metric_table::SHOW_CHANGES.contains(&&*name);
+    let is_change = name.ends_with("_build_info") || changes_from_metrics::NAMES.contains(&&*name);
     if settings.rule(&name, split_part(&name).0).is_some() || is_change {
         return Meant::Always;
     }

@@ -435,16 +435,6 @@ pub(super) fn needs(name: &str) -> Option<Vec<&'static [&'static str]>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// Metrics that show changes and have no other meaning.
-pub(super) const SHOW_CHANGES: &[&str] = &[
-    "kube_deployment_status_observed_generation",
-    "kube_statefulset_status_observed_generation",
-    "kube_daemonset_status_observed_generation",
-    "kube_deployment_spec_replicas",
-    "kube_statefulset_replicas",
-    "kube_pod_container_info",
-];
-
 /// Labels that only span metrics have together.
 pub(super) const LABELS_OF_SPAN_METRICS: [&str; 2] = ["span_name", "span_kind"];
 

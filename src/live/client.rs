@@ -125,8 +125,7 @@ impl Client {
                     None => pause,
                 },
                 Ok(response) => return self.take(url, response, may_be_absent).await,
-                // A request that ran out of time would do so again, and a certificate stays wrong.
-                Err(error) if error.is_connect() && attempt < ATTEMPTS && !is_about_certificates(&error) => pause,
+                Err(error) if attempt < ATTEMPTS && is_worth_another(&error) => pause,
                 Err(error) => {
                     return Err(LiveError::NoAnswer { url, attempts: attempt, problem: chain(&error.without_url()) });
                 }
@@ -337,8 +336,11 @@ fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
 
-fn is_about_certificates(error: &reqwest::Error) -> bool {
-    chain(error).contains("certificate")
+/// No connection, or one that was closed before the answer. A request that ran out of time would do so again, and a
+/// certificate stays wrong.
+fn is_worth_another(error: &reqwest::Error) -> bool {
+    let is_lost = error.is_connect() || (error.is_request() && !error.is_timeout());
+    is_lost && !chain(error).contains("certificate")
 }
 
 /// The pause that a server asks for, in seconds or as a date (RFC 9110, 10.2.3).
