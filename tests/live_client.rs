@@ -27,8 +27,7 @@ async fn one_series(request: Request) -> impl IntoResponse {
         r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#.to_owned()
     } else {
         // From before the baseline to the end of the incident, each half a minute.
-        let samples: Vec<String> =
-            (0..70).map(|n| format!("[{},\"{}\"]", 1_773_144_000 + n * 30, n * 3)).collect();
+        let samples: Vec<String> = (0..70).map(|n| format!("[{},\"{}\"]", 1_773_144_000 + n * 30, n * 3)).collect();
         format!(
             r#"{{"status":"success","isPartial":true,"data":{{"resultType":"matrix","result":[{{"metric":{{"__name__":"container_cpu_usage_seconds_total","pod":"cart-0"}},"values":[{}]}}]}},"warnings":["some store was slow"]}}"#,
             samples.join(",")
@@ -42,7 +41,10 @@ fn web_pages_of_proxies_are_named() {
     let page = || async { Html("<!DOCTYPE html><html><head><title>Sign in</title></head></html>") };
     let server = Serving::start(Router::new().fallback(any(page)));
     let message = failure(&analyze(&["--prometheus", &server.url()]));
-    assert!(message.contains("web page") && message.contains("\"Sign in\"") && message.contains(&server.url()), "{message}");
+    assert!(
+        message.contains("web page") && message.contains("\"Sign in\"") && message.contains(&server.url()),
+        "{message}"
+    );
 }
 
 #[test]
@@ -132,7 +134,8 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
     );
     std::fs::write(&settings, text).unwrap();
     let saved = folder.path().join("saved");
-    let inputs = ["--config", settings.to_str().unwrap(), "--header", "X-Key=hunter3", "--save", saved.to_str().unwrap()];
+    let inputs =
+        ["--config", settings.to_str().unwrap(), "--header", "X-Key=hunter3", "--save", saved.to_str().unwrap()];
     let args = [&["analyze", "--incident", INCIDENT, "--baseline", BASELINE], &inputs[..]].concat();
     let output = hypocenter(&args);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -146,8 +149,14 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
     let message = failure(&analyze(&["--prometheus", &server.url()]));
     assert!(message.contains("401") && message.contains("basic_auth"), "{message}");
     let elsewhere = server.url().replace("127.0.0.1", "localhost");
-    let message =
-        failure(&analyze(&["--prometheus", &elsewhere, "--config", settings.to_str().unwrap(), "--header", "X-Key=hunter3"]));
+    let message = failure(&analyze(&[
+        "--prometheus",
+        &elsewhere,
+        "--config",
+        settings.to_str().unwrap(),
+        "--header",
+        "X-Key=hunter3",
+    ]));
     assert!(message.contains("401") && !message.contains("aHVudGVy"), "{message}");
     std::fs::remove_file(folder.path().join("password")).unwrap();
     let message = failure(&analyze(&["--config", settings.to_str().unwrap()]));
@@ -156,13 +165,14 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
 
 #[test]
 fn mistakes_on_the_command_line_say_what_to_do() {
+    let nobody = program::nobody();
     for (inputs, parts) in [
         (&["--prometheus", "localhost:9090"][..], ["prometheus:", "http://"]),
         (&["--prometheus", "http://me:hunter2@localhost"], ["basic_auth", "password"]),
         (&["--header", "Authorization=Bearer x"], ["--header", "files"]),
         (&["--org-id", "shop"], ["--org-id", "--prometheus"]),
         (&["--save", "x"], ["--save", "--prometheus"]),
-        (&["--prometheus", "http://127.0.0.1:1"], ["127.0.0.1:1", "is the server there"]),
+        (&["--prometheus", &nobody], [nobody.as_str(), "is the server there"]),
     ] {
         let message = failure(&analyze(inputs));
         assert!(parts.iter().all(|part| message.contains(part)), "{inputs:?}: {message}");
@@ -195,7 +205,10 @@ fn settings_are_checked_before_they_are_used() {
     std::fs::write(folder.path().join("token"), "hunter2").unwrap();
     let output = checked(good);
     let told = String::from_utf8(output.stdout.clone()).unwrap();
-    assert!(told.contains("OK ") && told.contains("Bearer credentials, tenant shop") && !told.contains("hunter"), "{told}");
+    assert!(
+        told.contains("OK ") && told.contains("Bearer credentials, tenant shop") && !told.contains("hunter"),
+        "{told}"
+    );
     for (text, parts) in [
         ("[tempoo]\n", ["tempoo", "did you mean `tempo`?"]),
         ("[tempo]\nurl = \"http://a\"\ntimeuot = \"3s\"\n", ["tempo.timeuot", "did you mean `timeout`?"]),
@@ -221,7 +234,8 @@ fn settings_are_checked_before_they_are_used() {
 fn the_ready_settings_can_be_used() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
     let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let settings: Vec<_> = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
+    let settings: Vec<_> =
+        files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
     assert!(settings.len() >= 3);
     for file in settings {
         let output = hypocenter(&["check", "config", file.to_str().unwrap()]);

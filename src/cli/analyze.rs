@@ -156,13 +156,16 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
 fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
     let settings = args.inputs.settings()?;
     if args.inputs.case.is_some() && args.live.is_asked() {
-        let text = "--case is telemetry that was recorded, and live sources are asked for what they have: give one of both";
+        let text =
+            "--case is telemetry that was recorded, and live sources are asked for what they have: give one of both";
         return Err(Usage(text.to_owned()).into());
     }
     let sources = args.live.sources(&settings, args.inputs.names_files())?;
     if sources.is_empty() {
         return match &args.save {
-            Some(_) => Err(Usage("--save keeps what live sources gave; name one, for example --prometheus".into()).into()),
+            Some(_) => {
+                Err(Usage("--save keeps what live sources gave; name one, for example --prometheus".into()).into())
+            }
             None => Ok(None),
         };
     }
@@ -226,7 +229,8 @@ fn reproduce(args: &Args, command: CommandLine, case: Option<&Case>, windows: &C
     let case = case.filter(|_| is_kept);
     let as_in_case = case.is_some_and(|c| c.incident == windows.incident && c.baselines == windows.baselines);
     let entry = args.entry.as_deref();
-    let entry = entry.filter(|entry| case.and_then(|c| c.entry.as_ref()).is_none_or(|of_case| of_case.as_str() != *entry));
+    let entry =
+        entry.filter(|entry| case.and_then(|c| c.entry.as_ref()).is_none_or(|of_case| of_case.as_str() != *entry));
     let symptom = args.symptom.filter(|symptom| case.and_then(|c| c.symptom) != Some(symptom.symptom()));
     let command = if as_in_case { command } else { command.windows(&windows.incident, &windows.baselines) };
     let symptom = symptom.and_then(|s| s.to_possible_value()).map(|v| v.get_name().to_owned());

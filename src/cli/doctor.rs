@@ -14,8 +14,8 @@ use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
 use super::command_line::CommandLine;
-use super::exit;
 use super::errors::Usage;
+use super::exit;
 use super::inputs::{TIMES_HELP, columns, format_named, window};
 use super::live::{self, Before, Live, PulledCase};
 use super::progress::Progress;
@@ -134,7 +134,8 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         doctor::examine(&telemetry, files, windows.as_ref()).with(of_sources)
     };
     let recorded = case.as_ref().filter(|_| answers.is_none());
-    let command = command(args, recorded, windows.as_ref(), &telemetry).filter(|_| examination.verdict != Verdict::NotUsable);
+    let command =
+        command(args, recorded, windows.as_ref(), &telemetry).filter(|_| examination.verdict != Verdict::NotUsable);
     terminal.print(|out| match args.output {
         Form::Json => doctor::write_json(&examination, command.as_deref(), out),
         Form::Text => {
@@ -162,7 +163,10 @@ fn ask(args: &Args, settings: &Settings) -> anyhow::Result<Option<Asked>> {
     let mut sources = args.live.sources(settings, !args.paths.is_empty())?;
     if sources.is_empty() {
         return match args.paths.as_slice() {
-            [] => Err(Usage("nothing to look at: name files, a case folder, or a live source such as --prometheus".into()).into()),
+            [] => Err(Usage(
+                "nothing to look at: name files, a case folder, or a live source such as --prometheus".into(),
+            )
+            .into()),
             _ => Ok(None),
         };
     }
@@ -217,12 +221,7 @@ fn windows_of(args: &Args, case: Option<&Case>) -> Option<doctor::Windows> {
 }
 
 /// A command that would analyse this, with windows that hold data.
-fn command(
-    args: &Args,
-    case: Option<&Case>,
-    asked: Option<&doctor::Windows>,
-    telemetry: &Telemetry,
-) -> Option<String> {
+fn command(args: &Args, case: Option<&Case>, asked: Option<&doctor::Windows>, telemetry: &Telemetry) -> Option<String> {
     let line = CommandLine::new("analyze");
     let line = match case {
         Some(_) => line.paths("--case", &args.paths),

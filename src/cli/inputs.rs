@@ -171,7 +171,11 @@ impl Inputs {
         }
         // Logs and changes say more about an incident, but show none by themselves.
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
-            return Err(Usage("nothing to read: give --traces and --metrics, or --case, or a live source such as --prometheus".to_owned()).into());
+            return Err(Usage(
+                "nothing to read: give --traces and --metrics, or --case, or a live source such as --prometheus"
+                    .to_owned(),
+            )
+            .into());
         }
         if let Some(alert) = alert {
             telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?);

@@ -67,7 +67,9 @@ impl Live {
         named(&mut sources.tempo, "tempo", self.tempo.as_deref())?;
         named(&mut sources.zipkin, "zipkin", self.zipkin.as_deref())?;
         if sources.is_empty() && (self.org_id.is_some() || !self.header.is_empty()) {
-            return Err(Usage("--header and --org-id are for live sources; name one, for example --prometheus".into()).into());
+            return Err(
+                Usage("--header and --org-id are for live sources; name one, for example --prometheus".into()).into()
+            );
         }
         for endpoint in sources.endpoints_mut() {
             let headers = self.header.iter().map(|header| (header.name.clone(), header.value.clone()));
@@ -95,11 +97,7 @@ impl Live {
 }
 
 /// Lets a flag name the address. What the settings say of another address, credentials above all, is not for this one.
-fn named<O: Default>(
-    source: &mut Option<(Endpoint, O)>,
-    name: &'static str,
-    url: Option<&str>,
-) -> anyhow::Result<()> {
+fn named<O: Default>(source: &mut Option<(Endpoint, O)>, name: &'static str, url: Option<&str>) -> anyhow::Result<()> {
     let Some(url) = url else { return Ok(()) };
     let endpoint = match source.take() {
         Some((endpoint, options)) if endpoint.url == url => (endpoint, options),

@@ -161,7 +161,11 @@ impl Examination {
     pub fn with(mut self, more: Vec<Finding>) -> Self {
         self.findings.extend(more);
         self.findings.sort_by(|a, b| {
-            a.severity.cmp(&b.severity).then(b.weight.total_cmp(&a.weight)).then(a.id.cmp(b.id)).then(a.what.cmp(&b.what))
+            a.severity
+                .cmp(&b.severity)
+                .then(b.weight.total_cmp(&a.weight))
+                .then(a.id.cmp(b.id))
+                .then(a.what.cmp(&b.what))
         });
         self.verdict = match self.findings.first().map(|f| f.severity) {
             Some(Severity::Stops) => Verdict::NotUsable,

@@ -201,7 +201,11 @@ pub const PULL_RECORD: &str = "pull.json";
 fn is_passed_over(path: &Path) -> bool {
     let Some(name) = path.file_name().map(|n| n.to_string_lossy()) else { return false };
     // `pull.json` is the record of what live sources were asked.
-    name.starts_with('.') || name == "case.toml" || name == PULL_RECORD || name.ends_with(".md") || name.starts_with("LICENSE")
+    name.starts_with('.')
+        || name == "case.toml"
+        || name == PULL_RECORD
+        || name.ends_with(".md")
+        || name.starts_with("LICENSE")
 }
 
 fn read_file(file: &Found, options: &ReadOptions, meter: &Meter<'_>) -> Result<Telemetry, IngestError> {
@@ -294,7 +298,10 @@ fn read_stream<'a>(
     let (spans, series) =
         (out.spans.len() as u64, (out.series.len() + out.raw_series.len() + out.otlp_metrics.len()) as u64);
     let (logs, changes) = (out.logs.len() as u64, out.changes.len() as u64);
-    let is_silent = spans + series + logs + changes == 0 && out.given_edges.is_empty() && out.alerts.is_empty() && out.stands_for.is_empty();
+    let is_silent = spans + series + logs + changes == 0
+        && out.given_edges.is_empty()
+        && out.alerts.is_empty()
+        && out.stands_for.is_empty();
     if is_silent && out.warnings.is_empty() {
         out.warn(path, "", &format!("nothing was found in it, although it looks like {}", reader.format.name()), 1);
     }

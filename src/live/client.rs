@@ -266,8 +266,7 @@ fn tls(builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::ClientBuil
         std::fs::read(path)
             .map_err(|error| LiveError::Certificate { path: path.clone(), problem: format!("cannot be read: {error}") })
     };
-    let unusable =
-        |path: &std::path::PathBuf, problem: String| LiveError::Certificate { path: path.clone(), problem };
+    let unusable = |path: &std::path::PathBuf, problem: String| LiveError::Certificate { path: path.clone(), problem };
     if let Some(path) = &tls.ca_file {
         let certificates = Certificate::from_pem_bundle(&read(path)?)
             .map_err(|error| unusable(path, format!("holds no certificates in PEM: {}", chain(&error))))?;
@@ -317,7 +316,8 @@ fn same_host() -> redirect::Policy {
             let to = attempt.url();
             let port = |url: &Url| url.port_or_known_default();
             let is_upgrade = first.scheme() == "http" && to.scheme() == "https" && to.port().is_none();
-            first.host_str() == to.host_str() && ((first.scheme() == to.scheme() && port(first) == port(to)) || is_upgrade)
+            first.host_str() == to.host_str()
+                && ((first.scheme() == to.scheme() && port(first) == port(to)) || is_upgrade)
         });
         if same && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
     })

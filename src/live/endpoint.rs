@@ -133,7 +133,11 @@ pub fn check_header(name: &str) -> Result<(), &'static str> {
     if name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("content-length") {
         return Err("this header is set by the program itself");
     }
-    if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() { Err("this is no header's name") } else { Ok(()) }
+    if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        Err("this is no header's name")
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

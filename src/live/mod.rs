@@ -28,14 +28,14 @@ use crate::timespec::{rfc3339, window_text};
 use client::Client;
 pub use endpoint::{Authentication, DEFAULT_TIMEOUT, Endpoint, Secret, Tls, check_header};
 pub use error::LiveError;
-pub use probe::{Probe, check, probe};
 use folder::{CaseToWrite, Folder};
+pub use probe::{Probe, check, probe};
 pub use prometheus::PrometheusOptions;
 
 /// How a trace store is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceOptions {
-    /// Most traces of one window and outcome.
+    /// Up to so many traces of one window and stratum are taken whole; of more, a sample of about so many.
     pub max_traces: usize,
 }
 
@@ -145,8 +145,8 @@ pub fn pull(sources: &Sources, request: &Request<'_>, folder: &Path) -> Result<P
 /// Lets the work of a source be done on this thread: it waits for servers and does little else.
 fn run<T>(work: impl Future<Output = Result<T, LiveError>>) -> Result<T, LiveError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime
-        .map_err(|error| LiveError::Setup { source_name: "live sources", problem: error.to_string() })?;
+    let runtime =
+        runtime.map_err(|error| LiveError::Setup { source_name: "live sources", problem: error.to_string() })?;
     runtime.block_on(work)
 }
 

@@ -73,7 +73,10 @@ pub fn probe(
 fn failing(kind: &'static str, error: &LiveError) -> Probe {
     let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})")).unwrap_or_default();
     let advice = "an analysis without this source needs no more than leaving it out";
-    Probe { is_failing: true, ..Probe::of(kind, format!("{kind} does not answer as it should: {error}{cause}"), advice) }
+    Probe {
+        is_failing: true,
+        ..Probe::of(kind, format!("{kind} does not answer as it should: {error}{cause}"), advice)
+    }
 }
 
 async fn of_prometheus(
@@ -93,7 +96,9 @@ async fn of_prometheus(
     let beyond = wanted > options.max_metrics;
     let advice = match (all, wanted) {
         (0, _) => "name windows that it still keeps (--incident, --baseline), or the tenant (--org-id)",
-        (_, 0) => "tell what its metrics mean by [[metrics.rules]] in a settings file (--config), or name them under `also`",
+        (_, 0) => {
+            "tell what its metrics mean by [[metrics.rules]] in a settings file (--config), or name them under `also`"
+        }
         _ if beyond => "raise max_metrics under [prometheus] in the settings file",
         _ => "further metrics are pulled where `also` under [prometheus] in the settings file names them",
     };

@@ -110,7 +110,9 @@ pub(super) async fn pull(
     let mut tasks = JoinSet::new();
     for (at, (name, selector)) in names.wanted.into_iter().enumerate() {
         let (client, folder, ranges, step_s) = (client.clone(), folder.clone(), ranges.clone(), options.step_s);
-        tasks.spawn(async move { (at, name.clone(), metric(&client, &name, &selector, &ranges, step_s, &folder).await) });
+        tasks.spawn(
+            async move { (at, name.clone(), metric(&client, &name, &selector, &ranges, step_s, &folder).await) },
+        );
     }
     let mut done = tasks.join_all().await;
     done.sort_by_key(|(at, _, _)| *at);
@@ -126,14 +128,17 @@ pub(super) async fn pull(
     {
         return Err(first);
     }
-    warnings.extend(failed.iter().map(|(name, error)| format!("prometheus: the metric {name} was not pulled: {error}")));
+    warnings
+        .extend(failed.iter().map(|(name, error)| format!("prometheus: the metric {name} was not pulled: {error}")));
     warnings.extend(queries.iter().filter(|query| query.partial).map(|query| {
         let what = &query.query;
         format!("prometheus: the answer to {what} is partial: a part of the server's storage did not answer")
     }));
-    warnings.extend(queries.iter().flat_map(|query| {
-        query.notes.iter().map(move |note| format!("prometheus says of {}: {note}", query.query))
-    }));
+    warnings.extend(
+        queries.iter().flat_map(|query| {
+            query.notes.iter().map(move |note| format!("prometheus says of {}: {note}", query.query))
+        }),
+    );
     let (metrics_of_the_server, url) = (names.all, client.base().to_owned());
     Ok(PrometheusRecord {
         kind: "prometheus",
@@ -219,7 +224,9 @@ async fn metric(
         let answer = match client.post("/api/v1/query_range", &form).await {
             Ok(answer) => answer,
             // Too much at once: half of it, as long as there is something to halve.
-            Err(LiveError::TooLarge { .. } | LiveError::Status { status: 413 | 422, .. }) if end_s - start_s > 4 * step_s => {
+            Err(LiveError::TooLarge { .. } | LiveError::Status { status: 413 | 422, .. })
+                if end_s - start_s > 4 * step_s =>
+            {
                 let middle_s = start_s + (end_s - start_s) / (2 * step_s) * step_s;
                 left.extend([(middle_s + step_s, end_s), (start_s, middle_s)]);
                 continue;
@@ -271,7 +278,8 @@ async fn distance_s(client: &Client, selector: &str, ranges: &[Window]) -> Resul
     let query = format!("quantile(0.5, count_over_time({first}[{COUNTED_S}s]))");
     for range in ranges.iter().rev() {
         // A millisecond before the full second: samples at both ends of the counted time would be one too many.
-        let form = [("query", query.clone()), ("time", seconds(range.end_ns().saturating_sub(NANOS_PER_SECOND / 1000)))];
+        let form =
+            [("query", query.clone()), ("time", seconds(range.end_ns().saturating_sub(NANOS_PER_SECOND / 1000)))];
         let answer = client.post("/api/v1/query", &form).await?;
         let told: Envelope<Vector> = envelope(&answer)?;
         let count = told.data.and_then(|vector| vector.result.first()?.value.1.parse::<f64>().ok());

@@ -130,8 +130,9 @@ async fn cover<S: TraceStore>(
     loop {
         let slices = slices(&window, part_ns, width_ns);
         let is_narrowest = width_ns / 2 < store.shortest_ns();
-        // A slice that cannot be halved may have as many as a whole window.
-        let of_slice = if is_narrowest { limit } else { (limit / SLICES).max(2) };
+        // Twice a slice's share, because widths are halved and load is uneven: so all slices together have about as many
+        // as the limit. One that cannot be halved may have as many as a whole window.
+        let of_slice = if is_narrowest { limit } else { (2 * limit / SLICES).max(4) };
         let mut tasks = JoinSet::new();
         for &at in &wanted {
             let (store, ask) = (store.clone(), Ask { window: slices[at], outcome, limit: of_slice });

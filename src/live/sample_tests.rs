@@ -80,7 +80,7 @@ fn rare_failures_are_a_census_and_the_rest_is_weighted_back() {
     for (sample, failures, all) in [(baseline, 30.0, 30_000.0), (incident, 6.0, 6000.0)] {
         close(estimate(sample, |facts| facts.failed), failures, 1e-9);
         close(estimate(sample, |_| true), all, 0.1);
-        assert!(sample.warnings.is_empty() && sample.traces.len() < 1300, "{}", sample.traces.len());
+        assert!(sample.warnings.is_empty() && sample.traces.len() < 2000, "{}", sample.traces.len());
     }
     // 1200 slow ones, of which 6 in 1000 failed too and count there.
     close(estimate(incident, |facts| facts.longest_us > 500_000), 1200.0, 0.25);

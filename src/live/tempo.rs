@@ -67,7 +67,8 @@ impl Tempo {
     pub(super) fn warnings(&self) -> Vec<String> {
         let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
         let (gone, partial) = (count(&self.shared.gone), count(&self.shared.partial));
-        let gone = (gone > 0).then(|| format!("tempo: {gone} traces that a search found could not be fetched by their id"));
+        let gone =
+            (gone > 0).then(|| format!("tempo: {gone} traces that a search found could not be fetched by their id"));
         let partial = (partial > 0).then(|| {
             format!("tempo: {partial} traces are partial: they are too large, or a part of the storage did not answer")
         });
@@ -104,7 +105,8 @@ impl Shared {
     ) -> Result<Option<Trace>, LiveError> {
         let broken = |problem: String| LiveError::Answer { url: url.to_owned(), problem };
         let (form, body, is_partial) = if !is_protobuf {
-            let told: Value = serde_json::from_slice(&body).map_err(|error| broken(format!("not valid JSON: {error}")))?;
+            let told: Value =
+                serde_json::from_slice(&body).map_err(|error| broken(format!("not valid JSON: {error}")))?;
             (Form::Json, body, told.get("status").and_then(Value::as_str) == Some("PARTIAL"))
         } else if is_wrapped {
             let told = TraceById::decode(body.as_slice()).map_err(|error| broken(format!("not a trace: {error}")))?;

@@ -51,7 +51,7 @@
 //!
 //! [tempo]
 //! url = "http://tempo.example:3200"
-//! max_traces = 400                       # of trace stores: for each window and outcome; default 400
+//! max_traces = 400                       # of trace stores: of each window and stratum; default 400
 //!
 //! [tempo.authorization]
 //! type = "Bearer"                        # the scheme; default Bearer
@@ -232,11 +232,8 @@ mod tests {
             .collect();
         let is_table = |full: &str| tables().any(|(name, _)| name == full);
         let of_table = |(table, keys): Table| keys.iter().map(move |key| format!("{table}.{key}"));
-        let mut known: Vec<String> = tables()
-            .filter(|(table, _)| !table.is_empty())
-            .flat_map(of_table)
-            .filter(|key| !is_table(key))
-            .collect();
+        let mut known: Vec<String> =
+            tables().filter(|(table, _)| !table.is_empty()).flat_map(of_table).filter(|key| !is_table(key)).collect();
         known.sort();
         let mut sorted = documented.clone();
         sorted.sort();

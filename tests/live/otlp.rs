@@ -88,7 +88,10 @@ fn bytes(hexadecimal: &Value) -> Vec<u8> {
 
 fn attributes(of: &Value) -> Vec<KeyValue> {
     let string = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let pair = |(key, value): (&str, &Value)| KeyValue { key: key.to_owned(), value: Some(AnyValue { string: string(value) }) };
+    let pair = |(key, value): (&str, &Value)| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { string: string(value) }),
+    };
     super::attributes(of).map(pair).collect()
 }
 
@@ -107,7 +110,9 @@ pub(super) fn encoded(resources: &[Value]) -> Vec<u8> {
     };
     let resource = |one: &Value| ResourceSpans {
         resource: Some(Attributes { attributes: attributes(&one["resource"]) }),
-        scope_spans: vec![ScopeSpans { spans: one["scopeSpans"][0]["spans"].as_array().unwrap().iter().map(span).collect() }],
+        scope_spans: vec![ScopeSpans {
+            spans: one["scopeSpans"][0]["spans"].as_array().unwrap().iter().map(span).collect(),
+        }],
     };
     TracesData { resource_spans: resources.iter().map(resource).collect() }.encode_to_vec()
 }

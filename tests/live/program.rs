@@ -68,3 +68,9 @@ pub(crate) fn incident() -> &'static Path {
 pub(crate) fn unfolded(name: &str) -> Vec<u8> {
     zstd::stream::decode_all(std::fs::File::open(incident().join(name)).unwrap()).unwrap()
 }
+
+/// The address of a port at which nobody listens: it was free a moment ago.
+pub(crate) fn nobody() -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("http://127.0.0.1:{port}")
+}

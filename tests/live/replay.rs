@@ -60,7 +60,9 @@ impl Store {
         for message in serde_json::Deserializer::from_slice(lines).into_iter::<Value>() {
             for resource in message.unwrap()["resourceSpans"].as_array().unwrap() {
                 let service = attributes(&resource["resource"]).find(|(key, _)| *key == "service.name").unwrap().1;
-                for span in resource["scopeSpans"].as_array().unwrap().iter().flat_map(|s| s["spans"].as_array().unwrap()) {
+                for span in
+                    resource["scopeSpans"].as_array().unwrap().iter().flat_map(|s| s["spans"].as_array().unwrap())
+                {
                     let start_ns = number(&span["startTimeUnixNano"]);
                     let kept = Span {
                         resource: resource["resource"].clone(),
@@ -83,9 +85,8 @@ impl Store {
 
     /// How many traces have the first span of the service within the times.
     pub(crate) fn count(&self, service: &str, start_ns: i64, end_ns: i64) -> usize {
-        let first = |spans: &Vec<Span>| {
-            spans.iter().filter(|span| span.service == service).map(|span| span.start_ns).min()
-        };
+        let first =
+            |spans: &Vec<Span>| spans.iter().filter(|span| span.service == service).map(|span| span.start_ns).min();
         self.traces.values().filter_map(first).filter(|start| (start_ns..end_ns).contains(start)).count()
     }
 
@@ -176,7 +177,8 @@ fn jaeger_trace(id: &str, spans: &[Span]) -> Value {
         .enumerate()
         .map(|(at, kept)| {
             let span = &kept.span;
-            let process = json!({"serviceName": kept.service, "tags": attributes(&kept.resource).map(tag).collect::<Vec<_>>()});
+            let process =
+                json!({"serviceName": kept.service, "tags": attributes(&kept.resource).map(tag).collect::<Vec<_>>()});
             processes.insert(format!("p{at}"), process);
             let mut tags: Vec<Value> = attributes(span).map(tag).collect();
             let kind = ["", "internal", "server", "client", "producer", "consumer"][number(&span["kind"]) as usize];
