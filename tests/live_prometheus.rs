@@ -55,6 +55,10 @@ fn a_real_prometheus_gives_the_same_cause_as_the_files() {
         record["metrics"]["metrics_of_the_server"].as_u64() > record["metrics"]["metrics_that_mean_something"].as_u64()
     );
 
+    let windows = ["--incident", program::INCIDENT, "--baseline", program::BASELINE];
+    let told = report(&[&["doctor", "--prometheus", &server.url()], &windows[..]].concat());
+    assert!(told.contains("prometheus at ") && told.contains(", version 2.") && told.contains("cAdvisor"), "{told}");
+
     // What is set wins over what is found, and a limit is told.
     let settings = folder.path().join("settings.toml");
     let text =
