@@ -61,7 +61,9 @@ mod tests {
         assert_eq!(meant("request_total"), Meant::WithLabels(vec![vec!["direction"]]));
         assert_eq!(meant("calls_total"), Meant::WithLabels(vec![vec!["span_name"], vec!["operation"]]));
         assert_eq!(meant("shop_calls_total"), Meant::WithLabels(vec![vec!["span_name", "span_kind"]]));
-        assert_eq!(meant("go_gc_duration_seconds"), Meant::Unknown);
+        // It ends as span metrics do, and the labels tell that it is none of them.
+        assert_eq!(meant("go_gc_duration_seconds"), meant("shop_calls_total"));
+        assert_eq!(meant("go_goroutines"), Meant::Unknown);
         assert_eq!(meant("prometheus_tsdb_head_series"), Meant::Unknown);
     }
 

@@ -459,6 +459,6 @@ mod tests {
         for reader in FORMATS {
             assert_eq!(Format::from_name(reader.format.name()), Some(reader.format));
         }
-        assert_eq!(FORMATS.len(), 20);
+        assert_eq!(FORMATS.len(), 21);
     }
 }
