@@ -37,6 +37,7 @@
 //! | [`explain`] | path, evidence, victims, blast radius, exemplars, logs, changes, coverage, next steps |
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
+//! | [`live`] | live sources: Prometheus, Jaeger, Tempo and Zipkin pulled into a case folder |
 //! | [`settings`] | the settings file: rules for metrics, labels and names of services |
 //! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
@@ -73,6 +74,7 @@ pub mod explain;
 pub mod graph;
 pub mod incident;
 pub mod ingest;
+pub mod live;
 pub mod model;
 pub mod rank;
 pub mod report;

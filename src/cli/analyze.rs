@@ -1,4 +1,4 @@
-//! `hypocenter analyze`: from files to a report.
+//! `hypocenter analyze`: from files or live sources to a report.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -17,11 +17,13 @@ use crate::rank::{self, Verdict};
 use crate::report;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::time::NANOS_PER_SECOND;
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
 use super::exit;
 use super::inputs::{Inputs, TIMES_HELP, Windows};
+use super::live::{self, Before, Live, PulledCase};
 use super::model;
 use super::progress::Progress;
 use super::terminal::{Output, Terminal};
@@ -38,7 +40,10 @@ Examples:
   From the alert that fired (gives windows, entry and symptom):
     hypocenter analyze --traces traces/ --metrics cpu.json --alert webhook.json
   A case folder:
-    hypocenter analyze --case datasets/checkout-db-latency -o json";
+    hypocenter analyze --case datasets/checkout-db-latency -o json
+  What is running now, kept to be analysed again:
+    hypocenter analyze --prometheus http://localhost:9090 --tempo http://localhost:3200 \\
+      --entry frontend --incident now-15m/now --save incident-42";
 
 /// Find where an incident began
 ///
@@ -48,6 +53,11 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    live: Live,
+    /// Keep what the live sources gave as a case folder
+    #[arg(long, value_name = "DIR", conflicts_with = "case")]
+    save: Option<PathBuf>,
     /// The body of an Alertmanager or Grafana webhook: gives windows, entry and symptom
     #[arg(long, value_name = "FILE")]
     alert: Option<PathBuf>,
@@ -111,11 +121,19 @@ impl FailOn {
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let settings = Settings { fusion: model::fusion(args.model.as_deref())?, ..Settings::default() };
     let method = method(args.method.as_deref(), settings.fusion)?;
-    let case = args.inputs.case()?;
-    let telemetry = args.inputs.read(case.as_ref(), args.alert.as_ref())?;
+    let pulled = pull(args)?;
+    let case = match &pulled {
+        Some(pulled) => Some(Case::read(pulled.dir()).context("cannot read what was pulled")?),
+        None => args.inputs.case()?,
+    };
+    // What was pulled has the alert beside it.
+    let alert = args.alert.as_ref().filter(|_| pulled.is_none());
+    let telemetry = args.inputs.read(case.as_ref(), alert)?;
     let command = args.inputs.words(CommandLine::new("analyze"));
-    let alert: Vec<&PathBuf> = args.alert.iter().collect();
-    let command = command.paths("--alert", &alert);
+    let command = match &args.save {
+        Some(saved) => command.paths("--case", &[saved]),
+        None => args.live.words(command).paths("--alert", args.alert.as_slice()),
+    };
 
     let given = args.windows.incident.or(case.as_ref().map(|c| c.incident));
     let from_case = case.as_ref().map(|c| c.baselines.as_slice()).unwrap_or_default();
@@ -132,6 +150,36 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     })?;
     let flagged = args.fail_on.is_some_and(|fail_on| fail_on.fails(diagnosis.verdict));
     Ok(if flagged { ExitCode::from(exit::FLAGGED) } else { ExitCode::SUCCESS })
+}
+
+/// Asks the live sources, if there are any, for what the case folder is to hold.
+fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
+    let settings = args.inputs.settings()?;
+    if args.inputs.case.is_some() && args.live.is_asked() {
+        let text =
+            "--case is telemetry that was recorded, and live sources are asked for what they have: give one of both";
+        return Err(Usage(text.to_owned()).into());
+    }
+    let sources = args.live.sources(&settings, args.inputs.names_files())?;
+    if sources.is_empty() {
+        return match &args.save {
+            Some(_) => {
+                Err(Usage("--save keeps what live sources gave; name one, for example --prometheus".into()).into())
+            }
+            None => Ok(None),
+        };
+    }
+    let alert = args.alert.as_deref().map(live::read_alert).transpose()?;
+    let now_ns = jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);
+    let windows = windows::before_pull(args.windows.incident, &args.windows.baseline, alert.as_ref(), now_ns)?;
+    let before = Before {
+        settings: &settings,
+        windows: &windows,
+        entry: args.entry.as_deref(),
+        symptom: args.symptom.map(SymptomArg::symptom),
+        alert: args.alert.as_deref().zip(alert.as_ref()),
+    };
+    live::pull(&sources, &before, args.save.as_deref()).map(Some)
 }
 
 /// Everything between reading and writing. `None` is our own method.
@@ -177,13 +225,19 @@ fn request(args: &Args, case: Option<&Case>, windows: &Chosen, telemetry: &Telem
 /// The command that gives this report again: with the windows as they were chosen, so that neither the clock nor more
 /// telemetry changes them.
 fn reproduce(args: &Args, command: CommandLine, case: Option<&Case>, windows: &Chosen) -> CommandLine {
+    let is_kept = args.inputs.case.is_some() || args.save.is_some();
+    let case = case.filter(|_| is_kept);
     let as_in_case = case.is_some_and(|c| c.incident == windows.incident && c.baselines == windows.baselines);
+    let entry = args.entry.as_deref();
+    let entry =
+        entry.filter(|entry| case.and_then(|c| c.entry.as_ref()).is_none_or(|of_case| of_case.as_str() != *entry));
+    let symptom = args.symptom.filter(|symptom| case.and_then(|c| c.symptom) != Some(symptom.symptom()));
     let command = if as_in_case { command } else { command.windows(&windows.incident, &windows.baselines) };
-    let symptom = args.symptom.and_then(|s| s.to_possible_value()).map(|v| v.get_name().to_owned());
+    let symptom = symptom.and_then(|s| s.to_possible_value()).map(|v| v.get_name().to_owned());
     let model: Vec<&PathBuf> = args.model.iter().collect();
     command
         .paths("--model", &model)
-        .flag_if("--entry", args.entry.as_deref())
+        .flag_if("--entry", entry)
         .flag_if("--symptom", symptom.as_deref())
         .flag_if("--method", args.method.as_deref())
 }

@@ -1,4 +1,4 @@
-//! `hypocenter doctor`: what was recognised, what is missing for a good analysis, and what to do.
+//! `hypocenter doctor`: what was recognised in files or live sources, what is missing for a good analysis, and what to do.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,14 +7,17 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use crate::case::{CASE_FILE, Case};
-use crate::doctor::{self, FileFacts, Verdict};
+use crate::doctor::{self, FileFacts, Finding, Severity, Verdict};
 use crate::ingest::{Format, ReadOptions, Telemetry, read_paths};
+use crate::live::{Probe, probe};
 use crate::settings::Settings;
-use crate::telemetry::time::Window;
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
 use super::command_line::CommandLine;
+use super::errors::Usage;
 use super::exit;
 use super::inputs::{TIMES_HELP, columns, format_named, window};
+use super::live::{self, Before, Live, PulledCase};
 use super::progress::Progress;
 use super::terminal::Terminal;
 use super::windows::{self, Chosen};
@@ -29,6 +32,8 @@ Examples:
   Everything of an incident, before it is analysed:
     hypocenter doctor otel/*.jsonl.gz metrics/ alert.json \\
       --incident 2026-03-02T10:10:00Z/5m --baseline 2026-03-02T09:00:00Z/1h
+  What the live sources have of the last quarter of an hour and the hour before:
+    hypocenter doctor --prometheus http://localhost:9090 --tempo http://localhost:3200 --entry frontend
   A case folder, for a program:
     hypocenter doctor datasets/checkout-db-latency -o json
 
@@ -49,8 +54,13 @@ Exit codes:
 #[command(after_help = format!("{TIMES_HELP}\n\n{AFTER_HELP}"))]
 pub(super) struct Args {
     /// Traces, metrics, alerts, anything: files, folders or globs; or one case folder
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present_any = ["prometheus", "jaeger", "tempo", "zipkin", "config"], value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    live: Live,
+    /// The service where users felt it, whose traces are asked for
+    #[arg(long, value_name = "SERVICE")]
+    entry: Option<String>,
     /// When users felt it: START/END or START/DURATION
     #[arg(long, value_name = "WINDOW", value_parser = window)]
     incident: Option<Window>,
@@ -85,9 +95,16 @@ enum Form {
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let case = case(&args.paths)?;
     let settings = args.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
     let settings = settings.unwrap_or_default();
+    let asked = ask(args, &settings)?;
+    let (case, answers) = match asked {
+        Some(asked) => match &asked.pulled {
+            Some(pulled) => (Some(Case::read(pulled.dir()).context("cannot read what was pulled")?), Some(asked)),
+            None => (None, Some(asked)),
+        },
+        None => (case(&args.paths)?, None),
+    };
     let of_case = case.as_ref().and_then(|c| c.sampling_attribute.clone());
     let span_columns = args.span_columns.as_deref().or(case.as_ref().and_then(|c| c.span_columns.as_deref()));
     let options = ReadOptions {
@@ -98,19 +115,27 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         unrecognised_is_error: false,
         ..ReadOptions::default()
     };
-    let paths = case.as_ref().map_or(&args.paths, |case| &case.files);
+    let read: Vec<PathBuf> = match &case {
+        // What was pulled, and what was named besides.
+        Some(case) if answers.is_some() => case.files.iter().chain(&args.paths).cloned().collect(),
+        Some(case) => case.files.clone(),
+        None => args.paths.clone(),
+    };
     let telemetry = {
         let progress = Progress::start("reading");
-        read_paths(paths, &options, &|p| progress.reading(p)).context("cannot read the telemetry")?
+        read_paths(&read, &options, &|p| progress.reading(p)).context("cannot read the telemetry")?
     };
     let windows = windows_of(args, case.as_ref());
     let examination = {
         let _progress = Progress::start("examining");
         let alone = |path: &Path| read_paths(&[path.to_owned()], &options, &|_| {}).ok();
         let files = FileFacts::of(&telemetry, |summary| alone(&summary.path));
-        doctor::examine(&telemetry, files, windows.as_ref())
+        let of_sources = answers.as_ref().map(|asked| asked.findings.clone()).unwrap_or_default();
+        doctor::examine(&telemetry, files, windows.as_ref()).with(of_sources)
     };
-    let command = command(args, case.as_ref(), &telemetry).filter(|_| examination.verdict != Verdict::NotUsable);
+    let recorded = case.as_ref().filter(|_| answers.is_none());
+    let command =
+        command(args, recorded, windows.as_ref(), &telemetry).filter(|_| examination.verdict != Verdict::NotUsable);
     terminal.print(|out| match args.output {
         Form::Json => doctor::write_json(&examination, command.as_deref(), out),
         Form::Text => {
@@ -125,6 +150,59 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     })?;
     let code = if examination.verdict == Verdict::NotUsable { exit::FAILURE } else { 0 };
     Ok(ExitCode::from(code))
+}
+
+/// What live sources gave, and what is to be told of them.
+struct Asked {
+    pulled: Option<PulledCase>,
+    findings: Vec<Finding>,
+}
+
+/// Asks the live sources, if there are any: first what they are, then, of those that answer, for telemetry.
+fn ask(args: &Args, settings: &Settings) -> anyhow::Result<Option<Asked>> {
+    let mut sources = args.live.sources(settings, !args.paths.is_empty())?;
+    if sources.is_empty() {
+        return match args.paths.as_slice() {
+            [] => Err(Usage(
+                "nothing to look at: name files, a case folder, or a live source such as --prometheus".into(),
+            )
+            .into()),
+            _ => Ok(None),
+        };
+    }
+    // As everywhere, in whole seconds.
+    let now_ns = jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);
+    let last = Window::new(now_ns - LAST_NS, now_ns).ok();
+    let windows = windows::before_pull(args.incident.or(last), &args.baseline, None, now_ns)?;
+    let all: Vec<Window> = windows.baselines.iter().copied().chain([windows.incident]).collect();
+    let probes = {
+        let _progress = Progress::start("asking");
+        probe(&sources, &all, args.entry.as_deref(), &settings.metrics).context("cannot ask the live sources")?
+    };
+    let failing = probes.iter().filter(|probe| probe.is_failing).count();
+    let findings = probes.iter().map(|probe| finding(probe, failing == probes.len())).collect();
+    for probe in probes.iter().filter(|probe| probe.is_failing || probe.cannot_be_pulled) {
+        sources.leave_out(probe.kind);
+    }
+    if sources.is_empty() {
+        return Ok(Some(Asked { pulled: None, findings }));
+    }
+    let entry = args.entry.as_deref();
+    let before = Before { settings, windows: &windows, entry, symptom: None, alert: None };
+    Ok(Some(Asked { pulled: Some(live::pull(&sources, &before, None)?), findings }))
+}
+
+/// Without windows, this is looked at, against the hour before.
+const LAST_NS: i64 = 15 * 60 * NANOS_PER_SECOND;
+
+fn finding(probe: &Probe, is_hopeless: bool) -> Finding {
+    let severity = match probe {
+        Probe { is_failing: true, .. } if is_hopeless => Severity::Stops,
+        Probe { is_failing: true, .. } | Probe { lacks_something: true, .. } => Severity::Gap,
+        _ => Severity::Note,
+    };
+    let id = if probe.is_failing { "source_fails" } else { "source_answers" };
+    Finding { severity, id, weight: 1.0, what: probe.what.clone(), advice: probe.advice.clone() }
 }
 
 /// The case, where one case folder is all that was named.
@@ -143,13 +221,16 @@ fn windows_of(args: &Args, case: Option<&Case>) -> Option<doctor::Windows> {
 }
 
 /// A command that would analyse this, with windows that hold data.
-fn command(args: &Args, case: Option<&Case>, telemetry: &Telemetry) -> Option<String> {
+fn command(args: &Args, case: Option<&Case>, asked: Option<&doctor::Windows>, telemetry: &Telemetry) -> Option<String> {
     let line = CommandLine::new("analyze");
     let line = match case {
         Some(_) => line.paths("--case", &args.paths),
         None => named_inputs(args, telemetry, line),
     };
-    let line = line
+    let line = args
+        .live
+        .words(line)
+        .flag_if("--entry", args.entry.as_deref())
         .flag_if("--format", args.format.map(Format::name))
         .flag_if("--span-columns", args.span_columns.as_deref())
         .flag_if("--sampling-attribute", args.sampling_attribute.as_deref())
@@ -157,9 +238,12 @@ fn command(args: &Args, case: Option<&Case>, telemetry: &Telemetry) -> Option<St
     if case.is_some() && args.incident.is_none() {
         return Some(line.to_string());
     }
-    let chosen = match args.incident {
-        Some(incident) => windows::choose(Some(incident), &args.baseline, telemetry, &line).ok()?,
-        None => windows::proposed(telemetry)?,
+    let chosen = match (args.incident, asked) {
+        (_, Some(asked)) if case.is_none() => {
+            windows::choose(Some(asked.incident), &asked.baselines, telemetry, &line).ok()?
+        }
+        (Some(incident), _) => windows::choose(Some(incident), &args.baseline, telemetry, &line).ok()?,
+        (None, _) => windows::proposed(telemetry)?,
     };
     let Chosen { incident, baselines } = chosen;
     Some(line.windows(&incident, &baselines).to_string())

@@ -103,7 +103,8 @@ fn flag_of(format: Format) -> Flag {
         | Format::ZipkinJson
         | Format::SpanCsv
         | Format::SpanParquet
-        | Format::SpanJson => Flag::Traces,
+        | Format::SpanJson
+        | Format::TraceWeights => Flag::Traces,
         Format::LogJson | Format::LogCsv | Format::LogCri => Flag::Logs,
         Format::ChangesJson | Format::ChangesCsv => Flag::Changes,
         Format::PrometheusRange
@@ -123,10 +124,21 @@ impl Inputs {
         self.case.as_deref().map(Case::read).transpose().context("cannot read the case")
     }
 
+    /// What the settings file says, if one was given.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
+        Ok(settings.unwrap_or_default())
+    }
+
+    /// Whether files or a case were given.
+    pub(super) fn names_files(&self) -> bool {
+        let lists = [&self.traces, &self.metrics, &self.logs, &self.changes];
+        self.case.is_some() || lists.iter().any(|paths| !paths.is_empty())
+    }
+
     /// Reads everything that was named. An alert is a file with the body of a webhook.
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
-        let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
-        let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let Settings { metrics, sampling_attribute, .. } = self.settings()?;
         let of_case = || case.and_then(|case| case.sampling_attribute.clone());
         let sampling_attribute = self.sampling_attribute.clone().or_else(of_case).or(sampling_attribute);
         let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
@@ -159,7 +171,11 @@ impl Inputs {
         }
         // Logs and changes say more about an incident, but show none by themselves.
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
-            return Err(Usage("nothing to read: give --traces and --metrics, or --case".to_owned()).into());
+            return Err(Usage(
+                "nothing to read: give --traces and --metrics, or --case, or a live source such as --prometheus"
+                    .to_owned(),
+            )
+            .into());
         }
         if let Some(alert) = alert {
             telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?);

@@ -5,6 +5,7 @@
 //! chain once.
 
 mod analyze;
+mod check;
 mod command_line;
 mod completions;
 mod doctor;
@@ -13,6 +14,7 @@ mod errors;
 pub mod eval;
 mod graph;
 mod inputs;
+mod live;
 mod model;
 mod progress;
 mod schema;
@@ -55,6 +57,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Analyze(analyze::Args),
+    Check(check::Args),
     Doctor(doctor::Args),
     Drill(drill::Args),
     Eval(eval::EvalArgs),
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
     let terminal = Terminal::new(cli.color);
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args, &terminal),
+        Command::Check(args) => check::run(args, &terminal),
         Command::Doctor(args) => doctor::run(args, &terminal),
         Command::Drill(args) => drill::run(args, &terminal),
         Command::Eval(args) => eval::run(args),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use rayon::prelude::*;
 
 use crate::ingest::Telemetry;
@@ -78,6 +79,29 @@ pub(super) fn choose(
             return refuse(format!("the {name} window {} holds no telemetry.", window_text(window)));
         }
     }
+    Ok(Chosen { incident, baselines })
+}
+
+/// Completes what was given before anything is pulled from live sources: from the alert, and as if there were telemetry of
+/// all time up to now.
+///
+/// # Errors
+/// [`Usage`] when neither a window nor an alert tells when it was.
+pub(super) fn before_pull(
+    incident: Option<Window>,
+    baselines: &[Window],
+    alert: Option<&Telemetry>,
+    now_ns: i64,
+) -> anyhow::Result<Chosen> {
+    let extent = Window::new(0, now_ns).context("the clock of this machine stands before 1970")?;
+    let incident = incident.or_else(|| from_alert(alert?, &extent)).ok_or_else(|| {
+        Usage("when was it? Name the window, for example --incident now-15m/now, or give --alert".to_owned())
+    })?;
+    let baselines = match (baselines, before(&incident, &extent)) {
+        ([], Some(before)) => vec![before],
+        ([], None) => return Err(Usage("there is no time before the incident; name --baseline".to_owned()).into()),
+        (given, _) => given.to_vec(),
+    };
     Ok(Chosen { incident, baselines })
 }
 
@@ -227,6 +251,21 @@ mod tests {
         assert_eq!(chosen(None, &[], &firing).unwrap().incident.end_ns(), 110 * MINUTE_NS + NANOS_PER_SECOND);
         let long = alerting(telemetry(0, 500), 100, None);
         assert_eq!(chosen(None, &[], &long).unwrap().incident, minutes(95, 130));
+    }
+
+    #[test]
+    fn a_pull_has_windows_before_there_is_telemetry() {
+        let day = 24 * 60;
+        let of = |incident, baselines: &[Window], alert: Option<&Telemetry>| {
+            before_pull(incident, baselines, alert, 2 * day * MINUTE_NS).map_err(|error| error.to_string())
+        };
+        let derived = of(Some(minutes(day, day + 10)), &[], None).unwrap();
+        assert_eq!(derived.baselines, [minutes(day - 60, day - 10)]);
+        let given = of(Some(minutes(day, day + 10)), &[minutes(3, 5)], None).unwrap();
+        assert_eq!(given.baselines, [minutes(3, 5)]);
+        let firing = alerting(Telemetry::default(), day, None);
+        assert_eq!(of(None, &[], Some(&firing)).unwrap().incident, minutes(day - 5, day + 30));
+        assert!(of(None, &[], None).unwrap_err().contains("--incident"));
     }
 
     #[test]

@@ -149,18 +149,31 @@ pub fn examine(telemetry: &Telemetry, files: Vec<FileFacts>, windows: Option<&Wi
         findings.extend(metrics::findings(&facts));
         findings.extend(names::findings(&facts));
     }
-    findings.sort_by(|a, b| {
-        a.severity.cmp(&b.severity).then(b.weight.total_cmp(&a.weight)).then(a.id.cmp(b.id)).then(a.what.cmp(&b.what))
-    });
-    let verdict = match findings.first().map(|f| f.severity) {
-        Some(Severity::Stops) => Verdict::NotUsable,
-        Some(Severity::Gap) => Verdict::UsableWithGaps,
-        Some(Severity::Note) | None => Verdict::Ready,
-    };
     let nodes = nodes(&facts);
     let summary = summary(&facts, &nodes);
     let edges = graph.edges().len() as u64;
-    Examination { verdict, summary, findings, ranges, nodes, edges, files }
+    let verdict = Verdict::Ready;
+    Examination { verdict, summary, findings, ranges, nodes, edges, files }.with(Vec::new())
+}
+
+impl Examination {
+    /// The examination with further findings, for example of the sources from which the telemetry came.
+    pub fn with(mut self, more: Vec<Finding>) -> Self {
+        self.findings.extend(more);
+        self.findings.sort_by(|a, b| {
+            a.severity
+                .cmp(&b.severity)
+                .then(b.weight.total_cmp(&a.weight))
+                .then(a.id.cmp(b.id))
+                .then(a.what.cmp(&b.what))
+        });
+        self.verdict = match self.findings.first().map(|f| f.severity) {
+            Some(Severity::Stops) => Verdict::NotUsable,
+            Some(Severity::Gap) => Verdict::UsableWithGaps,
+            Some(Severity::Note) | None => Verdict::Ready,
+        };
+        self
+    }
 }
 
 /// Writes the examination for a terminal, ending in a line break. Nothing is said by colour alone.

@@ -11,6 +11,17 @@ use crate::telemetry::change::{Change, ChangeKind};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::NANOS_PER_SECOND;
 
+/// Metrics that show changes and may have no other meaning; besides, those whose names end in `_build_info`.
+pub(super) const NAMES: &[&str] = &[
+    "kube_deployment_status_observed_generation",
+    "kube_statefulset_status_observed_generation",
+    "kube_daemonset_status_observed_generation",
+    "kube_deployment_spec_replicas",
+    "kube_statefulset_replicas",
+    "kube_pod_container_info",
+    "target_info",
+];
+
 /// All changes that the series show, sorted. `raw` is joined: samples are sorted, and none is missing a value.
 pub(super) fn changes(raw: &[RawSeries]) -> Vec<Change> {
     let mut changes = Vec::new();

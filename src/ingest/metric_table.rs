@@ -419,10 +419,29 @@ pub(crate) fn known(name: &str, has: impl Fn(&str) -> bool) -> Option<(&'static 
     found(name).map(|(row, dialect)| (row, Part::None, dialect))
 }
 
+/// The labels that each dialect with this name needs, of which any one is enough; an empty list needs none. `None`: no
+/// dialect has it.
+pub(super) fn needs(name: &str) -> Option<Vec<&'static [&'static str]>> {
+    let of = |wanted: &str, is_part: bool| {
+        let rows = BY_NAME.get(wanted).into_iter().flatten();
+        let is_distribution = |row: &Known| matches!(row.role, Role::Duration | Role::Distribution);
+        rows.filter(|(_, row)| !is_part || is_distribution(row)).map(|(section, _)| section.needs).collect::<Vec<_>>()
+    };
+    let (base, part) = split_part(name);
+    let mut found = of(name, false);
+    if part != Part::None {
+        found.extend(of(base, true));
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// Labels that only span metrics have together.
+pub(super) const LABELS_OF_SPAN_METRICS: [&str; 2] = ["span_name", "span_kind"];
+
 /// The row for span metrics that were given a namespace of their own (`shop_calls_total`): told by labels that only
 /// span metrics have together. The part of the name that stands before the row's is the namespace.
 pub(crate) fn own_namespace(name: &str, has: impl Fn(&str) -> bool) -> Option<(&'static Known, Part)> {
-    if !(has("span_name") && has("span_kind")) {
+    if !LABELS_OF_SPAN_METRICS.iter().all(|label| has(label)) {
         return None;
     }
     let (base, part) = split_part(name);

@@ -41,6 +41,7 @@ mod log_names;
 mod log_text;
 mod machines;
 mod mesh;
+mod metric_meaning;
 mod metric_rules;
 mod metric_table;
 mod naming;
@@ -83,9 +84,10 @@ mod table;
 mod table_values;
 mod text;
 mod ties;
+mod trace_weights;
 mod zipkin_json;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::BufRead;
@@ -93,6 +95,7 @@ use std::path::{Path, PathBuf};
 
 use crate::telemetry::alert::Alert;
 use crate::telemetry::change::Change;
+use crate::telemetry::id::TraceId;
 use crate::telemetry::logs::LogTable;
 use crate::telemetry::series::Series;
 use crate::telemetry::span::SpanTable;
@@ -102,8 +105,9 @@ use crate::telemetry::warning::Warning;
 pub use error::IngestError;
 pub use expected::Expected;
 pub use guess::{Guess, Unrecognised};
+pub use metric_meaning::{Meant, meant};
 pub use metric_rules::{MetricKind, MetricRule, MetricSettings, NamePattern};
-pub use open::{Progress, finish, read_bytes, read_parts, read_paths};
+pub use open::{PULL_RECORD, Progress, finish, read_bytes, read_parts, read_paths};
 pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
 
 /// A wire format.
@@ -149,6 +153,8 @@ pub enum Format {
     ChangesJson,
     /// The same in CSV.
     ChangesCsv,
+    /// How many traces each trace of a sample stands for, in CSV.
+    TraceWeights,
 }
 
 /// What one file gave.
@@ -200,6 +206,8 @@ pub struct Telemetry {
     pub cut: BTreeSet<String>,
     /// Whether a span has the attribute that was named as telling how it was sampled.
     pub(crate) sampling_seen: bool,
+    /// How many traces a trace stands for, until [`finish`] puts it on the spans; empty afterwards.
+    pub(crate) stands_for: BTreeMap<TraceId, f64>,
     /// Series as read, until all files are there and [`finish`] makes `series` of them; empty afterwards.
     pub(crate) raw_series: Vec<signals::RawSeries>,
     /// Metrics of OTLP as read, which [`derive::finish`] makes raw series of; empty afterwards.
@@ -278,6 +286,7 @@ impl Telemetry {
         self.files.extend(other.files);
         self.cut.extend(other.cut);
         self.skipped += other.skipped;
+        self.stands_for.extend(other.stands_for);
         self.sampling_seen |= other.sampling_seen;
         self.unrecognised.extend(other.unrecognised);
     }
@@ -370,6 +379,7 @@ pub(crate) static FORMATS: &[FormatReader] = &[
     },
     FormatReader { format: Format::Alertmanager, sniff: alertmanager::sniff, read: alertmanager::read },
     FormatReader { format: Format::OpenMetrics, sniff: openmetrics::sniff, read: openmetrics::read },
+    FormatReader { format: Format::TraceWeights, sniff: trace_weights::sniff, read: trace_weights::read },
     FormatReader { format: Format::ChangesCsv, sniff: changes::sniff_csv, read: changes::read_csv },
     FormatReader { format: Format::LogCsv, sniff: log_csv::sniff, read: log_csv::read },
     FormatReader { format: Format::SpanCsv, sniff: span_csv::sniff, read: span_csv::read },
@@ -402,6 +412,7 @@ impl Format {
             Self::LogCri => "log-cri",
             Self::ChangesJson => "changes-json",
             Self::ChangesCsv => "changes-csv",
+            Self::TraceWeights => "trace-weights",
         }
     }
 
@@ -448,6 +459,6 @@ mod tests {
         for reader in FORMATS {
             assert_eq!(Format::from_name(reader.format.name()), Some(reader.format));
         }
-        assert_eq!(FORMATS.len(), 20);
+        assert_eq!(FORMATS.len(), 21);
     }
 }

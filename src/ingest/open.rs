@@ -12,7 +12,7 @@ use super::error::LimitReached;
 use super::guess::{Unrecognised, guess};
 use super::{
     FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
-    Telemetry, csv_table, derive, span_json, table,
+    Telemetry, csv_table, derive, span_json, table, trace_weights,
 };
 
 /// How far reading has come, in bytes and files as they lie on the disk.
@@ -30,7 +30,7 @@ pub struct Progress {
 
 /// Reads files, folders (recursively) and glob patterns, each in its own format.
 ///
-/// In folders and patterns, hidden files, `case.toml`, `*.md` and `LICENSE*` are passed over, and a file that no format
+/// In folders and patterns, hidden files, `case.toml`, `pull.json`, `*.md` and `LICENSE*` are passed over, and a file that no format
 /// recognises is a warning. The result depends on neither the order of `paths` nor threads: files are joined in the
 /// order of their paths, and a file that is named twice is read once. `progress` is called now and then, from several
 /// threads.
@@ -85,6 +85,7 @@ pub fn finish(telemetry: &mut Telemetry, options: &ReadOptions) {
         );
         telemetry.warn(&path, "", &message, telemetry.spans.len() as u64);
     }
+    trace_weights::apply(telemetry);
     derive::finish(telemetry, &options.metrics);
     if let Some((words, records)) = telemetry.logs.shortened() {
         let kept = match words {
@@ -193,10 +194,18 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<Found>, out: &mut Telemetry
     }
 }
 
+/// The record that a pull from live sources leaves in its case folder.
+pub const PULL_RECORD: &str = "pull.json";
+
 /// What lies beside telemetry in folders and is none.
 fn is_passed_over(path: &Path) -> bool {
     let Some(name) = path.file_name().map(|n| n.to_string_lossy()) else { return false };
-    name.starts_with('.') || name == "case.toml" || name.ends_with(".md") || name.starts_with("LICENSE")
+    // `pull.json` is the record of what live sources were asked.
+    name.starts_with('.')
+        || name == "case.toml"
+        || name == PULL_RECORD
+        || name.ends_with(".md")
+        || name.starts_with("LICENSE")
 }
 
 fn read_file(file: &Found, options: &ReadOptions, meter: &Meter<'_>) -> Result<Telemetry, IngestError> {
@@ -289,7 +298,10 @@ fn read_stream<'a>(
     let (spans, series) =
         (out.spans.len() as u64, (out.series.len() + out.raw_series.len() + out.otlp_metrics.len()) as u64);
     let (logs, changes) = (out.logs.len() as u64, out.changes.len() as u64);
-    let is_silent = spans + series + logs + changes == 0 && out.given_edges.is_empty() && out.alerts.is_empty();
+    let is_silent = spans + series + logs + changes == 0
+        && out.given_edges.is_empty()
+        && out.alerts.is_empty()
+        && out.stands_for.is_empty();
     if is_silent && out.warnings.is_empty() {
         out.warn(path, "", &format!("nothing was found in it, although it looks like {}", reader.format.name()), 1);
     }

@@ -23,7 +23,7 @@ const BAD_THRESHOLD: &str = "spans say in tracestate how they were sampled, but 
      to 14 hexadecimal digits, `ot=p:` 0 to 62); they count as what the rest of their trace says, else once";
 const BAD_RATE: &str = "spans have a sampling attribute that is neither a probability nor a rate (1 in N); they count as what \
      the rest of their trace says, else once";
-const TOO_GREAT: &str = "spans say that they stand for more than 1 048 576 others; they count as so many";
+pub(super) const TOO_GREAT: &str = "spans say that they stand for more than 1 048 576 others; they count as so many";
 
 /// What a span's source says of its sampling.
 #[derive(Clone, Copy, PartialEq, Debug)]

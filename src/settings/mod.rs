@@ -28,20 +28,54 @@
 //! signal = "error_ratio"                 # of a counter of failures:
 //! kind = "counter"
 //! of = "shop_requests_total"             # the counter of all requests, of which it is a share
+//!
+//! [prometheus]                           # a live source; [jaeger], [tempo] and [zipkin] have the same keys
+//! url = "https://prometheus.example"     # with what stands before /api; default none
+//! org_id = "shop"                        # the tenant, sent as X-Scope-OrgID; default none
+//! headers = { X-Team = "shop" }          # further headers, none with credentials; default none
+//! timeout = "30s"                        # of one request; default 30s
+//! also = ["jvm_*"]                       # of Prometheus: further metrics to ask for; `*` and `?` allowed; default none
+//! step = "15s"                           # of Prometheus: distance between samples; default as found, else 30s
+//! max_metrics = 500                      # of Prometheus: most metrics to ask for; default 500
+//!
+//! [prometheus.basic_auth]                # either this or `authorization`; default neither
+//! username = "me"                        # default empty
+//! password_file = "password"             # file with the password, relative to this file; default an empty password
+//!
+//! [prometheus.tls_config]
+//! ca_file = "ca.pem"                     # authorities that alone are trusted; default those of the system
+//! cert_file = "me.pem"                   # our certificate; default none
+//! key_file = "me.key"                    # its key; default none
+//! server_name = "prometheus"             # name in the server's certificate; default the host of the address
+//! insecure_skip_verify = false           # take any certificate; default false
+//!
+//! [tempo]
+//! url = "http://tempo.example:3200"
+//! max_traces = 400                       # of trace stores: of each window and stratum; default 400
+//!
+//! [tempo.authorization]
+//! type = "Bearer"                        # the scheme; default Bearer
+//! credentials_file = "token"             # file with the credentials, relative to this file
 //! ```
 //!
 //! A key that is not known is an error and not a silence: a misspelt rule would otherwise look like one that does not
 //! work. Each section is a struct of its own here and becomes data of the room that uses it; nothing below reads files.
 
-use std::collections::BTreeMap;
+mod error;
+mod metrics;
+mod sources;
+
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::ingest::{MetricKind, MetricRule, MetricSettings, NamePattern};
-use crate::telemetry::series::{Signal, Unit};
+use crate::ingest::MetricSettings;
+use crate::live::Sources;
+
+pub use error::SettingsError;
+use error::nearest;
+use sources::{PrometheusSection, TraceSection};
 
 /// Everything that the settings file says. The default is what holds without one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,159 +84,40 @@ pub struct Settings {
     pub metrics: MetricSettings,
     /// Attribute that tells how spans were sampled, as for `--sampling-attribute`.
     pub sampling_attribute: Option<String>,
+    /// Live sources.
+    pub sources: Sources,
 }
 
-/// Why a settings file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file could not be read.
-    #[error("cannot read {}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Not TOML, or a value of the wrong type; the message of the parser names line and key.
-    #[error("{}: not a valid settings file", path.display())]
-    Syntax {
-        /// Which file.
-        path: PathBuf,
-        /// Where and what.
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    /// A key that means nothing.
-    #[error("{}: unknown key `{key}`; {}", path.display(), hint(nearest.as_deref(), known))]
-    UnknownKey {
-        /// Which file.
-        path: PathBuf,
-        /// The key with the tables that it is in.
-        key: String,
-        /// The known key that it resembles.
-        nearest: Option<String>,
-        /// The keys that may stand there.
-        known: Vec<&'static str>,
-    },
-    /// A word that is none of those that the key takes.
-    #[error("{}: key `{key}`: unknown value `{value}`; {}", path.display(), hint(nearest.as_deref(), known))]
-    UnknownValue {
-        /// Which file.
-        path: PathBuf,
-        /// The key with the tables that it is in.
-        key: String,
-        /// What was written.
-        value: String,
-        /// The known word that it resembles.
-        nearest: Option<String>,
-        /// The words that it may be.
-        known: Vec<&'static str>,
-    },
-    /// A value that makes no sense.
-    #[error("{}: key `{key}`: {problem}", path.display())]
-    Value {
-        /// Which file.
-        path: PathBuf,
-        /// The key with the tables that it is in.
-        key: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
+/// A table, with the tables that it is in, and its keys.
+type Table = (&'static str, &'static [&'static str]);
+
+/// The keys of each table; a list of tables has the keys of one. Sections with tables of their own tell those themselves.
+const KEYS: &[&[Table]] = &[
+    &[("", &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin"]), ("traces", &["sampling_attribute"])],
+    metrics::KEYS,
+    sources::KEYS,
+];
+
+/// All tables with their keys.
+fn tables() -> impl Iterator<Item = Table> {
+    KEYS.iter().flat_map(|tables| tables.iter().copied())
 }
-
-fn hint(nearest: Option<&str>, known: &[&str]) -> String {
-    match nearest {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("known are {}", known.join(", ")),
-    }
-}
-
-/// The keys of each table; a list of tables has the keys of one. `services` takes any key.
-const KEYS: &[(&str, &[&str])] = &[
-    ("", &["traces", "metrics"]),
-    ("traces", &["sampling_attribute"]),
-    ("metrics", &["service_labels", "services", "rules"]),
-    ("metrics.rules", &["name", "signal", "kind", "unit", "scale", "of", "service", "operation"]),
-];
-
-const SIGNALS: &[(&str, Signal)] = &[
-    ("requests", Signal::Requests),
-    ("error_ratio", Signal::ErrorRatio),
-    ("latency", Signal::Latency),
-    ("cpu", Signal::Cpu),
-    ("cpu_throttling", Signal::CpuThrottling),
-    ("memory", Signal::Memory),
-    ("disk", Signal::Disk),
-    ("sockets", Signal::Sockets),
-    ("restarts", Signal::Restarts),
-    ("network_receive", Signal::NetworkReceive),
-    ("network_transmit", Signal::NetworkTransmit),
-    ("syscalls", Signal::Syscalls),
-    ("node_cpu", Signal::NodeCpu),
-    ("node_memory", Signal::NodeMemory),
-    ("other", Signal::Other),
-];
-
-const KINDS: &[(&str, MetricKind)] = &[
-    ("gauge", MetricKind::Gauge),
-    ("counter", MetricKind::Counter),
-    ("histogram", MetricKind::Histogram),
-    ("summary", MetricKind::Summary),
-];
-
-/// Units of samples, with the base unit and the factor to it.
-const UNITS: &[(&str, (Unit, f64))] = &[
-    ("none", (Unit::None, 1.0)),
-    ("seconds", (Unit::Seconds, 1.0)),
-    ("milliseconds", (Unit::Seconds, 1e-3)),
-    ("microseconds", (Unit::Seconds, 1e-6)),
-    ("nanoseconds", (Unit::Seconds, 1e-9)),
-    ("bytes", (Unit::Bytes, 1.0)),
-    ("kibibytes", (Unit::Bytes, 1024.0)),
-    ("mebibytes", (Unit::Bytes, 1_048_576.0)),
-    ("gibibytes", (Unit::Bytes, 1_073_741_824.0)),
-    ("cores", (Unit::Cores, 1.0)),
-    ("millicores", (Unit::Cores, 1e-3)),
-    ("ratio", (Unit::Ratio, 1.0)),
-    ("percent", (Unit::Ratio, 1e-2)),
-    ("per_second", (Unit::PerSecond, 1.0)),
-    ("bytes_per_second", (Unit::BytesPerSecond, 1.0)),
-    ("count", (Unit::Count, 1.0)),
-];
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     traces: Traces,
-    metrics: Metrics,
+    metrics: metrics::Metrics,
+    prometheus: PrometheusSection,
+    jaeger: TraceSection,
+    tempo: TraceSection,
+    zipkin: TraceSection,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Traces {
     sampling_attribute: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Metrics {
-    service_labels: Vec<String>,
-    services: BTreeMap<String, String>,
-    rules: Vec<Rule>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rule {
-    name: String,
-    signal: String,
-    kind: Option<String>,
-    unit: Option<String>,
-    scale: Option<f64>,
-    of: Option<String>,
-    service: Option<String>,
-    operation: Option<String>,
 }
 
 impl Settings {
@@ -230,13 +145,19 @@ impl Settings {
             let (path, key) = (path.to_owned(), "traces.sampling_attribute".to_owned());
             return Err(SettingsError::Value { path, key, problem: "an attribute without a name" });
         }
-        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute })
+        let sources = Sources {
+            prometheus: file.prometheus.checked(path)?,
+            jaeger: file.jaeger.checked(path, "jaeger")?,
+            tempo: file.tempo.checked(path, "tempo")?,
+            zipkin: file.zipkin.checked(path, "zipkin")?,
+        };
+        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute, sources })
     }
 }
 
 /// Refuses keys that no table knows, with the nearest that it knows.
 fn check_keys(path: &Path, at: &str, table: &toml::Table) -> Result<(), SettingsError> {
-    let Some((_, known)) = KEYS.iter().find(|(name, _)| *name == at) else { return Ok(()) };
+    let Some((_, known)) = tables().find(|(name, _)| *name == at) else { return Ok(()) };
     for (key, value) in table {
         let full = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
         if !known.contains(&key.as_str()) {
@@ -254,101 +175,12 @@ fn check_keys(path: &Path, at: &str, table: &toml::Table) -> Result<(), Settings
     Ok(())
 }
 
-/// The known word that one resembles so much that it may be a slip.
-fn nearest(word: &str, known: &[&str]) -> Option<String> {
-    let score = |known: &&str| strsim::jaro_winkler(word, known);
-    let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    (score(best) >= 0.8).then(|| (*best).to_owned())
-}
-
-impl Metrics {
-    fn checked(self, path: &Path) -> Result<MetricSettings, SettingsError> {
-        let wrong = |key: &str, problem| SettingsError::Value { path: path.to_owned(), key: key.to_owned(), problem };
-        if self.service_labels.iter().any(String::is_empty) {
-            return Err(wrong("metrics.service_labels", "a label without a name"));
-        }
-        let mut services = Vec::with_capacity(self.services.len());
-        for (pattern, name) in self.services {
-            if name.trim().is_empty() {
-                return Err(wrong(&format!("metrics.services.{pattern}"), "a service without a name"));
-            }
-            if name.contains(['*', '?']) {
-                return Err(wrong(&format!("metrics.services.{pattern}"), PATTERN_AS_NAME));
-            }
-            let Some(pattern) = NamePattern::parse(&pattern) else {
-                return Err(wrong(&format!("metrics.services.{pattern}"), BAD_PATTERN));
-            };
-            services.push((pattern, name));
-        }
-        // The plain name first, then the longer and so the stricter pattern.
-        let rank = |pattern: &NamePattern| {
-            let text = pattern.as_str();
-            (text.contains(['*', '?', '[']), std::cmp::Reverse(text.len()), text.to_owned())
-        };
-        services.sort_by_key(|(pattern, _)| rank(pattern));
-        let rules = self.rules.into_iter().enumerate();
-        let rules = rules.map(|(at, rule)| rule.checked(path, at)).collect::<Result<_, _>>()?;
-        Ok(MetricSettings { service_labels: self.service_labels, rules, services })
-    }
-}
-
-const PATTERN_AS_NAME: &str = "the name that a service is to have is taken as it stands, so `*` and `?` cannot stand in it; \
-     write one line for each service";
-const BAD_PATTERN: &str = "not a name or pattern: empty, or its brackets do not close";
-
-impl Rule {
-    fn checked(self, path: &Path, at: usize) -> Result<MetricRule, SettingsError> {
-        let key = |name: &str| format!("metrics.rules[{at}].{name}");
-        let wrong = |name: &str, problem| SettingsError::Value { path: path.to_owned(), key: key(name), problem };
-        let name = NamePattern::parse(&self.name).ok_or_else(|| wrong("name", BAD_PATTERN))?;
-        let signal = word(path, key("signal"), Some(&self.signal), SIGNALS)?;
-        let kind = word(path, key("kind"), self.kind.as_deref(), KINDS)?;
-        let (unit, factor) = word(path, key("unit"), self.unit.as_deref(), UNITS)?;
-        let scale = self.scale.unwrap_or(1.0);
-        if !(scale.is_finite() && scale > 0.0) {
-            return Err(wrong("scale", "a scale is a positive number"));
-        }
-        match (&self.of, kind, signal) {
-            (Some(_), MetricKind::Counter, _) => {}
-            (Some(_), _, _) => return Err(wrong("of", "only a counter can be a share of another")),
-            (None, MetricKind::Counter, Signal::ErrorRatio) => {
-                return Err(wrong(
-                    "of",
-                    "a counter of failures needs the counter of all requests, to be a share of it",
-                ));
-            }
-            (None, MetricKind::Counter, Signal::Latency) => {
-                return Err(wrong(
-                    "kind",
-                    "a counter is no latency; a histogram's parts are read by its name without `_sum`",
-                ));
-            }
-            _ => {}
-        }
-        let (of, service_label, operation_label) = (self.of, self.service, self.operation);
-        Ok(MetricRule { name, signal, kind, unit, scale: factor * scale, of, service_label, operation_label })
-    }
-}
-
-/// The meaning of a word; the first of the table where there is none.
-fn word<T: Copy>(
-    path: &Path,
-    key: String,
-    value: Option<&str>,
-    table: &[(&'static str, T)],
-) -> Result<T, SettingsError> {
-    let value = value.unwrap_or(table[0].0);
-    if let Some((_, meaning)) = table.iter().find(|(name, _)| *name == value) {
-        return Ok(*meaning);
-    }
-    let known: Vec<&'static str> = table.iter().map(|(name, _)| *name).collect();
-    let nearest = nearest(value, &known);
-    Err(SettingsError::UnknownValue { path: path.to_owned(), key, value: value.to_owned(), nearest, known })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::metrics::{BAD_PATTERN, KINDS, PATTERN_AS_NAME, SIGNALS, UNITS};
     use super::*;
+    use crate::ingest::MetricKind;
+    use crate::telemetry::series::{Signal, Unit};
 
     fn parse(text: &str) -> Result<Settings, String> {
         Settings::parse(Path::new("s.toml"), text).map_err(|error| error.to_string())
@@ -356,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_documentation_is_valid_and_read_whole() {
-        let docs = include_str!("settings.rs");
+        let docs = include_str!("mod.rs");
         let (_, rest) = docs.split_once("//! ```toml\n").unwrap();
         let (example, _) = rest.split_once("//! ```\n").unwrap();
         let text: String = example.lines().map(|line| format!("{}\n", line.trim_start_matches("//!"))).collect();
@@ -379,10 +211,33 @@ mod tests {
         assert_eq!(metrics.rules[1].of.as_deref(), Some("shop_requests_total"));
         // Every word that the documentation lists is one, and every word is listed.
         let words = SIGNALS.iter().map(|w| w.0).chain(KINDS.iter().map(|w| w.0)).chain(UNITS.iter().map(|w| w.0));
-        for word in words.chain(KEYS.iter().flat_map(|(_, keys)| keys.iter().copied())) {
+        for word in words.chain(tables().flat_map(|(_, keys)| keys.iter().copied())) {
             assert!(example.contains(word), "`{word}` is not documented");
         }
+        let sources = settings.sources;
+        let (endpoint, options) = sources.prometheus.unwrap();
+        assert_eq!((endpoint.url.as_str(), endpoint.org_id.as_deref()), ("https://prometheus.example", Some("shop")));
+        assert!(endpoint.tls.ca_file.is_some() && endpoint.authentication.is_some() && endpoint.headers.len() == 1);
+        assert_eq!((options.step_s, options.max_metrics), (Some(15), 500));
+        assert!(sources.jaeger.is_none() && sources.tempo.unwrap().0.authentication.is_some());
         assert_eq!(parse(""), Ok(Settings::default()));
+    }
+
+    /// Every key stands in the table of the documentation with unit and default, and nothing else does.
+    #[test]
+    fn the_table_of_the_documentation_has_every_key() {
+        let documented: Vec<String> = include_str!("../../docs/settings.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(key, _)| key.to_owned()))
+            .collect();
+        let is_table = |full: &str| tables().any(|(name, _)| name == full);
+        let of_table = |(table, keys): Table| keys.iter().map(move |key| format!("{table}.{key}"));
+        let mut known: Vec<String> =
+            tables().filter(|(table, _)| !table.is_empty()).flat_map(of_table).filter(|key| !is_table(key)).collect();
+        known.sort();
+        let mut sorted = documented.clone();
+        sorted.sort();
+        assert_eq!(sorted, known);
     }
 
     #[test]

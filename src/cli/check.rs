@@ -1,0 +1,88 @@
+//! `hypocenter check config`: whether a settings file can be used, and what it would do.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+
+use crate::live::{self, Authentication, Endpoint, Sources};
+use crate::report::terminal_text;
+use crate::settings::Settings;
+
+use super::terminal::Terminal;
+
+const AFTER_HELP: &str = "\
+Nothing is contacted. Files with secrets and certificates are opened, and never shown.
+
+Examples:
+  hypocenter check config hypocenter.toml
+
+Exit codes:
+  0  the file can be used
+  1  it cannot: the message names the file, the key, and the nearest known one
+  2  the command line is wrong";
+
+/// Check files before they are used
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Check a settings file and say what it would do
+    #[command(after_help = AFTER_HELP)]
+    Config {
+        /// The settings file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let What::Config { file } = &args.what;
+    let settings = Settings::read(file).context("the settings cannot be used")?;
+    let sources = named(&settings.sources);
+    for (kind, endpoint) in &sources {
+        live::check(kind, endpoint).with_context(|| format!("{}: section [{kind}] cannot be used", file.display()))?;
+    }
+    let mut lines = vec![format!("OK  {}", file.display())];
+    lines.extend(sources.iter().map(|(kind, endpoint)| line(kind, endpoint)));
+    if let Some((_, options)) = &settings.sources.prometheus {
+        let step = options.step_s.map_or("as found".to_owned(), |step_s| format!("{step_s} s"));
+        let (most, also) = (options.max_metrics, options.also.len());
+        lines.push(format!("  metrics     at most {most}, {also} patterns besides what is known, step {step}"));
+    }
+    let metrics = &settings.metrics;
+    let (rules, labels, names) = (metrics.rules.len(), metrics.service_labels.len(), metrics.services.len());
+    lines.push(format!("  rules       {rules} for metrics, {labels} labels of services, {names} names of services"));
+    if let Some(name) = &settings.sampling_attribute {
+        lines.push(format!("  sampling    by the attribute {name}"));
+    }
+    terminal.print(|out| lines.iter().try_for_each(|line| writeln!(out, "{}", terminal_text(line, 500))))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named(sources: &Sources) -> Vec<(&'static str, &Endpoint)> {
+    let metrics = sources.prometheus.as_ref().map(|(endpoint, _)| ("prometheus", endpoint));
+    metrics.into_iter().chain(sources.trace_stores().map(|(kind, (endpoint, _))| (kind, endpoint))).collect()
+}
+
+/// A source in a line: everything but secrets.
+fn line(kind: &str, endpoint: &Endpoint) -> String {
+    let who = match &endpoint.authentication {
+        None => "no authentication".to_owned(),
+        Some(Authentication::Basic { username, .. }) => format!("basic authentication as {username}"),
+        Some(Authentication::Authorization { scheme, .. }) => format!("{scheme} credentials"),
+    };
+    let tenant = endpoint.org_id.as_ref().map(|org_id| format!(", tenant {org_id}")).unwrap_or_default();
+    let trust = match &endpoint.tls {
+        tls if tls.insecure_skip_verify => ", ANY CERTIFICATE IS TAKEN",
+        tls if tls.ca_file.is_some() => ", own authorities",
+        _ => "",
+    };
+    let (url, seconds, headers) = (&endpoint.url, endpoint.timeout.as_secs(), endpoint.headers.len());
+    format!("  {kind:10}  {url}, {who}{tenant}{trust}, {headers} further headers, {seconds} s for a request")
+}

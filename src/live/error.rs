@@ -1,0 +1,119 @@
+//! What can go wrong with a live source: always with the address, what happened, and what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a live source could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The address is of no use.
+    #[error("{source_name}: {problem}")]
+    Address {
+        /// Which source it is of, for example `prometheus`.
+        source_name: &'static str,
+        /// What is wrong with it; the address itself may hold a password.
+        problem: String,
+    },
+    /// A file with a secret cannot be read.
+    #[error("{}: the file with the secret cannot be read", path.display())]
+    SecretFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Certificate {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The client could not be made, for example because of a header's value.
+    #[error("{source_name}: the client cannot be set up: {problem}")]
+    Setup {
+        /// Which source.
+        source_name: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No answer came.
+    #[error("{url}: no answer after {attempts} attempts ({problem}); is the server there, and the address right?")]
+    NoAnswer {
+        /// What was asked.
+        url: String,
+        /// How often.
+        attempts: u32,
+        /// The chain of causes.
+        problem: String,
+    },
+    /// An answer came that is none.
+    #[error("{url}: answered with status {status}{}: {body}", advice(*status))]
+    Status {
+        /// What was asked.
+        url: String,
+        /// Its status code.
+        status: u16,
+        /// The beginning of what it said.
+        body: String,
+    },
+    /// A web page came instead.
+    #[error(
+        "{url}: answered with a web page (status {status}{title}) and not with data: a proxy or a login page stands before \
+         the server; give the address behind it, or the credentials that it wants"
+    )]
+    WebPage {
+        /// What was asked.
+        url: String,
+        /// Its status code.
+        status: u16,
+        /// The title of the page, as `, title "…"`.
+        title: String,
+    },
+    /// The server points to another host.
+    #[error("{url}: leads on to {target}, which is not followed; give that address if it is the right one")]
+    Redirect {
+        /// What was asked.
+        url: String,
+        /// Where it leads, scheme and host only.
+        target: String,
+    },
+    /// An answer is greater than is taken.
+    #[error("{url}: the answer has more than {limit_mebibytes} MiB; ask for less: shorter windows")]
+    TooLarge {
+        /// What was asked.
+        url: String,
+        /// How much is taken.
+        limit_mebibytes: u64,
+    },
+    /// An answer that cannot be understood.
+    #[error("{url}: {problem}")]
+    Answer {
+        /// What was asked.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Request(String),
+    /// What was pulled cannot be written.
+    #[error("{}: cannot be written", path.display())]
+    Write {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 => " (who asks is not known: check basic_auth or authorization in the settings file)",
+        403 => " (who asks may not: check the credentials and --org-id)",
+        404 => " (there is no such address: check what stands before /api in it)",
+        429 => " (too many requests, after several attempts)",
+        _ => "",
+    }
+}

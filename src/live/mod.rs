@@ -1,0 +1,183 @@
+//! Telemetry from live sources: a pull writes a case folder, and the analysis reads that folder as any other.
+//!
+//! So what was pulled can be analysed again, attached to a ticket, or given to `eval`; and everything below sees files
+//! only. `pull.json` in the folder records what was asked of whom. Nothing secret is written there or anywhere else.
+
+mod client;
+mod endpoint;
+mod error;
+mod folder;
+mod jaeger;
+mod probe;
+mod prometheus;
+mod sample;
+mod tempo;
+mod traces;
+mod written;
+mod zipkin;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::ingest::MetricSettings;
+use crate::telemetry::time::Window;
+use crate::timespec::{rfc3339, window_text};
+
+use client::Client;
+pub use endpoint::{Authentication, DEFAULT_TIMEOUT, Endpoint, Secret, Tls, check_header};
+pub use error::LiveError;
+use folder::{CaseToWrite, Folder};
+pub use probe::{Probe, check, probe};
+pub use prometheus::PrometheusOptions;
+
+/// How a trace store is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceOptions {
+    /// Up to so many traces of one window and stratum are taken whole; of more, a sample of about so many.
+    pub max_traces: usize,
+}
+
+impl Default for TraceOptions {
+    fn default() -> Self {
+        Self { max_traces: 400 }
+    }
+}
+
+/// The sources to ask.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sources {
+    /// Prometheus, or what speaks its HTTP API.
+    pub prometheus: Option<(Endpoint, PrometheusOptions)>,
+    /// Jaeger.
+    pub jaeger: Option<(Endpoint, TraceOptions)>,
+    /// Tempo.
+    pub tempo: Option<(Endpoint, TraceOptions)>,
+    /// Zipkin.
+    pub zipkin: Option<(Endpoint, TraceOptions)>,
+}
+
+impl Sources {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.prometheus.is_none() && self.jaeger.is_none() && self.tempo.is_none() && self.zipkin.is_none()
+    }
+
+    /// Forgets a source, by its name.
+    pub fn leave_out(&mut self, kind: &str) {
+        match kind {
+            "prometheus" => self.prometheus = None,
+            "jaeger" => self.jaeger = None,
+            "tempo" => self.tempo = None,
+            _ => self.zipkin = None,
+        }
+    }
+
+    /// The trace stores, by name.
+    pub fn trace_stores(&self) -> impl Iterator<Item = (&'static str, &(Endpoint, TraceOptions))> {
+        let all = [("jaeger", &self.jaeger), ("tempo", &self.tempo), ("zipkin", &self.zipkin)];
+        all.into_iter().filter_map(|(kind, source)| Some((kind, source.as_ref()?)))
+    }
+
+    /// Where they are.
+    pub fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        let metrics = self.prometheus.as_mut().map(|(endpoint, _)| endpoint);
+        let traces = [&mut self.jaeger, &mut self.tempo, &mut self.zipkin].into_iter().flatten();
+        metrics.into_iter().chain(traces.map(|(endpoint, _)| endpoint))
+    }
+}
+
+/// What to pull.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The name of the case.
+    pub name: &'a str,
+    /// When users felt it.
+    pub incident: Window,
+    /// Normal operation.
+    pub baselines: &'a [Window],
+    /// The service where users felt it, whose traces are asked for.
+    pub entry: Option<&'a str>,
+    /// `latency` or `errors`.
+    pub symptom: Option<&'a str>,
+    /// What metric names mean beyond what is known.
+    pub metrics: &'a MetricSettings,
+    /// The body of the alert that fired, to be kept beside the rest.
+    pub alert: Option<&'a [u8]>,
+}
+
+/// What a pull gave.
+#[derive(Clone, Debug, Default)]
+pub struct Pulled {
+    /// Series of metrics.
+    pub series: usize,
+    /// Traces.
+    pub traces: usize,
+    /// What was odd; it stands in the record, too.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    schema_version: &'static str,
+    pulled_by: &'static str,
+    pulled_at: String,
+    incident: String,
+    baselines: Vec<String>,
+    entry: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<prometheus::PrometheusRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traces: Option<written::TracesRecord>,
+    warnings: &'a [String],
+}
+
+/// Asks all sources and writes a case folder.
+///
+/// # Errors
+/// [`LiveError`] when a source cannot be read or the folder not be written.
+pub fn pull(sources: &Sources, request: &Request<'_>, folder: &Path) -> Result<Pulled, LiveError> {
+    let folder = Arc::new(Folder::create(folder)?);
+    run(pull_all(sources, request, &folder))
+}
+
+/// Lets the work of a source be done on this thread: it waits for servers and does little else.
+fn run<T>(work: impl Future<Output = Result<T, LiveError>>) -> Result<T, LiveError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| LiveError::Setup { source_name: "live sources", problem: error.to_string() })?;
+    runtime.block_on(work)
+}
+
+async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>) -> Result<Pulled, LiveError> {
+    let mut pulled = Pulled::default();
+    let windows: Vec<Window> = request.baselines.iter().copied().chain([request.incident]).collect();
+    let mut metrics = None;
+    if let Some((endpoint, options)) = &sources.prometheus {
+        let client = Arc::new(Client::new("prometheus", endpoint)?);
+        let record =
+            prometheus::pull(&client, &windows, request.metrics, options, folder, &mut pulled.warnings).await?;
+        pulled.series = record.series();
+        metrics = Some(record);
+    }
+    let traces = written::pull(sources, request, folder, &mut pulled.warnings).await?;
+    pulled.traces = traces.as_ref().map_or(0, written::TracesRecord::traces);
+    if let Some(body) = request.alert {
+        folder.write("alert.json", body)?;
+    }
+    let &Request { name, incident, baselines, entry, symptom, .. } = request;
+    folder.write_case(&CaseToWrite { name, entry, symptom, incident, baselines })?;
+    folder.write_record(&Record {
+        schema_version: "1",
+        pulled_by: concat!("hypocenter ", env!("CARGO_PKG_VERSION")),
+        pulled_at: rfc3339(jiff::Timestamp::now().as_nanosecond() as i64),
+        incident: window_text(&incident),
+        baselines: baselines.iter().map(window_text).collect(),
+        entry,
+        metrics,
+        traces,
+        warnings: &pulled.warnings,
+    })?;
+    Ok(pulled)
+}

@@ -1,0 +1,390 @@
+//! Prometheus and what speaks its HTTP API (VictoriaMetrics, Mimir, Thanos): raw series by `query_range`, metric by metric.
+//!
+//! Only metrics whose names mean something to the engine are asked for, or are named in the settings. Counters come as
+//! they are, sampled at the step, and `ingest` makes rates of them; so the step is the distance between samples, as
+//! `count_over_time` tells it: a finer one would show a counter that stands still and then jumps.
+//! Reference: Prometheus documentation, "HTTP API".
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use super::LiveError;
+use super::client::{Answer, Client};
+use super::folder::{Folder, as_file_name};
+use crate::ingest::{Meant, MetricSettings, NamePattern, meant};
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::timespec::rfc3339;
+
+/// More points of a series are refused (Prometheus, `web/api/v1/api.go`).
+const MOST_POINTS: i64 = 11_000;
+/// Where samples cannot be counted.
+const USUAL_STEP_S: i64 = 30;
+const STEPS_S: std::ops::RangeInclusive<i64> = 5..=300;
+/// Over so long, samples are counted to learn their distance.
+const COUNTED_S: i64 = 600;
+/// Windows that are nearer to each other are asked for as one range.
+const JOINED_GAP_NS: i64 = 30 * 60 * NANOS_PER_SECOND;
+/// So much before a window is asked for, so that a rate at its beginning has a sample before it.
+const LEAD_NS: i64 = 2 * 60 * NANOS_PER_SECOND;
+
+/// How Prometheus is asked, beside the address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrometheusOptions {
+    /// Further metrics, for which the engine knows no meaning: they count as signs of any kind.
+    pub also: Vec<NamePattern>,
+    /// The distance between samples, seconds; `None`: as it is found.
+    pub step_s: Option<u32>,
+    /// Most metrics that are asked for.
+    pub max_metrics: usize,
+}
+
+impl Default for PrometheusOptions {
+    fn default() -> Self {
+        Self { also: Vec::new(), step_s: None, max_metrics: 500 }
+    }
+}
+
+/// What was asked of Prometheus.
+#[derive(Serialize, Debug)]
+pub(super) struct PrometheusRecord {
+    kind: &'static str,
+    url: String,
+    metrics_of_the_server: usize,
+    metrics_that_mean_something: usize,
+    metrics_beyond_the_limit: usize,
+    queries: Vec<QueryRecord>,
+}
+
+#[derive(Serialize, Debug)]
+struct QueryRecord {
+    query: String,
+    start: String,
+    end: String,
+    step_seconds: i64,
+    series: usize,
+    /// `None` where the answer holds no series.
+    file: Option<String>,
+    /// Whether the server says that some of its parts did not answer.
+    partial: bool,
+    notes: Vec<String>,
+}
+
+/// The metric names of a server that are worth asking for, with the selectors for each.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// All that the server has in the ranges.
+    pub(super) all: usize,
+    pub(super) wanted: Vec<(String, String)>,
+}
+
+impl PrometheusRecord {
+    /// Series that came.
+    pub(super) fn series(&self) -> usize {
+        self.queries.iter().map(|query| query.series).sum()
+    }
+}
+
+/// Fills the folder `metrics/`.
+pub(super) async fn pull(
+    client: &Arc<Client>,
+    windows: &[Window],
+    settings: &MetricSettings,
+    options: &PrometheusOptions,
+    folder: &Arc<Folder>,
+    warnings: &mut Vec<String>,
+) -> Result<PrometheusRecord, LiveError> {
+    let ranges = ranges(windows);
+    let mut names = names(client, &ranges, settings, options).await?;
+    let meaning = names.wanted.len();
+    let beyond = meaning.saturating_sub(options.max_metrics);
+    if beyond > 0 {
+        warnings.push(format!(
+            "prometheus: {beyond} of {meaning} metrics were not asked for, since max_metrics is {}",
+            options.max_metrics
+        ));
+        names.wanted.truncate(options.max_metrics);
+    }
+    let mut tasks = JoinSet::new();
+    for (at, (name, selector)) in names.wanted.into_iter().enumerate() {
+        let (client, folder, ranges, step_s) = (client.clone(), folder.clone(), ranges.clone(), options.step_s);
+        tasks.spawn(
+            async move { (at, name.clone(), metric(&client, &name, &selector, &ranges, step_s, &folder).await) },
+        );
+    }
+    let mut done = tasks.join_all().await;
+    done.sort_by_key(|(at, _, _)| *at);
+    let (mut queries, mut failed) = (Vec::new(), Vec::new());
+    for (_, name, result) in done {
+        match result {
+            Ok(of_metric) => queries.extend(of_metric),
+            Err(error) => failed.push((name, error)),
+        }
+    }
+    if queries.is_empty()
+        && let Some((_, first)) = failed.pop()
+    {
+        return Err(first);
+    }
+    warnings
+        .extend(failed.iter().map(|(name, error)| format!("prometheus: the metric {name} was not pulled: {error}")));
+    warnings.extend(queries.iter().filter(|query| query.partial).map(|query| {
+        let what = &query.query;
+        format!("prometheus: the answer to {what} is partial: a part of the server's storage did not answer")
+    }));
+    warnings.extend(
+        queries.iter().flat_map(|query| {
+            query.notes.iter().map(move |note| format!("prometheus says of {}: {note}", query.query))
+        }),
+    );
+    let (metrics_of_the_server, url) = (names.all, client.base().to_owned());
+    Ok(PrometheusRecord {
+        kind: "prometheus",
+        url,
+        metrics_of_the_server,
+        metrics_that_mean_something: meaning,
+        metrics_beyond_the_limit: beyond,
+        queries,
+    })
+}
+
+/// The windows with their lead, joined where they lie near each other.
+fn ranges(windows: &[Window]) -> Vec<Window> {
+    let mut sorted: Vec<(i64, i64)> =
+        windows.iter().map(|window| (window.start_ns().saturating_sub(LEAD_NS), window.end_ns())).collect();
+    sorted.sort_unstable();
+    let mut joined: Vec<(i64, i64)> = Vec::new();
+    for (start, end) in sorted {
+        match joined.last_mut() {
+            Some(last) if start <= last.1.saturating_add(JOINED_GAP_NS) => last.1 = last.1.max(end),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined.into_iter().filter_map(|(start, end)| Window::new(start, end).ok()).collect()
+}
+
+/// Asks for the names of all metrics, and keeps those that mean something.
+pub(super) async fn names(
+    client: &Client,
+    ranges: &[Window],
+    settings: &MetricSettings,
+    options: &PrometheusOptions,
+) -> Result<Names, LiveError> {
+    let mut all = BTreeSet::new();
+    for range in ranges {
+        let times = [("start", seconds(range.start_ns())), ("end", seconds(range.end_ns()))];
+        let answer = client.get("/api/v1/label/__name__/values", &times).await?;
+        let envelope: Envelope<Vec<String>> = envelope(&answer)?;
+        all.extend(envelope.data.unwrap_or_default());
+    }
+    let selector = |name: &String| {
+        let named = |labels: &[&str]| {
+            let labels: String = labels.iter().map(|label| format!(",{label}!=\"\"")).collect();
+            format!("{{__name__={}{labels}}}", quoted(name))
+        };
+        let selector = match meant(name, settings) {
+            Meant::Always => named(&[]),
+            Meant::WithLabels(lists) => lists.iter().map(|labels| named(labels)).collect::<Vec<_>>().join(" or "),
+            Meant::Unknown if options.also.iter().any(|pattern| pattern.fits(name)) => named(&[]),
+            Meant::Unknown => return None,
+        };
+        Some((name.clone(), selector))
+    };
+    Ok(Names { all: all.len(), wanted: all.iter().filter_map(selector).collect() })
+}
+
+/// Pulls one metric over all ranges.
+async fn metric(
+    client: &Client,
+    name: &str,
+    selector: &str,
+    ranges: &[Window],
+    step_s: Option<u32>,
+    folder: &Folder,
+) -> Result<Vec<QueryRecord>, LiveError> {
+    let step_s = match step_s {
+        Some(step_s) => i64::from(step_s),
+        None => distance_s(client, selector, ranges).await?,
+    };
+    // What is left to ask for, the latest first, in whole seconds.
+    let mut left: Vec<(i64, i64)> = ranges.iter().rev().flat_map(|range| split(range, step_s)).collect();
+    let mut queries = Vec::new();
+    while let Some((start_s, end_s)) = left.pop() {
+        let form = [
+            ("query", selector.to_owned()),
+            ("start", start_s.to_string()),
+            ("end", end_s.to_string()),
+            ("step", step_s.to_string()),
+            // What has ended is not to go on for the usual five minutes: Prometheus and VictoriaMetrics name it so.
+            ("lookback_delta", format!("{}s", 2 * step_s)),
+            ("max_lookback", format!("{}s", 2 * step_s)),
+        ];
+        let answer = match client.post("/api/v1/query_range", &form).await {
+            Ok(answer) => answer,
+            // Too much at once: half of it, as long as there is something to halve.
+            Err(LiveError::TooLarge { .. } | LiveError::Status { status: 413 | 422, .. })
+                if end_s - start_s > 4 * step_s =>
+            {
+                let middle_s = start_s + (end_s - start_s) / (2 * step_s) * step_s;
+                left.extend([(middle_s + step_s, end_s), (start_s, middle_s)]);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let told: Envelope<Matrix> = envelope(&answer)?;
+        let series = told.data.as_ref().map_or(0, |matrix| matrix.result.len());
+        let number = queries.len();
+        let file = match number {
+            0 => format!("metrics/{}.json", as_file_name(name)),
+            _ => format!("metrics/{}-{}.json", as_file_name(name), number + 1),
+        };
+        if series > 0 {
+            folder.write(&file, &answer.body)?;
+        }
+        queries.push(QueryRecord {
+            query: selector.to_owned(),
+            start: rfc3339(start_s * NANOS_PER_SECOND),
+            end: rfc3339(end_s * NANOS_PER_SECOND),
+            step_seconds: step_s,
+            series,
+            file: (series > 0).then_some(file),
+            partial: told.is_partial,
+            notes: told.warnings.into_iter().chain(told.infos).collect(),
+        });
+    }
+    Ok(queries)
+}
+
+/// The range in parts of at most [`MOST_POINTS`], each beginning a step after the last, latest first.
+fn split(range: &Window, step_s: i64) -> Vec<(i64, i64)> {
+    let (mut start_s, end_s) =
+        (range.start_ns().div_euclid(NANOS_PER_SECOND), range.end_ns().div_euclid(NANOS_PER_SECOND) + 1);
+    let mut parts = Vec::new();
+    while start_s <= end_s {
+        let last_s = end_s.min(start_s + (MOST_POINTS - 1) * step_s);
+        parts.push((start_s, last_s));
+        start_s = last_s + step_s;
+    }
+    parts.reverse();
+    parts
+}
+
+/// The usual distance between the samples of a metric, seconds; told by the latest range that has any.
+async fn distance_s(client: &Client, selector: &str, ranges: &[Window]) -> Result<i64, LiveError> {
+    // A range selector takes no `or`.
+    let first = selector.split(" or ").next().unwrap_or(selector);
+    let query = format!("quantile(0.5, count_over_time({first}[{COUNTED_S}s]))");
+    for range in ranges.iter().rev() {
+        // A millisecond before the full second: samples at both ends of the counted time would be one too many.
+        let form =
+            [("query", query.clone()), ("time", seconds(range.end_ns().saturating_sub(NANOS_PER_SECOND / 1000)))];
+        let answer = client.post("/api/v1/query", &form).await?;
+        let told: Envelope<Vector> = envelope(&answer)?;
+        let count = told.data.and_then(|vector| vector.result.first()?.value.1.parse::<f64>().ok());
+        if let Some(count) = count.filter(|count| *count >= 2.0) {
+            return Ok(snapped(COUNTED_S as f64 / count).clamp(*STEPS_S.start(), *STEPS_S.end()));
+        }
+    }
+    Ok(USUAL_STEP_S)
+}
+
+/// The scrape interval that so many seconds between samples are: people write multiples of five. One sample more or less
+/// in the counted time must not make 59 seconds of a minute.
+fn snapped(distance_s: f64) -> i64 {
+    if distance_s < 10.0 { distance_s.round() as i64 } else { ((distance_s / 5.0).round() * 5.0) as i64 }
+}
+
+fn seconds(at_ns: i64) -> String {
+    format!("{}.{:03}", at_ns.div_euclid(NANOS_PER_SECOND), at_ns.rem_euclid(NANOS_PER_SECOND) / 1_000_000)
+}
+
+/// A string of PromQL.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
+#[derive(Deserialize)]
+struct Envelope<D> {
+    status: String,
+    data: Option<D>,
+    error: Option<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
+    /// VictoriaMetrics' cluster says it so.
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
+}
+
+/// The series are counted here and read by `ingest`.
+#[derive(Deserialize)]
+struct Matrix {
+    result: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    result: Vec<Sample>,
+}
+
+#[derive(Deserialize)]
+struct Sample {
+    value: (f64, String),
+}
+
+fn envelope<'a, D: Deserialize<'a>>(answer: &'a Answer) -> Result<Envelope<D>, LiveError> {
+    let wrong = |problem: String| LiveError::Answer { url: answer.url.clone(), problem };
+    let envelope: Envelope<D> = serde_json::from_slice(&answer.body)
+        .map_err(|error| wrong(format!("the answer is not that of Prometheus' HTTP API: {error}")))?;
+    if envelope.status != "success" {
+        let error = envelope.error.as_deref().unwrap_or("it does not say why");
+        return Err(wrong(format!("answered with status `{}`: {error}", envelope.status)));
+    }
+    Ok(envelope)
+}
+
+#[derive(Deserialize)]
+struct BuildInfo {
+    version: Option<String>,
+}
+
+/// The version that the server tells, if it does.
+pub(super) async fn version(client: &Client) -> Option<String> {
+    let answer = client.get("/api/v1/status/buildinfo", &[]).await.ok()?;
+    envelope::<BuildInfo>(&answer).ok()?.data?.version
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(from_s: i64, to_s: i64) -> Window {
+        Window::new(from_s * NANOS_PER_SECOND, to_s * NANOS_PER_SECOND).unwrap()
+    }
+
+    #[test]
+    fn near_windows_are_one_range_and_far_ones_are_not() {
+        let joined = ranges(&[window(10_000, 10_600), window(6_000, 9_000)]);
+        assert_eq!(joined, [window(6_000 - 120, 10_600)]);
+        assert_eq!(ranges(&[window(900_000, 900_600), window(6_000, 9_000)]).len(), 2);
+    }
+
+    #[test]
+    fn long_ranges_are_split_without_gap_or_repetition() {
+        let mut parts = split(&window(0, 11_001 * 15), 15);
+        parts.reverse();
+        assert_eq!(parts, [(0, 10_999 * 15), (11_000 * 15, 11_001 * 15 + 1)]);
+        assert!(parts.iter().all(|(start, end)| (end - start) / 15 < MOST_POINTS));
+        assert_eq!(split(&window(0, 60), 15), [(0, 61)]);
+    }
+
+    #[test]
+    fn distances_are_scrape_intervals() {
+        for (count, expected) in [(41.0, 15), (40.0, 15), (21.0, 30), (20.0, 30), (10.0, 60), (60.0, 10), (600.0, 1)] {
+            assert_eq!(snapped(600.0 / count), expected, "{count}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The client of live sources against servers that misbehave, and what becomes of secrets.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "live/program.rs"]
+mod program;
+#[path = "live/server.rs"]
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect};
+use axum::routing::any;
+use program::{BASELINE, INCIDENT, analyze, failure, hypocenter, stderr};
+use server::Serving;
+use tempfile::TempDir;
+
+/// A Prometheus with one series, whatever it is asked.
+async fn one_series(request: Request) -> impl IntoResponse {
+    let path = request.uri().path();
+    let body = if path.ends_with("/values") {
+        r#"{"status":"success","data":["container_cpu_usage_seconds_total"]}"#.to_owned()
+    } else if path.ends_with("/query") {
+        r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#.to_owned()
+    } else {
+        // From before the baseline to the end of the incident, each half a minute.
+        let samples: Vec<String> = (0..70).map(|n| format!("[{},\"{}\"]", 1_773_144_000 + n * 30, n * 3)).collect();
+        format!(
+            r#"{{"status":"success","isPartial":true,"data":{{"resultType":"matrix","result":[{{"metric":{{"__name__":"container_cpu_usage_seconds_total","pod":"cart-0"}},"values":[{}]}}]}},"warnings":["some store was slow"]}}"#,
+            samples.join(",")
+        )
+    };
+    ([(header::CONTENT_TYPE, "application/json")], body)
+}
+
+#[test]
+fn web_pages_of_proxies_are_named() {
+    let page = || async { Html("<!DOCTYPE html><html><head><title>Sign in</title></head></html>") };
+    let server = Serving::start(Router::new().fallback(any(page)));
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    assert!(
+        message.contains("web page") && message.contains("\"Sign in\"") && message.contains(&server.url()),
+        "{message}"
+    );
+}
+
+#[test]
+fn busy_servers_are_asked_again_and_notes_are_shown() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let busy = move |request: Request| async move {
+        match count.fetch_add(1, Ordering::SeqCst) {
+            0 => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "busy").into_response(),
+            1 => (StatusCode::TOO_MANY_REQUESTS, "slow down").into_response(),
+            _ => one_series(request).await.into_response(),
+        }
+    };
+    let server = Serving::start(Router::new().fallback(any(busy)));
+    let began = std::time::Instant::now();
+    let output = hypocenter(&analyze(&["--prometheus", &server.url()]));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(began.elapsed().as_secs_f64() >= 1.0, "Retry-After was not honoured");
+    let told = stderr(&output);
+    assert!(told.contains("some store was slow") && told.contains("partial"), "{told}");
+    // Always busy: given up after four attempts.
+    let always = Arc::new(AtomicUsize::new(0));
+    let count = always.clone();
+    let busy = move || async move {
+        count.fetch_add(1, Ordering::SeqCst);
+        (StatusCode::BAD_GATEWAY, "nobody home")
+    };
+    let server = Serving::start(Router::new().fallback(any(busy)));
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    assert!(message.contains("502") && message.contains("nobody home"), "{message}");
+    assert_eq!(always.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn no_other_host_is_contacted() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let other = Serving::start(Router::new().fallback(any(move || async move {
+        count.fetch_add(1, Ordering::SeqCst);
+        "secret"
+    })));
+    let target = format!("{}/api?token=hunter2", other.url());
+    let away = move || async move { Redirect::temporary(&target) };
+    let server = Serving::start(Router::new().fallback(any(away)));
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    assert!(message.contains("not followed") && !message.contains("hunter2"), "{message}");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    // On the same host it is followed, and a proxy of the environment is not asked.
+    let here = |request: Request| async move {
+        match request.uri().path().strip_prefix("/old") {
+            Some(rest) => Redirect::temporary(&format!("/new{rest}")).into_response(),
+            None => one_series(request).await.into_response(),
+        }
+    };
+    let server = Serving::start(Router::new().fallback(any(here)));
+    let url = format!("{}/old", server.url());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hypocenter"))
+        .args(analyze(&["--prometheus", &url]))
+        .env("HTTP_PROXY", other.url())
+        .env("http_proxy", other.url())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn who_asks_is_told_to_the_server_and_to_nobody_else() {
+    let folder = TempDir::new().unwrap();
+    let check = |headers: HeaderMap, request: Request| async move {
+        // me:hunter2
+        let is_me = headers.get(header::AUTHORIZATION).is_some_and(|value| value == "Basic bWU6aHVudGVyMg==");
+        let is_tenant = headers.get("x-scope-orgid").is_some_and(|value| value == "shop");
+        let is_extra = headers.get("x-key").is_some_and(|value| value == "hunter3");
+        if is_me && is_tenant && is_extra {
+            one_series(request).await.into_response()
+        } else {
+            (StatusCode::UNAUTHORIZED, format!("who are you? {headers:?}")).into_response()
+        }
+    };
+    let server = Serving::start(Router::new().fallback(any(check)));
+    std::fs::write(folder.path().join("password"), "hunter2\n").unwrap();
+    let settings = folder.path().join("settings.toml");
+    let text = format!(
+        "[prometheus]\nurl = \"{}\"\norg_id = \"shop\"\n[prometheus.basic_auth]\nusername = \"me\"\npassword_file = \"password\"\n",
+        server.url()
+    );
+    std::fs::write(&settings, text).unwrap();
+    let saved = folder.path().join("saved");
+    let inputs =
+        ["--config", settings.to_str().unwrap(), "--header", "X-Key=hunter3", "--save", saved.to_str().unwrap()];
+    let args = [&["analyze", "--incident", INCIDENT, "--baseline", BASELINE], &inputs[..]].concat();
+    let output = hypocenter(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let mut told = String::from_utf8(output.stdout.clone()).unwrap() + &stderr(&output);
+    for file in ["pull.json", "case.toml"] {
+        told += &std::fs::read_to_string(saved.join(file)).unwrap();
+    }
+    assert!(!told.contains("hunter") && !told.contains("aHVudGVy"), "{told}");
+
+    // Without credentials; and with the same file for another address, for which they are not.
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    assert!(message.contains("401") && message.contains("basic_auth"), "{message}");
+    let elsewhere = server.url().replace("127.0.0.1", "localhost");
+    let message = failure(&analyze(&[
+        "--prometheus",
+        &elsewhere,
+        "--config",
+        settings.to_str().unwrap(),
+        "--header",
+        "X-Key=hunter3",
+    ]));
+    assert!(message.contains("401") && !message.contains("aHVudGVy"), "{message}");
+    std::fs::remove_file(folder.path().join("password")).unwrap();
+    let message = failure(&analyze(&["--config", settings.to_str().unwrap()]));
+    assert!(message.contains("password: the file with the secret cannot be read"), "{message}");
+}
+
+#[test]
+fn mistakes_on_the_command_line_say_what_to_do() {
+    let nobody = program::nobody();
+    for (inputs, parts) in [
+        (&["--prometheus", "localhost:9090"][..], ["prometheus:", "http://"]),
+        (&["--prometheus", "http://me:hunter2@localhost"], ["basic_auth", "password"]),
+        (&["--header", "Authorization=Bearer x"], ["--header", "files"]),
+        (&["--org-id", "shop"], ["--org-id", "--prometheus"]),
+        (&["--save", "x"], ["--save", "--prometheus"]),
+        (&["--prometheus", &nobody], [nobody.as_str(), "is the server there"]),
+    ] {
+        let message = failure(&analyze(inputs));
+        assert!(parts.iter().all(|part| message.contains(part)), "{inputs:?}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    let message = failure(&["analyze", "--prometheus", "http://127.0.0.1:1"]);
+    assert!(message.contains("--incident now-15m/now"), "{message}");
+}
+
+#[test]
+fn a_folder_that_holds_something_is_not_written_into() {
+    let server = Serving::start(Router::new().fallback(any(one_series)));
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("precious"), "x").unwrap();
+    let message = failure(&analyze(&["--prometheus", &server.url(), "--save", folder.path().to_str().unwrap()]));
+    assert!(message.contains("not empty"), "{message}");
+}
+
+#[test]
+fn settings_are_checked_before_they_are_used() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("s.toml");
+    let checked = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        hypocenter(&["check", "config", file.to_str().unwrap()])
+    };
+    let good = "[tempo]\nurl = \"https://tempo.example\"\norg_id = \"shop\"\n[tempo.authorization]\ncredentials_file = \"token\"\n";
+    let missing = stderr(&checked(good));
+    assert!(missing.contains("s.toml: section [tempo]") && missing.contains("token"), "{missing}");
+    std::fs::write(folder.path().join("token"), "hunter2").unwrap();
+    let output = checked(good);
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        told.contains("OK ") && told.contains("Bearer credentials, tenant shop") && !told.contains("hunter"),
+        "{told}"
+    );
+    for (text, parts) in [
+        ("[tempoo]\n", ["tempoo", "did you mean `tempo`?"]),
+        ("[tempo]\nurl = \"http://a\"\ntimeuot = \"3s\"\n", ["tempo.timeuot", "did you mean `timeout`?"]),
+        ("[tempo.tls_config]\nca_fil = \"x\"\n", ["tempo.tls_config.ca_fil", "ca_file"]),
+        ("[tempo]\nurl = \"http://me:hunter2@a\"\n", ["tempo.url", "basic_auth"]),
+        ("[tempo]\nurl = \"http://a\"\ntimeout = \"3\"\n", ["tempo.timeout", "30s"]),
+        ("[tempo]\norg_id = \"a\"\n", ["tempo.url", "no address"]),
+        ("[tempo]\nurl = \"http://a\"\nheaders = { Cookie = \"hunter2\" }\n", ["tempo.headers.Cookie", "files"]),
+        ("[jaeger]\nurl = \"http://a\"\nmax_traces = 3\n", ["jaeger.max_traces", "20"]),
+        ("[prometheus]\nurl = \"http://a\"\nalso = [\"[\"]\n", ["prometheus.also", "brackets"]),
+        ("[zipkin]\nurl = \"http://a\"\ntls_config = { cert_file = \"a\" }\n", ["zipkin.tls_config", "together"]),
+        ("[zipkin]\nurl = 5\n", ["line 2", "url"]),
+    ] {
+        let output = checked(text);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{text}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn the_ready_settings_can_be_used() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let settings: Vec<_> =
+        files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
+    assert!(settings.len() >= 3);
+    for file in settings {
+        let output = hypocenter(&["check", "config", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}: {}", file.display(), stderr(&output));
+    }
+}
