@@ -42,6 +42,8 @@
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
 //! | [`model`], [`train`] | the weights of the signs as a file; how they are learned from recorded incidents |
 //! | [`simulate`] | incidents on paper: a system, its load and a fault, played event by event; telemetry in real formats |
+//! | [`store`] | the embedded rolling store: a log made durable before the answer, Parquet segments, reading by window |
+//! | [`server`] | the receiver: OTLP over gRPC and HTTP, Prometheus remote-write |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
 //! Dependencies run downwards only; `tests/rooms.rs` holds the table of who may import whom.
@@ -76,9 +78,11 @@ pub mod ingest;
 pub mod model;
 pub mod rank;
 pub mod report;
+pub mod server;
 pub mod settings;
 pub mod simulate;
 pub mod stats;
+pub mod store;
 pub mod telemetry;
 pub mod timespec;
 pub mod train;
