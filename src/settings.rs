@@ -23,6 +23,21 @@
 //! service = "app"                        # label that names the service; default: as for any other metric
 //! operation = "endpoint"                 # label that names the operation; default: as for any other metric
 //!
+//! [serve]                                # where `hypocenter serve` listens, and what it takes; a flag wins
+//! grpc_address = "127.0.0.1:4317"        # OTLP over gRPC (the default)
+//! http_address = "127.0.0.1:4318"        # OTLP over HTTP (the default)
+//! web_address = "127.0.0.1:9464"         # remote-write, health, metrics (the default)
+//! max_request_size = "16MiB"             # of one request, uncompressed (the default)
+//! memory_limit = "256MiB"                # of all requests that are read or wait for the disk (the default)
+//! request_timeout = "10s"                # then a sender is told to try again (the default)
+//!
+//! [store]
+//! path = "hypocenter-data"               # the store's folder, as for --data, which wins; default in the user's data folder
+//! segment_size = "64MiB"                 # a log so long becomes segments (the default)
+//! segment_age = "5m"                     # the same for one so old (the default)
+//! retention_age = "72h"                  # segments received so long ago are removed (the default)
+//! retention_size = "10GiB"               # the oldest are removed when all take more (the default)
+//!
 //! [[metrics.rules]]
 //! name = "shop_failures_total"
 //! signal = "error_ratio"                 # of a counter of failures:
@@ -33,6 +48,8 @@
 //! A key that is not known is an error and not a silence: a misspelt rule would otherwise look like one that does not
 //! work. Each section is a struct of its own here and becomes data of the room that uses it; nothing below reads files.
 
+mod receiver;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -41,7 +58,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::ingest::{MetricKind, MetricRule, MetricSettings, NamePattern};
+use crate::server;
 use crate::telemetry::series::{Signal, Unit};
+
+pub use receiver::StoreSettings;
 
 /// Everything that the settings file says. The default is what holds without one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +70,10 @@ pub struct Settings {
     pub metrics: MetricSettings,
     /// Attribute that tells how spans were sampled, as for `--sampling-attribute`.
     pub sampling_attribute: Option<String>,
+    /// Where the receiver listens, and what it takes.
+    pub serve: server::Settings,
+    /// What its store keeps.
+    pub store: StoreSettings,
 }
 
 /// Why a settings file cannot be used.
@@ -120,7 +144,9 @@ fn hint(nearest: Option<&str>, known: &[&str]) -> String {
 
 /// The keys of each table; a list of tables has the keys of one. `services` takes any key.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["traces", "metrics"]),
+    ("", &["traces", "metrics", "serve", "store"]),
+    ("serve", receiver::SERVE),
+    ("store", receiver::STORE),
     ("traces", &["sampling_attribute"]),
     ("metrics", &["service_labels", "services", "rules"]),
     ("metrics.rules", &["name", "signal", "kind", "unit", "scale", "of", "service", "operation"]),
@@ -176,6 +202,8 @@ const UNITS: &[(&str, (Unit, f64))] = &[
 struct File {
     traces: Traces,
     metrics: Metrics,
+    serve: receiver::Serve,
+    store: receiver::Store,
 }
 
 #[derive(Deserialize, Default)]
@@ -230,7 +258,8 @@ impl Settings {
             let (path, key) = (path.to_owned(), "traces.sampling_attribute".to_owned());
             return Err(SettingsError::Value { path, key, problem: "an attribute without a name" });
         }
-        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute })
+        let (serve, store) = (file.serve.checked(path)?, file.store.checked(path)?);
+        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute, serve, store })
     }
 }
 

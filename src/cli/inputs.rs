@@ -126,7 +126,7 @@ impl Inputs {
     /// Reads everything that was named. An alert is a file with the body of a webhook.
     pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
         let settings = self.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
-        let Settings { metrics, sampling_attribute } = settings.unwrap_or_default();
+        let Settings { metrics, sampling_attribute, .. } = settings.unwrap_or_default();
         let of_case = || case.and_then(|case| case.sampling_attribute.clone());
         let sampling_attribute = self.sampling_attribute.clone().or_else(of_case).or(sampling_attribute);
         let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
