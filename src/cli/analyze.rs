@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let settings = Settings { fusion: model::fusion(args.model.as_deref())?, ..Settings::default() };
     let method = method(args.method.as_deref(), settings.fusion)?;
     let case = args.inputs.case()?;
-    let telemetry = args.inputs.read(case.as_ref(), args.alert.as_ref())?;
+    let telemetry = args.inputs.read(case.as_ref(), args.alert.as_ref(), &args.windows)?;
     let command = args.inputs.words(CommandLine::new("analyze"));
     let alert: Vec<&PathBuf> = args.alert.iter().collect();
     let command = command.paths("--alert", &alert);
