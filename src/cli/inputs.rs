@@ -197,7 +197,8 @@ impl Inputs {
         if read.first_and_last_ns().is_some() {
             return Ok(read);
         }
-        let why = if windows.is_empty() { "when was it? Give --incident" } else { "the store holds nothing in the windows" };
+        let why =
+            if windows.is_empty() { "when was it? Give --incident" } else { "the store holds nothing in the windows" };
         let there = match store::extent(folder, options).context("cannot read the store")? {
             Some((first, last)) => {
                 format!("the store {} reaches from {} to {}", folder.display(), rfc3339(first), rfc3339(last))

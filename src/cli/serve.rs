@@ -1,5 +1,6 @@
 //! `hypocenter serve`: the receiver and its store.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,7 +62,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let folder = match args.data.clone().or_else(|| store.folder.clone()) {
         Some(folder) => folder,
-        None => default_folder().context("there is no folder for the store, as neither XDG_DATA_HOME nor HOME is set; name one with --data")?,
+        None => default_folder().context(
+            "there is no folder for the store, as neither XDG_DATA_HOME nor HOME is set; name one with --data",
+        )?,
     };
     let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
     let opened = Store::open(&store.at(folder.clone()), options.clone()).context("cannot open the store")?;
@@ -93,7 +96,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn log_to_standard_error() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    log.with_ansi(colored).init();
 }
 
 fn default_folder() -> Option<PathBuf> {

@@ -109,8 +109,8 @@ pub use guess::{Guess, Unrecognised};
 pub use metric_rules::{MetricKind, MetricRule, MetricSettings, NamePattern};
 pub use open::{Progress, finish, read_bytes, read_bytes_as, read_parts, read_paths};
 pub use otlp_message::{OtlpEncoding, OtlpSignal, read_otlp};
-pub use span_parquet_write::write_spans;
 pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
+pub use span_parquet_write::write_spans;
 
 /// A wire format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

@@ -401,7 +401,14 @@ fn read_message(message: &[u8], is_cut: bool, place: Place<'_>, source: &Arc<str
 }
 
 /// What one resource sent.
-pub(super) fn read_entry(kind: Kind, entry: &[u8], is_cut: bool, place: Place<'_>, source: &Arc<str>, out: &mut Telemetry) {
+pub(super) fn read_entry(
+    kind: Kind,
+    entry: &[u8],
+    is_cut: bool,
+    place: Place<'_>,
+    source: &Arc<str>,
+    out: &mut Telemetry,
+) {
     match kind {
         Kind::Traces => read_spans(entry, is_cut, place, out),
         Kind::Metrics => otlp_protobuf_metrics::read(entry, is_cut, place, source, out),

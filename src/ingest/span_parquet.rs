@@ -17,14 +17,14 @@ use super::parquet_nested::{Attributes, TextLists};
 use super::sampling::{self, Said};
 use super::semconv::{self, ResourceFacts, SpanFacts};
 use super::span_columns::{Columns, SpanColumns, TimeUnit};
-use super::span_fields::{STORED_PEER, plain};
 use super::span_draft::{
     BAD_DURATION, BAD_END, BAD_LINK, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START,
 };
+use super::span_fields::{STORED_PEER, plain};
+use super::span_parquet_write::MARKS;
 use super::span_row::{Resources, peer};
 use super::table::{Batch, ParquetTable, is_parquet};
 use super::table_values::{instant_ns, length_ns, parent_id, span_id, trace_id, whole_instant_ns};
-use super::span_parquet_write::MARKS;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, stored_peer};
 
 /// Parquet with the columns of a span table, or with none that can be read: then the reader says why.

@@ -34,8 +34,7 @@ pub fn write_spans(spans: &SpanTable, rows: &[usize], out: impl Write) -> std::i
     let write = || -> PolarsResult<()> {
         let mut groups = rows.chunks(GROUP_ROWS);
         let first = frame(spans, &peers, groups.next().unwrap_or_default())?;
-        let writer =
-            ParquetWriter::new(out).with_compression(ParquetCompression::Zstd(None)).set_parallel(false);
+        let writer = ParquetWriter::new(out).with_compression(ParquetCompression::Zstd(None)).set_parallel(false);
         let mut writer = writer.batched(first.schema())?;
         writer.write_batch(&first)?;
         for group in groups {

@@ -23,15 +23,17 @@ use crate::ingest::{OtlpEncoding, OtlpSignal};
 
 pub(super) fn router(intake: Arc<Intake>) -> Router {
     let export = |signal| {
-        post(move |State(intake): State<Arc<Intake>>, request: Request| async move {
-            export(signal, intake, request).await
-        })
+        post(
+            move |State(intake): State<Arc<Intake>>, request: Request| async move { export(signal, intake, request).await },
+        )
     };
     Router::new()
         .route("/opentelemetry.proto.collector.trace.v1.TraceService/Export", export(OtlpSignal::Traces))
         .route("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", export(OtlpSignal::Metrics))
         .route("/opentelemetry.proto.collector.logs.v1.LogsService/Export", export(OtlpSignal::Logs))
-        .fallback(|| async { Status::unimplemented("only the Export calls of OTLP are served here").into_http::<Body>() })
+        .fallback(|| async {
+            Status::unimplemented("only the Export calls of OTLP are served here").into_http::<Body>()
+        })
         .with_state(intake)
 }
 

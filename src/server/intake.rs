@@ -44,7 +44,9 @@ pub(super) enum Refusal {
     /// To send it again would not help.
     #[error("{0}")]
     Malformed(String),
-    #[error("the request has more than {limit} bytes uncompressed; send smaller batches, or raise serve.max_request_size")]
+    #[error(
+        "the request has more than {limit} bytes uncompressed; send smaller batches, or raise serve.max_request_size"
+    )]
     TooLarge { limit: u64 },
     /// The body stopped coming.
     #[error("the request did not come to its end in time")]

@@ -79,7 +79,8 @@ impl Serve {
         };
         // A request takes room packed and unpacked.
         if settings.memory_bytes < settings.max_request_bytes.saturating_mul(2) {
-            return Err(key("memory_limit").wrong("the memory must hold twice serve.max_request_size, for one request at least"));
+            return Err(key("memory_limit")
+                .wrong("the memory must hold twice serve.max_request_size, for one request at least"));
         }
         if settings.max_request_bytes >= u64::from(u32::MAX) {
             return Err(key("max_request_size").wrong("a request must be smaller than 4GiB"));
@@ -120,9 +121,9 @@ impl At<'_> {
 
     fn size(&self, text: Option<String>, default: u64) -> Result<u64, SettingsError> {
         let Some(text) = text else { return Ok(default) };
-        size(&text).filter(|bytes| *bytes > 0).ok_or_else(|| {
-            self.wrong("a size is a whole number above 0 with B, KiB, MiB, GiB or TiB, as in \"64MiB\"")
-        })
+        size(&text)
+            .filter(|bytes| *bytes > 0)
+            .ok_or_else(|| self.wrong("a size is a whole number above 0 with B, KiB, MiB, GiB or TiB, as in \"64MiB\""))
     }
 
     fn duration(&self, text: Option<String>, default: Duration) -> Result<Duration, SettingsError> {

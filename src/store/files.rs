@@ -50,7 +50,11 @@ impl Folders {
             let action = "cannot make this folder";
             fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.clone(), action, source })?;
         }
-        sync_folder(root).map_err(|source| StoreError::Io { path: root.to_owned(), action: "cannot be used", source })?;
+        sync_folder(root).map_err(|source| StoreError::Io {
+            path: root.to_owned(),
+            action: "cannot be used",
+            source,
+        })?;
         Ok(folders)
     }
 
@@ -134,7 +138,10 @@ mod tests {
         let path = folders.segment(Content::Spans, 1_772_445_600_123, -5, 1_772_445_600_000_000_000);
         assert_eq!(path.to_str(), Some("data/segments/spans-0001772445600123-0-1772445600000000000.parquet"));
         let segment = Segment::of(path).unwrap();
-        assert_eq!((segment.number, segment.first_ns, segment.last_ns), (1_772_445_600_123, 0, 1_772_445_600_000_000_000));
+        assert_eq!(
+            (segment.number, segment.first_ns, segment.last_ns),
+            (1_772_445_600_123, 0, 1_772_445_600_000_000_000)
+        );
         for name in ["spans-1-2.parquet", "spans-1-2-3-4.parquet", "other-1-2-3.parquet", "spans-1-2-3.parquet.tmp"] {
             assert_eq!(Segment::of(PathBuf::from(name)), None, "{name}");
         }

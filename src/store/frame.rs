@@ -111,7 +111,8 @@ mod tests {
             push(&mut log, Kind::RemoteWrite, payload);
             ends.push(log.len());
         }
-        let whole = |bytes: &[u8]| Records::of(bytes).map(|records| records.map(|(_, p)| p.to_vec()).collect::<Vec<_>>());
+        let whole =
+            |bytes: &[u8]| Records::of(bytes).map(|records| records.map(|(_, p)| p.to_vec()).collect::<Vec<_>>());
         assert_eq!(whole(&log).unwrap(), payloads);
         for cut in MAGIC.len()..log.len() {
             let before = ends.iter().filter(|end| **end <= cut).count() - 1;

@@ -181,6 +181,11 @@ impl Opened {
         self.store.clone()
     }
 
+    /// What has happened since the store was opened.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.store.counters)
+    }
+
     /// Waits until everything is on the disk and its log is closed. All clones of the store must be gone.
     pub fn close(self) {
         drop(self.store);

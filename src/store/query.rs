@@ -60,7 +60,8 @@ pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>
         for (_, path) in logs {
             let bytes = fs::read(&path)?;
             let records = Records::of(&bytes).into_iter().flatten();
-            let decoded = records.filter_map(|(code, payload)| decode(Kind::of_code(code)?, &path, payload, options).ok());
+            let decoded =
+                records.filter_map(|(code, payload)| decode(Kind::of_code(code)?, &path, payload, options).ok());
             ranges.extend(decoded.filter_map(|decoded| decoded.first_and_last_ns));
         }
         Ok(ranges)
@@ -88,7 +89,12 @@ pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<
     all.append_all(telemetry);
     let repeated = drop_repeated(&mut all.spans);
     if repeated > 0 {
-        all.warn(folder, "", "spans were received more than once, as after an answer that was lost; each counts once", repeated);
+        all.warn(
+            folder,
+            "",
+            "spans were received more than once, as after an answer that was lost; each counts once",
+            repeated,
+        );
     }
     for payload in payloads {
         if let Err(error) = gathered.add(&payload, |at_ns| reader.wants(at_ns, at_ns, SIGNAL_MARGIN_NS)) {
@@ -157,7 +163,8 @@ impl Reader<'_> {
     /// Whether a range, both ends included, comes that near to a window.
     fn wants(&self, first_ns: i64, last_ns: i64, margin_ns: i64) -> bool {
         self.windows.iter().any(|window| {
-            last_ns >= window.start_ns().saturating_sub(margin_ns) && first_ns < window.end_ns().saturating_add(margin_ns)
+            last_ns >= window.start_ns().saturating_sub(margin_ns)
+                && first_ns < window.end_ns().saturating_add(margin_ns)
         })
     }
 

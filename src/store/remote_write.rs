@@ -125,7 +125,8 @@ impl Gathered {
             .series
             .into_iter()
             .map(|(labels, samples)| {
-                let metric: serde_json::Map<_, _> = labels.into_iter().map(|(name, value)| (name, value.into())).collect();
+                let metric: serde_json::Map<_, _> =
+                    labels.into_iter().map(|(name, value)| (name, value.into())).collect();
                 let values: Vec<Value> =
                     samples.into_iter().map(|(ms, value)| json!([ms as f64 / 1e3, value.to_string()])).collect();
                 json!({ "metric": metric, "values": values })
@@ -142,7 +143,8 @@ mod tests {
 
     fn request(name: &str, samples: &[(i64, f64)]) -> Vec<u8> {
         let labels = vec![Label { name: "__name__".into(), value: name.into() }];
-        let samples = samples.iter().map(|(timestamp, value)| Sample { value: *value, timestamp: *timestamp }).collect();
+        let samples =
+            samples.iter().map(|(timestamp, value)| Sample { value: *value, timestamp: *timestamp }).collect();
         WriteRequest { timeseries: vec![TimeSeries { labels, samples, histograms: vec![] }] }.encode_to_vec()
     }
 
@@ -154,7 +156,10 @@ mod tests {
             gathered.add(&bytes, |_| true).unwrap();
         }
         let answer: Value = serde_json::from_slice(&gathered.into_answer().unwrap()).unwrap();
-        assert_eq!(answer["data"]["result"], json!([{ "metric": { "__name__": "up" }, "values": [[1.5, "1"], [2.0, "0"]] }]));
+        assert_eq!(
+            answer["data"]["result"],
+            json!([{ "metric": { "__name__": "up" }, "values": [[1.5, "1"], [2.0, "0"]] }])
+        );
     }
 
     #[test]
