@@ -1,6 +1,11 @@
 //! The fault test: `hypocenter serve` is killed with `kill -9` again and again under load; then every span that was answered
 //! is there exactly once. Five times, or as many as `HYPOCENTER_KILLS` says.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,7 +3,12 @@
 //!
 //! The SDK and the collector `rotel` come from PyPI and are those of the Python that `HYPOCENTER_PYTHON` names (as `.ci/run`
 //! does), which then must have them; else of `python3` if that has them.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 use std::fs;
 use std::net::TcpListener;

@@ -41,7 +41,7 @@ fn log_record(message: &str, at_ns: i64) -> Vec<u8> {
 async fn keep(opened: &Opened, signal: OtlpSignal, payload: Vec<u8>) {
     let read = read_otlp(signal, OtlpEncoding::Json, Path::new("a"), &payload, &ReadOptions::default()).unwrap();
     let kind = Kind::Otlp(signal, OtlpEncoding::Json);
-    opened.store().keep(Record { kind, payload: Bytes::from(payload), spans: read.spans }).await.unwrap();
+    opened.store().keep(Record { kind, payload: Bytes::from(payload), spans: read.spans, guard: None }).await.unwrap();
 }
 
 fn read_window(folder: &Path, from_ns: i64, minutes: i64) -> Telemetry {

@@ -47,7 +47,7 @@ async fn export(signal: OtlpSignal, intake: Arc<Intake>, request: Request) -> Re
     match tokio::time::timeout(timeout * 2, grpc.unary(service, request)).await {
         Ok(response) => response.map(Body::new),
         Err(_elapsed) => {
-            let refusal = Refusal::Slow;
+            let refusal = Refusal::slow();
             intake.count::<()>(&Err(refusal.clone()));
             status::grpc(&refusal).into_http()
         }
@@ -70,7 +70,7 @@ impl UnaryService<Bytes> for Export {
         Box::pin(async move {
             let payload = request.into_inner();
             let taken = match held.grow(payload.len() as u64) {
-                Ok(()) => intake.take_otlp(signal, OtlpEncoding::Protobuf, payload).await,
+                Ok(()) => intake.take_otlp(signal, OtlpEncoding::Protobuf, payload, held).await,
                 Err(full) => Err(full.into()),
             };
             intake.count(&taken);

@@ -34,10 +34,9 @@ async fn export(signal: OtlpSignal, intake: &Intake, request: Request) -> Respon
         let message = "the content type must be application/x-protobuf or application/json";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
     };
-    // Held until the answer is there.
-    let held = intake.budget.hold();
+    let held = Arc::new(intake.budget.hold());
     let taken = match intake.read(request.into_body(), &held).await {
-        Ok(payload) => intake.take_otlp(signal, encoding, payload).await,
+        Ok(payload) => intake.take_otlp(signal, encoding, payload, held).await,
         Err(refusal) => Err(refusal),
     };
     intake.count(&taken);
@@ -73,7 +72,6 @@ pub(super) fn http_status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::Slow => StatusCode::REQUEST_TIMEOUT,
         Refusal::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -48,9 +48,6 @@ pub(super) enum Refusal {
         "the request has more than {limit} bytes uncompressed; send smaller batches, or raise serve.max_request_size"
     )]
     TooLarge { limit: u64 },
-    /// The body stopped coming.
-    #[error("the request did not come to its end in time")]
-    Slow,
     /// To send it again later does help.
     #[error("{0}; try again")]
     Overloaded(String),
@@ -68,6 +65,13 @@ pub(super) const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// Reasons that an answer names.
 const REASONS: usize = 3;
+
+impl Refusal {
+    /// The body stopped coming. The network may be to blame, so it may be sent again.
+    pub(super) fn slow() -> Self {
+        Self::Overloaded("the request did not come to its end in time".to_owned())
+    }
+}
 
 impl From<Full> for Refusal {
     fn from(_: Full) -> Self {
@@ -91,7 +95,7 @@ impl Intake {
             }
             Ok(bytes.freeze())
         };
-        tokio::time::timeout(self.timeout, whole).await.unwrap_or(Err(Refusal::Slow))
+        tokio::time::timeout(self.timeout, whole).await.unwrap_or_else(|_elapsed| Err(Refusal::slow()))
     }
 
     /// Takes a message of OTLP. When this returns `Ok`, all but the rejected part of it is durable.
@@ -100,6 +104,7 @@ impl Intake {
         signal: OtlpSignal,
         encoding: OtlpEncoding,
         payload: Bytes,
+        held: Arc<Held>,
     ) -> Result<Option<Partial>, Refusal> {
         let name = Path::new("the request");
         let read = read_otlp(signal, encoding, name, &payload, &self.options);
@@ -109,22 +114,24 @@ impl Intake {
             self.received.rejected.fetch_add(partial.rejected, Ordering::Relaxed);
         }
         if read.first_and_last_ns().is_some() {
-            self.keep(Record { kind: Kind::Otlp(signal, encoding), payload, spans: read.spans }).await?;
+            self.keep(Kind::Otlp(signal, encoding), payload, read.spans, held).await?;
         }
         Ok(partial)
     }
 
     /// Takes a request of remote-write, uncompressed.
-    pub(super) async fn take_remote_write(&self, payload: Bytes) -> Result<(), Refusal> {
+    pub(super) async fn take_remote_write(&self, payload: Bytes, held: Arc<Held>) -> Result<(), Refusal> {
         let checked = check_remote_write(&payload).map_err(|error| Refusal::Malformed(error.to_string()))?;
         self.received.rejected.fetch_add(checked.histograms, Ordering::Relaxed);
         if checked.first_and_last_ns.is_some() {
-            self.keep(Record { kind: Kind::RemoteWrite, payload, spans: SpanTable::new() }).await?;
+            self.keep(Kind::RemoteWrite, payload, SpanTable::new(), held).await?;
         }
         Ok(())
     }
 
-    async fn keep(&self, record: Record) -> Result<(), Refusal> {
+    async fn keep(&self, kind: Kind, payload: Bytes, spans: SpanTable, held: Arc<Held>) -> Result<(), Refusal> {
+        // Who gives up waiting does not free the memory of what still waits.
+        let record = Record { kind, payload, spans, guard: Some(held) };
         match tokio::time::timeout(self.timeout, self.store.keep(record)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Refusal::Overloaded(error.to_string())),
@@ -137,7 +144,7 @@ impl Intake {
         let counter = match result {
             Ok(_) => &self.received.accepted,
             Err(Refusal::Overloaded(_)) => &self.received.deferred,
-            Err(Refusal::Malformed(_) | Refusal::TooLarge { .. } | Refusal::Slow) => &self.received.refused,
+            Err(Refusal::Malformed(_) | Refusal::TooLarge { .. }) => &self.received.refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if let Err(refusal) = result {

@@ -87,7 +87,6 @@ pub(super) fn code(refusal: &Refusal) -> Code {
         Refusal::Malformed(_) => Code::InvalidArgument,
         // Without `RetryInfo` that is not tried again.
         Refusal::TooLarge { .. } => Code::ResourceExhausted,
-        Refusal::Slow => Code::DeadlineExceeded,
         Refusal::Overloaded(_) => Code::Unavailable,
     }
 }
@@ -124,7 +123,7 @@ mod tests {
     fn only_what_helps_is_to_be_tried_again() {
         let retried = |refusal: &Refusal| !status(refusal).details.is_empty();
         assert!(retried(&Refusal::Overloaded("full".into())));
-        assert!(![Refusal::Malformed("x".into()), Refusal::TooLarge { limit: 1 }, Refusal::Slow].iter().any(retried));
+        assert!(![Refusal::Malformed("x".into()), Refusal::TooLarge { limit: 1 }].iter().any(retried));
     }
 
     #[test]

@@ -29,7 +29,7 @@ async fn remote_write(State(intake): State<Arc<Intake>>, request: Request) -> Re
     if let Err(message) = check(request.headers()) {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
     }
-    let held = intake.budget.hold();
+    let held = Arc::new(intake.budget.hold());
     let taken = async {
         let packed = intake.read(request.into_body(), &held).await?;
         let malformed = |error: snap::Error| Refusal::Malformed(format!("the body is no snappy block: {error}"));
@@ -39,7 +39,7 @@ async fn remote_write(State(intake): State<Arc<Intake>>, request: Request) -> Re
         }
         held.grow(length)?;
         let payload = snap::raw::Decoder::new().decompress_vec(&packed).map_err(malformed)?;
-        intake.take_remote_write(Bytes::from(payload)).await
+        intake.take_remote_write(Bytes::from(payload), held).await
     }
     .await;
     intake.count(&taken);

@@ -23,6 +23,7 @@ mod retention;
 mod segment;
 mod writer;
 
+use std::any::Any;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,6 +81,8 @@ pub struct Record {
     pub payload: Bytes,
     /// Its spans as they were read from it.
     pub spans: SpanTable,
+    /// Dropped when the record no longer takes memory here, whether or not anybody still waits for it.
+    pub guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Why a store cannot be opened.

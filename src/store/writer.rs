@@ -125,7 +125,7 @@ impl Writer {
         match Log::begin(&self.folders, self.log.number) {
             Ok(next) => {
                 let old = std::mem::replace(&mut self.log, next);
-                self.hand_over(old);
+                hand_over(&self.closed, old, std::mem::take(&mut self.spans));
             }
             Err(error) => {
                 tracing::error!(%error, folder = %self.folders.log.display(), "cannot begin a new log");
@@ -134,15 +134,15 @@ impl Writer {
         }
     }
 
-    fn hand_over(&mut self, log: Log) {
-        let spans = std::mem::take(&mut self.spans);
-        // Waits while others wait to become segments; they are gone only when the store is closed after a panic.
-        self.closed.send(Closed { number: log.number, path: log.path, spans: Some(spans) }).ok();
-    }
-
     fn close(self) {
-        let Self { log: Log { number, path, .. }, spans, closed, .. } = self;
-        closed.send(Closed { number, path, spans: Some(spans) }).ok();
+        hand_over(&self.closed, self.log, self.spans);
+    }
+}
+
+/// Gives a log to those who make segments; waits while others wait for that.
+fn hand_over(closed: &SyncSender<Closed>, Log { number, path, .. }: Log, spans: SpanTable) {
+    if closed.send(Closed { number, path, spans: Some(spans) }).is_err() {
+        tracing::error!("the thread that makes segments is gone; logs are kept as they are until the next start");
     }
 }
 
