@@ -29,6 +29,7 @@ fn main() {
     let named = std::env::var("HYPOCENTER_BENCH_SPANS").ok().map(|spans| spans.parse().unwrap());
     let spans: u64 = named.unwrap_or(if is_test { 20_000 } else { 2_000_000 });
     let messages = spans.div_ceil(SPANS_A_MESSAGE);
+    let rate: Option<f64> = std::env::var("HYPOCENTER_BENCH_RATE").ok().map(|rate| rate.parse().unwrap());
     let temporary = tempfile::tempdir().unwrap();
     let data = std::env::var_os("HYPOCENTER_BENCH_DATA").map_or(temporary.path().to_owned(), Into::into);
     let settings = temporary.path().join("settings.toml");
@@ -40,7 +41,8 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let next = Arc::new(AtomicU64::new(0));
-            let task = |_| tokio::spawn(send(receiver.grpc.clone(), messages, Arc::clone(&next), Arc::clone(&sent)));
+            let plan = Plan { messages, rate, started };
+            let task = |_| tokio::spawn(send(receiver.grpc.clone(), plan, Arc::clone(&next), Arc::clone(&sent)));
             let senders: Vec<_> = (0..SENDERS).map(task).collect();
             let memory = watch(receiver.id(), messages, &sent).await;
             for sender in senders {
@@ -63,14 +65,27 @@ fn main() {
     query("from segments", &data);
 }
 
+/// What all senders together are to do.
+#[derive(Clone, Copy)]
+struct Plan {
+    messages: u64,
+    /// Spans a second; `None` for as many as are taken.
+    rate: Option<f64>,
+    started: Instant,
+}
+
 /// Sends every message, with ids and times of its own, until it is taken.
-async fn send(address: String, messages: u64, next: Arc<AtomicU64>, sent: Arc<AtomicU64>) {
+async fn send(address: String, plan: Plan, next: Arc<AtomicU64>, sent: Arc<AtomicU64>) {
     let client = Client::new();
-    let mut template = Template::new(DAY_NS / messages);
+    let mut template = Template::new(DAY_NS / plan.messages);
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= messages {
+        if number >= plan.messages {
             return;
+        }
+        if let Some(rate) = plan.rate {
+            let due = plan.started + Duration::from_secs_f64((number * SPANS_A_MESSAGE) as f64 / rate);
+            tokio::time::sleep_until(due.into()).await;
         }
         let bytes = template.patched(number);
         while !client.export(&address, "trace.v1.TraceService", bytes).await.is_ok_and(|answer| answer.is_ok()) {
@@ -160,9 +175,11 @@ impl Template {
         for place in &self.places {
             for (field, at) in place.iter().enumerate() {
                 let Some(at) = *at else { continue };
+                // Ids in order would pack far better than those of real tracers.
+                let mixed = |id: u64| id.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_right(29).to_be_bytes();
                 let value = match field {
-                    0 => (u64::from_be_bytes(read(at)) + spans / 4).to_be_bytes(),
-                    1 | 2 => (u64::from_be_bytes(read(at)) + spans).to_be_bytes(),
+                    0 => mixed(u64::from_be_bytes(read(at)) + spans / 4),
+                    1 | 2 => mixed(u64::from_be_bytes(read(at)) + spans),
                     _ => (u64::from_le_bytes(read(at)) + ns).to_le_bytes(),
                 };
                 self.bytes[at..at + 8].copy_from_slice(&value);
