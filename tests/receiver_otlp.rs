@@ -128,7 +128,7 @@ async fn what_cannot_be_taken_is_refused_as_specified() {
     packed.write_all(&vec![0; 2 << 20]).unwrap();
     let packed = packed.finish().unwrap();
     assert!(packed.len() < 10_000);
-    assert_eq!(client.post(&url, &[PROTOBUF, GZIP], packed).await.unwrap().status(), 413);
+    assert_eq!(client.post(&url, &[PROTOBUF, GZIP], packed.clone()).await.unwrap().status(), 413);
     assert_eq!(client.post(&url, &[PROTOBUF, GZIP], b"no gzip".into()).await.unwrap().status(), 400);
     assert_eq!(client.post(&url, &[("content-type", "text/plain")], vec![]).await.unwrap().status(), 415);
     assert_eq!(client.post(&url, &[PROTOBUF, ("content-encoding", "br")], vec![]).await.unwrap().status(), 415);
@@ -140,6 +140,9 @@ async fn what_cannot_be_taken_is_refused_as_specified() {
     assert_eq!(call("trace.v1.TraceService", b"\x0a\x7fabc".into()).await, Some(3));
     assert_eq!(call("trace.v1.Other", vec![]).await, Some(12));
     assert!(call("trace.v1.TraceService", vec![0; 2 << 20]).await.is_some());
+
+    let unfolded = client.call(&receiver.grpc, "trace.v1.TraceService", "gzip", &packed).await.unwrap();
+    assert_eq!((unfolded.code, unfolded.details.as_str()), (Some(8), ""), "too large, and not to be tried again");
 
     let write = format!("http://{}/api/v1/write", receiver.web);
     let version_2 = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");

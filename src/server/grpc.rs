@@ -42,7 +42,7 @@ async fn export(signal: OtlpSignal, intake: Arc<Intake>, request: Request) -> Re
     let limit = usize::try_from(intake.max_request_bytes).unwrap_or(usize::MAX);
     let mut grpc = Grpc::new(Raw).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(limit);
     let timeout = intake.timeout;
-    let request = request.map(|inner| Counted { inner, held: Arc::clone(&held) });
+    let request = request.map(|inner| Counted { inner, held: Arc::clone(&held), intake: Arc::clone(&intake) });
     let service = Export { signal, intake: Arc::clone(&intake), held };
     match tokio::time::timeout(timeout * 2, grpc.unary(service, request)).await {
         Ok(response) => response.map(Body::new),
@@ -84,6 +84,7 @@ impl UnaryService<Bytes> for Export {
 struct Counted {
     inner: Body,
     held: Arc<Held>,
+    intake: Arc<Intake>,
 }
 
 impl HttpBody for Counted {
@@ -99,8 +100,10 @@ impl HttpBody for Counted {
             && let Some(bytes) = frame.data_ref()
             && let Err(full) = self.held.grow(bytes.len() as u64)
         {
+            let refusal = Refusal::from(full);
+            self.intake.count::<()>(&Err(refusal.clone()));
             // tonic looks for a status among the causes of a body's error.
-            return Poll::Ready(Some(Err(axum::Error::new(status::grpc(&full.into())))));
+            return Poll::Ready(Some(Err(axum::Error::new(status::grpc(&refusal)))));
         }
         polled
     }

@@ -231,18 +231,18 @@ impl Reader<'_> {
         let Some(kind) = Kind::of_code(code) else {
             return part.telemetry.skip(path, "", "messages of a kind that this version does not know");
         };
-        match decode(kind, path, payload, self.options) {
-            Ok(decoded) => {
-                let (first, last) = decoded.first_and_last_ns.unwrap_or((0, 0));
-                let margin = if kind.has_spans() { SPAN_MARGIN_NS } else { SIGNAL_MARGIN_NS };
-                if !self.wants(first, last, margin) {
-                } else if kind == Kind::RemoteWrite {
-                    part.remote_writes.push(payload.to_vec());
-                } else {
-                    part.telemetry.absorb(path, vec![decoded.telemetry]);
-                }
-            }
-            Err(Unreadable(problem)) => part.telemetry.skip(path, "", &problem),
+        let decoded = match decode(kind, path, payload, self.options) {
+            Ok(decoded) => decoded,
+            Err(Unreadable(problem)) => return part.telemetry.skip(path, "", &problem),
+        };
+        let margin_ns = if kind.has_spans() { SPAN_MARGIN_NS } else { SIGNAL_MARGIN_NS };
+        let is_wanted = |(first, last)| self.wants(first, last, margin_ns);
+        if !decoded.first_and_last_ns.is_some_and(is_wanted) {
+            return;
+        }
+        match kind {
+            Kind::RemoteWrite => part.remote_writes.push(payload.to_vec()),
+            Kind::Otlp(..) => part.telemetry.absorb(path, vec![decoded.telemetry]),
         }
     }
 

@@ -52,8 +52,12 @@ impl Writer {
         closed: SyncSender<Closed>,
         counters: Arc<Counters>,
     ) -> Result<Self, StoreError> {
-        let newest = folders.logs().ok().and_then(|logs| logs.last().map(|(number, _)| *number)).unwrap_or(0);
-        let log = Log::begin(folders, newest).map_err(|source| StoreError::Io {
+        // Segments too: a clock that was set back must not give a log the number of one that was.
+        let newest = || {
+            let logs = folders.logs()?.into_iter().map(|(number, _)| number);
+            Ok(logs.chain(folders.segments()?.into_iter().map(|segment| segment.number)).max().unwrap_or(0))
+        };
+        let log = newest().and_then(|newest| Log::begin(folders, newest)).map_err(|source| StoreError::Io {
             path: folders.log.clone(),
             action: "cannot begin a log in this folder",
             source,

@@ -135,11 +135,22 @@ impl Client {
 
     /// Calls an Export method of OTLP: `trace.v1.TraceService`, for example.
     pub(crate) async fn export(&self, address: &str, service: &str, message: &[u8]) -> reqwest::Result<GrpcAnswer> {
+        self.call(address, service, "identity", message).await
+    }
+
+    /// The same with a message that is compressed already, as `encoding` says.
+    pub(crate) async fn call(
+        &self,
+        address: &str,
+        service: &str,
+        encoding: &'static str,
+        message: &[u8],
+    ) -> reqwest::Result<GrpcAnswer> {
         let url = format!("http://{address}/opentelemetry.proto.collector.{service}/Export");
         let length = u32::try_from(message.len()).expect("a small message").to_be_bytes();
-        let body = [&[0][..], &length, message].concat();
-        let request =
-            self.grpc.post(url).header("content-type", "application/grpc").header("te", "trailers").body(body);
+        let body = [&[u8::from(encoding != "identity")][..], &length, message].concat();
+        let request = self.grpc.post(url).header("content-type", "application/grpc").header("te", "trailers");
+        let request = request.header("grpc-encoding", encoding).body(body);
         let response = request.send().await?;
         let text =
             |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
