@@ -73,6 +73,18 @@ async fn an_incident_over_grpc_is_analysed_as_from_its_file_while_it_runs_and_af
     assert!(receiver.stop().success());
     assert_eq!(fs::read_dir(data.join("log")).unwrap().count(), 0, "a stop closes the log");
     assert!(analysed(&["--data", "data"], &windows, folder.path()) == expected, "from segments");
+    let alert = case.join("alert.json");
+    let alerted = run(&["analyze", "-o", "json", "--data", "data", "--alert", alert.to_str().unwrap()], folder.path());
+    let alerted: Value = serde_json::from_slice(&alerted).unwrap();
+    assert_eq!(alerted["causes"][0]["candidate"]["suspect"], expected["causes"][0]["candidate"]["suspect"]);
+    for windows in [&[][..], &["--incident", "2020-03-02T10:00:00Z/5m"]] {
+        let arguments = [&["analyze", "--data", "data"], windows].concat();
+        let refused =
+            Command::new(env!("CARGO_BIN_EXE_hypocenter")).args(arguments).current_dir(folder.path()).output();
+        let refused = refused.unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("the store data reaches from 20"));
+    }
     let segments = fs::read_dir(data.join("segments")).unwrap().map(|entry| entry.unwrap().path());
     let segments: Vec<String> = segments.map(|path| path.to_str().unwrap().to_owned()).collect();
     let direct: Vec<&str> = std::iter::once("--traces").chain(segments.iter().map(String::as_str)).collect();

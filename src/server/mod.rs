@@ -1,6 +1,6 @@
 //! The receiver: OTLP over gRPC and HTTP, and Prometheus remote-write, into the [`crate::store`].
 //!
-//! A request is read within limits ([`budget`]), looked through once ([`intake`]), and answered when the store has it on
+//! A request is read within limits (`budget`), looked through once (`intake`), and answered when the store has it on
 //! the disk. Three addresses: gRPC, OTLP over HTTP, and one for remote-write, health and the receiver's own metrics.
 
 mod budget;
