@@ -6,10 +6,12 @@
 //! # The way of the data
 //!
 //! ```text
-//!  files: OTLP, Jaeger, Parquet/CSV, Prometheus, OpenMetrics      alert file · command line · case folder
-//!         |                                                                  |
-//!         v                                                                  v
-//!    ingest ──spans──> aggregate ──calls per edge──┐                  (which windows?)
+//!  live: Prometheus, Jaeger, Tempo, Zipkin ──pull──> case folder ─┐
+//!  push: OTLP, remote-write ──> server ──> store ──by window──────┤
+//!  files: OTLP, Jaeger, Parquet/CSV, Prometheus, OpenMetrics ─────┤    alert file · command line · case folder
+//!         ┌───────────────────────────────────────────────────────┘               |
+//!         v                                                                       v
+//!    ingest ──spans──> aggregate ──calls per edge──┐                       (which windows?)
 //!         |                                        ├──> assemble ──> Incident ──> detect ──> rank ──> explain ──> report
 //!         └──── series, given edges, alerts ───────┘                (checked)     Finding   Ranking   Diagnosis   text,
 //!                                                                                                                 Markdown,
@@ -20,7 +22,8 @@
 //! Four nouns carry the program. [`incident::Incident`]: everything one analysis needs, checked once.
 //! [`detect::Finding`]: this signal of this node or edge left its baseline, when, by how much, how surely.
 //! [`rank::Ranking`]: candidates in a total order with probabilities. [`explain::Diagnosis`]: the ranking with its
-//! reasons. [`analysis`] is the only place where the stages meet.
+//! reasons. [`analysis`] is the only place where the stages meet, and where other windows are tried if the start may be
+//! wrong.
 //!
 //! # Rooms
 //!
@@ -38,11 +41,13 @@
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
 //! | [`live`] | live sources: Prometheus, Jaeger, Tempo and Zipkin pulled into a case folder |
-//! | [`settings`] | the settings file: rules for metrics, labels and names of services |
+//! | [`settings`] | the settings file, a section a file: metrics, live sources, the receiver and its store |
 //! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
 //! | [`model`], [`train`] | the weights of the signs as a file; how they are learned from recorded incidents |
 //! | [`simulate`] | incidents on paper: a system, its load and a fault, played event by event; telemetry in real formats |
+//! | [`store`] | the embedded rolling store: a log made durable before the answer, Parquet segments, reading by window |
+//! | [`server`] | the receiver: OTLP over gRPC and HTTP, Prometheus remote-write |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
 //! Dependencies run downwards only; `tests/rooms.rs` holds the table of who may import whom.
@@ -78,9 +83,11 @@ pub mod live;
 pub mod model;
 pub mod rank;
 pub mod report;
+pub mod server;
 pub mod settings;
 pub mod simulate;
 pub mod stats;
+pub mod store;
 pub mod telemetry;
 pub mod timespec;
 pub mod train;

@@ -1,19 +1,21 @@
 //! The flags that say what to read, and the reading.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::case::Case;
 use crate::ingest::{self, Expected, Format, ReadOptions, SpanColumns, Telemetry, read_parts};
 use crate::settings::Settings;
+use crate::store;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
-use crate::timespec::{TimespecError, parse_window};
+use crate::timespec::{TimespecError, parse_window, rfc3339};
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
 use super::progress::Progress;
+use super::windows;
 
 /// What to read.
 #[derive(clap::Args)]
@@ -33,6 +35,9 @@ pub(super) struct Inputs {
     /// Lists of changes (time, service, kind, version, title, description; README) in JSON or CSV: files, folders or globs
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) changes: Vec<PathBuf>,
+    /// Store that `hypocenter serve` writes to; what lies in the windows is read, so --incident or --alert says when
+    #[arg(long, value_name = "DIR", conflicts_with = "case")]
+    pub(super) data: Option<PathBuf>,
     /// Read files as this format instead of looking at their content
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     pub(super) format: Option<Format>,
@@ -136,8 +141,13 @@ impl Inputs {
         self.case.is_some() || lists.iter().any(|paths| !paths.is_empty())
     }
 
-    /// Reads everything that was named. An alert is a file with the body of a webhook.
-    pub(super) fn read(&self, case: Option<&Case>, alert: Option<&PathBuf>) -> anyhow::Result<Telemetry> {
+    /// Reads everything that was named, of a store what lies in the windows. An alert is a file with the body of a webhook.
+    pub(super) fn read(
+        &self,
+        case: Option<&Case>,
+        alert: Option<&PathBuf>,
+        windows: &Windows,
+    ) -> anyhow::Result<Telemetry> {
         let Settings { metrics, sampling_attribute, .. } = self.settings()?;
         let of_case = || case.and_then(|case| case.sampling_attribute.clone());
         let sampling_attribute = self.sampling_attribute.clone().or_else(of_case).or(sampling_attribute);
@@ -169,26 +179,54 @@ impl Inputs {
                 }
             }
         }
+        let alert = match alert {
+            Some(alert) => read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?,
+            None => Telemetry::default(),
+        };
+        if let Some(folder) = &self.data {
+            telemetry.append(self.read_store(folder, windows, &alert, &options)?);
+        }
         // Logs and changes say more about an incident, but show none by themselves.
         if telemetry.files.is_empty() && case.is_none() && self.traces.is_empty() && self.metrics.is_empty() {
-            return Err(Usage(
-                "nothing to read: give --traces and --metrics, or --case, or a live source such as --prometheus"
-                    .to_owned(),
-            )
-            .into());
+            let sources = "give --traces and --metrics, --case, --data, or a live source such as --prometheus";
+            return Err(Usage(format!("nothing to read: {sources}")).into());
         }
-        if let Some(alert) = alert {
-            telemetry.append(read(std::slice::from_ref(alert), Some(Format::Alertmanager), None, &options)?);
-        }
+        telemetry.append(alert);
         // Once for all parts: traces name the services whose pods metrics speak of.
         ingest::finish(&mut telemetry, &options);
         Ok(telemetry)
     }
 
+    fn read_store(
+        &self,
+        folder: &Path,
+        given: &Windows,
+        alert: &Telemetry,
+        options: &ReadOptions,
+    ) -> anyhow::Result<Telemetry> {
+        let windows = windows::to_read(given.incident, &given.baseline, alert);
+        let _progress = Progress::start("reading the store");
+        let read = store::read(folder, &windows, options).context("cannot read the store")?;
+        if read.first_and_last_ns().is_some() {
+            return Ok(read);
+        }
+        let why =
+            if windows.is_empty() { "when was it? Give --incident" } else { "the store holds nothing in the windows" };
+        let there = match store::extent(folder, options).context("cannot read the store")? {
+            Some((first, last)) => {
+                format!("the store {} reaches from {} to {}", folder.display(), rfc3339(first), rfc3339(last))
+            }
+            None => format!("the store {} is empty", folder.display()),
+        };
+        Err(Usage(format!("{why}; {there}")).into())
+    }
+
     /// The same inputs as words of a command.
     pub(super) fn words(&self, line: CommandLine) -> CommandLine {
         let case: Vec<&PathBuf> = self.case.iter().collect();
+        let data: Vec<&PathBuf> = self.data.iter().collect();
         line.paths("--case", &case)
+            .paths("--data", &data)
             .paths("--traces", &self.traces)
             .paths("--metrics", &self.metrics)
             .paths("--logs", &self.logs)

@@ -18,6 +18,7 @@ mod live;
 mod model;
 mod progress;
 mod schema;
+mod serve;
 mod simulate;
 mod terminal;
 mod train;
@@ -62,6 +63,7 @@ enum Command {
     Drill(drill::Args),
     Eval(eval::EvalArgs),
     Graph(graph::Args),
+    Serve(serve::Args),
     Simulate(simulate::Args),
     Train(train::Args),
     /// Print the JSON Schema of the JSON report
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Drill(args) => drill::run(args, &terminal),
         Command::Eval(args) => eval::run(args),
         Command::Graph(args) => graph::run(args, &terminal),
+        Command::Serve(args) => serve::run(args),
         Command::Simulate(args) => simulate::run(args, &terminal),
         Command::Train(args) => train::run(args, &terminal),
         Command::Schema => schema::run(&terminal),

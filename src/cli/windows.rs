@@ -105,6 +105,16 @@ pub(super) fn before_pull(
     Ok(Chosen { incident, baselines })
 }
 
+/// What has to be read so that [`choose`] can choose; nothing where neither a window nor an alert says when.
+pub(super) fn to_read(incident: Option<Window>, baselines: &[Window], alert: &Telemetry) -> Vec<Window> {
+    let starts = alert.alerts.iter().filter_map(|alert| alert.starts_ns).min();
+    let longest = starts.and_then(|start| Window::new(start, start.saturating_add(LONGEST_FIRING_NS)).ok());
+    let Some(incident) = incident.or_else(|| from_alert(alert, &longest?)) else { return baselines.to_vec() };
+    let before = Window::new(incident.start_ns().saturating_sub(BASELINE_NS), incident.start_ns()).ok();
+    let before = before.filter(|_| baselines.is_empty());
+    std::iter::once(incident).chain(before).chain(baselines.iter().copied()).collect()
+}
+
 /// So many faults of files stand in a message; the report itself has them all.
 const FAULTS_SHOWN: usize = 5;
 

@@ -20,6 +20,7 @@ mod derive;
 mod dialects;
 mod error;
 mod expected;
+mod extent;
 mod guess;
 mod hosts;
 mod ids;
@@ -52,6 +53,7 @@ mod otlp_histograms;
 mod otlp_json;
 mod otlp_json_metrics;
 mod otlp_logs;
+mod otlp_message;
 mod otlp_metric_names;
 mod otlp_metrics;
 mod otlp_protobuf;
@@ -79,7 +81,9 @@ mod span_draft;
 mod span_fields;
 mod span_json;
 mod span_parquet;
+mod span_parquet_write;
 mod span_row;
+mod stored_peer;
 mod table;
 mod table_values;
 mod text;
@@ -107,8 +111,10 @@ pub use expected::Expected;
 pub use guess::{Guess, Unrecognised};
 pub use metric_meaning::{Meant, meant};
 pub use metric_rules::{MetricKind, MetricRule, MetricSettings, NamePattern};
-pub use open::{PULL_RECORD, Progress, finish, read_bytes, read_parts, read_paths};
+pub use open::{PULL_RECORD, Progress, finish, read_bytes, read_bytes_as, read_parts, read_paths};
+pub use otlp_message::{OtlpEncoding, OtlpSignal, read_otlp};
 pub use span_columns::{ServiceName, SpanColumns, SpanColumnsError, TimeUnit};
+pub use span_parquet_write::write_spans;
 
 /// A wire format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

@@ -116,6 +116,16 @@ pub fn read_bytes(name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Te
     Ok(out)
 }
 
+/// Reads what lies in memory as one format, and leaves metrics as [`read_parts`] does. Failures are warnings.
+pub fn read_bytes_as(format: Format, name: &Path, bytes: &[u8], options: &ReadOptions) -> Telemetry {
+    let mut out = Telemetry::default();
+    let options = ReadOptions { format: Some(format), ..options.clone() };
+    if let Err(error) = read_stream(name, Box::new(bytes), None, &options, &mut out) {
+        out.warnings.push(error.to_warning());
+    }
+    out
+}
+
 /// A file to read and whether the user named it, or a folder or pattern that it is in.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Found {

@@ -148,6 +148,11 @@ const FALLING_DELTA: &str = "data points skipped: changes of a sum that may fall
      level; let the SDK or the collector export it cumulatively";
 
 impl Streams {
+    /// The times of all points.
+    pub(crate) fn times_ns(&self) -> impl Iterator<Item = i64> {
+        self.streams.iter().flat_map(|stream| &stream.points).map(|point| point.time_ns)
+    }
+
     /// Number of series that the streams will become, distributions counted once.
     pub(crate) fn len(&self) -> usize {
         self.streams.len()

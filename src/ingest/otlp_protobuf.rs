@@ -89,7 +89,12 @@ pub(super) struct Place<'b> {
     pub(super) sampling_attribute: Option<&'b str>,
 }
 
-impl Place<'_> {
+impl<'b> Place<'b> {
+    /// Of bytes that are everything there is.
+    pub(super) fn whole(path: &'b Path, bytes: &'b [u8], sampling_attribute: Option<&'b str>) -> Self {
+        Self { path, bytes, offset: 0, sampling_attribute }
+    }
+
     /// The place of a piece of the bytes.
     pub(super) fn of(&self, piece: &[u8]) -> String {
         let offset = piece.as_ptr().addr().saturating_sub(self.bytes.as_ptr().addr());
@@ -396,7 +401,14 @@ fn read_message(message: &[u8], is_cut: bool, place: Place<'_>, source: &Arc<str
 }
 
 /// What one resource sent.
-fn read_entry(kind: Kind, entry: &[u8], is_cut: bool, place: Place<'_>, source: &Arc<str>, out: &mut Telemetry) {
+pub(super) fn read_entry(
+    kind: Kind,
+    entry: &[u8],
+    is_cut: bool,
+    place: Place<'_>,
+    source: &Arc<str>,
+    out: &mut Telemetry,
+) {
     match kind {
         Kind::Traces => read_spans(entry, is_cut, place, out),
         Kind::Metrics => otlp_protobuf_metrics::read(entry, is_cut, place, source, out),

@@ -30,7 +30,7 @@ pub(crate) enum Field {
     LinkSpans,
     /// W3C `tracestate`.
     TraceState,
-    /// How the span was sampled, as a rate or probability; only where the user names the column.
+    /// How the span was sampled, as a rate or probability: where the user names the column, or in our own tables.
     Sampling,
 }
 
@@ -78,14 +78,14 @@ impl Field {
             Self::Start => START,
             Self::End => END,
             Self::Duration => DURATION,
-            Self::Peer => &["peerservice", "servicepeername"],
+            Self::Peer => &[STORED_PEER, "peerservice", "servicepeername"],
             Self::Attributes => &["spanattributes", "attributes", "spanattrs", "spantags", "tags"],
             Self::Resource => &["resourceattributes", "resourceattrs", "processtags"],
             Self::Links => &["links"],
             Self::LinkTraces => &["linkstraceid", "linktraceids"],
             Self::LinkSpans => &["linksspanid", "linkspanids"],
             Self::TraceState => &["tracestate"],
-            Self::Sampling => &[],
+            Self::Sampling => &["hypocenterweight"],
         }
     }
 
@@ -114,6 +114,9 @@ impl Field {
         named.as_deref()
     }
 }
+
+/// The peer in tables of our own, as [`super::stored_peer`] writes it.
+pub(super) const STORED_PEER: &str = "hypocenterpeer";
 
 /// Start in Jaeger's documents for Elasticsearch, cut to milliseconds; durations beside it are in microseconds.
 pub(super) const JAEGER_START_MILLIS: &str = "starttimemillis";

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::telemetry::id::{SpanId, TraceId};
-use crate::telemetry::span::{OperationKey, PeerKey, PeerKind, ResourceKey, Span, SpanKind, SpanStatus};
+use crate::telemetry::span::{Marks, OperationKey, PeerKey, PeerKind, ResourceKey, Span, SpanKind, SpanStatus};
 use crate::telemetry::warning::Warning;
 
 use super::attribute_text::NO_ATTRIBUTES;
@@ -20,10 +20,12 @@ use super::span_columns::{Columns, SpanColumns, TimeUnit};
 use super::span_draft::{
     BAD_DURATION, BAD_END, BAD_LINK, BAD_PARENT_ID, BAD_SPAN_ID, BAD_START, BAD_TRACE_ID, END_BEFORE_START,
 };
+use super::span_fields::{STORED_PEER, plain};
+use super::span_parquet_write::MARKS;
 use super::span_row::{Resources, peer};
 use super::table::{Batch, ParquetTable, is_parquet};
 use super::table_values::{instant_ns, length_ns, parent_id, span_id, trace_id, whole_instant_ns};
-use super::{Head, IngestError, Input, ReadOptions, Telemetry};
+use super::{Head, IngestError, Input, ReadOptions, Telemetry, stored_peer};
 
 /// Parquet with the columns of a span table, or with none that can be read: then the reader says why.
 pub(crate) fn sniff(head: &Head<'_>) -> bool {
@@ -45,6 +47,8 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
     let attributes = [columns.attributes, columns.resource_attributes];
     let links = columns.links.map(|(traces, spans)| [traces, spans]);
     projection.extend(optional.into_iter().chain([columns.service, length, columns.peer]).chain(attributes).flatten());
+    let marks = table.column_names().iter().position(|name| name == MARKS);
+    projection.extend(marks);
     projection.extend(links.into_iter().flatten().chain(columns.trace_state).chain(columns.sampling));
     let sampling_attribute = options.sampling_attribute.as_deref();
 
@@ -57,7 +61,7 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
             let rows = match table.read(batch, &projection) {
                 Ok(frame) => {
                     let names = table.column_names();
-                    Rows { frame, columns: &columns, names, path, batch, sampling_attribute }.push_all(&mut part)
+                    Rows { frame, columns: &columns, marks, names, path, batch, sampling_attribute }.push_all(&mut part)
                 }
                 Err(error) => Err(error),
             };
@@ -77,6 +81,8 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
 struct Rows<'t> {
     frame: DataFrame,
     columns: &'t Columns,
+    /// The column of [`MARKS`].
+    marks: Option<usize>,
     names: &'t [String],
     path: &'t Path,
     batch: Batch,
@@ -110,6 +116,7 @@ impl Rows<'_> {
         let resource_attributes = self.attributes(columns.resource_attributes)?;
         let resources = self.resources(resource_attributes.as_ref(), out)?;
         let links = self.links(out)?;
+        let marks = self.optional(self.marks)?.and_then(|column| column.u8().ok());
         let unnamed = out.spans.operation_key("");
         let operations = self.optional(columns.operation)?.map(|column| {
             let (codes, texts) = encode(column);
@@ -158,6 +165,9 @@ impl Rows<'_> {
             match &attributes {
                 Some(attributes) => self.push_with_attributes(row, span, (rate, trace_state), attributes, out),
                 None => self.push_weighted(row, span, rate.or_else(|| trace_state), out),
+            }
+            if let Some(marks) = marks.and_then(|marks| marks.get(row)) {
+                out.spans.mark(Marks(marks));
             }
             if let Some(links) = &links {
                 self.push_links(row, links, out);
@@ -334,8 +344,10 @@ impl Rows<'_> {
     fn peers(&self, out: &mut Telemetry) -> Result<Option<Vec<Option<PeerKey>>>, IngestError> {
         let Some(column) = self.optional(self.columns.peer)? else { return Ok(None) };
         let (codes, texts) = encode(column);
+        let is_stored = self.columns.peer.is_some_and(|index| plain(self.name(index)) == STORED_PEER);
         let mut key = |text: &String| match text.trim() {
             "" => None,
+            text if is_stored => stored_peer::read(text).map(|peer| out.spans.peer_key_of(peer)),
             name => Some(out.spans.peer_key(name, PeerKind::Service)),
         };
         let keys: Vec<_> = texts.iter().map(&mut key).collect();

@@ -23,6 +23,21 @@
 //! service = "app"                        # label that names the service; default: as for any other metric
 //! operation = "endpoint"                 # label that names the operation; default: as for any other metric
 //!
+//! [serve]                                # where `hypocenter serve` listens, and what it takes; a flag wins
+//! grpc_address = "127.0.0.1:4317"        # OTLP over gRPC (the default)
+//! http_address = "127.0.0.1:4318"        # OTLP over HTTP (the default)
+//! web_address = "127.0.0.1:9464"         # remote-write, health, metrics (the default)
+//! max_request_size = "16MiB"             # of one request, uncompressed (the default)
+//! memory_limit = "256MiB"                # of all requests that are read or wait for the disk (the default)
+//! request_timeout = "10s"                # then a sender is told to try again (the default)
+//!
+//! [store]
+//! path = "hypocenter-data"               # the store's folder, as for --data, which wins; default in the user's data folder
+//! segment_size = "64MiB"                 # a log so long becomes segments (the default)
+//! segment_age = "5m"                     # the same for one so old (the default)
+//! retention_age = "72h"                  # segments received so long ago are removed (the default)
+//! retention_size = "10GiB"               # the oldest are removed when all take more (the default)
+//!
 //! [[metrics.rules]]
 //! name = "shop_failures_total"
 //! signal = "error_ratio"                 # of a counter of failures:
@@ -63,6 +78,7 @@
 
 mod error;
 mod metrics;
+mod receiver;
 mod sources;
 
 use std::fs;
@@ -72,10 +88,13 @@ use serde::Deserialize;
 
 use crate::ingest::MetricSettings;
 use crate::live::Sources;
+use crate::server;
 
 pub use error::SettingsError;
 use error::nearest;
 use sources::{PrometheusSection, TraceSection};
+
+pub use receiver::StoreSettings;
 
 /// Everything that the settings file says. The default is what holds without one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,6 +105,10 @@ pub struct Settings {
     pub sampling_attribute: Option<String>,
     /// Live sources.
     pub sources: Sources,
+    /// Where the receiver listens, and what it takes.
+    pub serve: server::Settings,
+    /// What its store keeps.
+    pub store: StoreSettings,
 }
 
 /// A table, with the tables that it is in, and its keys.
@@ -93,8 +116,12 @@ type Table = (&'static str, &'static [&'static str]);
 
 /// The keys of each table; a list of tables has the keys of one. Sections with tables of their own tell those themselves.
 const KEYS: &[&[Table]] = &[
-    &[("", &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin"]), ("traces", &["sampling_attribute"])],
+    &[
+        ("", &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin", "serve", "store"]),
+        ("traces", &["sampling_attribute"]),
+    ],
     metrics::KEYS,
+    receiver::KEYS,
     sources::KEYS,
 ];
 
@@ -112,6 +139,8 @@ struct File {
     jaeger: TraceSection,
     tempo: TraceSection,
     zipkin: TraceSection,
+    serve: receiver::Serve,
+    store: receiver::Store,
 }
 
 #[derive(Deserialize, Default)]
@@ -151,7 +180,8 @@ impl Settings {
             tempo: file.tempo.checked(path, "tempo")?,
             zipkin: file.zipkin.checked(path, "zipkin")?,
         };
-        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute, sources })
+        let (serve, store) = (file.serve.checked(path)?, file.store.checked(path)?);
+        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute, sources, serve, store })
     }
 }
 

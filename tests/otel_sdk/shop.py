@@ -1,6 +1,7 @@
 """A small shop in one process, instrumented with the official OpenTelemetry SDK, that sends what it sees by OTLP.
 
     python shop.py http://127.0.0.1:4318 SECONDS
+    python shop.py http://127.0.0.1:4317 SECONDS grpc
 
 frontend calls cart, cart asks a database. In the second half the cart is slow by itself. Prints the windows as
 "START END" in Unix seconds, first the normal one.
@@ -12,10 +13,6 @@ import time
 
 from opentelemetry import propagate
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -25,7 +22,22 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
 
-collector, seconds = sys.argv[1], float(sys.argv[2])
+collector, seconds, over_grpc = sys.argv[1], float(sys.argv[2]), sys.argv[3:] == ["grpc"]
+if over_grpc:
+    from grpc import Compression
+    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+else:
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+
+def endpoint(signal):
+    """The SDK adds the path to an address of the environment only, and over gRPC there is none."""
+    return {"endpoint": collector, "insecure": True} if over_grpc else {"endpoint": f"{collector}/v1/{signal}"}
 
 
 class Service:
@@ -35,12 +47,12 @@ class Service:
         resource = Resource.create({"service.name": name, "service.version": "1.0", "service.instance.id": name + "-0"})
         gzip = {"compression": Compression.Gzip}
         self.traces = TracerProvider(resource=resource)
-        self.traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(collector + "/v1/traces", **gzip)))
-        exporter = OTLPMetricExporter(collector + "/v1/metrics")
+        self.traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(**endpoint("traces"), **gzip)))
+        exporter = OTLPMetricExporter(**endpoint("metrics"))
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=500)
         self.metrics = MeterProvider(resource=resource, metric_readers=[reader])
         self.logs = LoggerProvider(resource=resource)
-        self.logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(collector + "/v1/logs", **gzip)))
+        self.logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(**endpoint("logs"), **gzip)))
         self.tracer = self.traces.get_tracer("shop")
         self.logger = self.logs.get_logger("shop")
         self.duration = self.metrics.get_meter("shop").create_histogram("http.server.request.duration", unit="s")

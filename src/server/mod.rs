@@ -1,0 +1,162 @@
+//! The receiver: OTLP over gRPC and HTTP, and Prometheus remote-write, into the [`crate::store`].
+//!
+//! A request is read within limits (`budget`), looked through once (`intake`), and answered when the store has it on
+//! the disk. Three addresses: gRPC, OTLP over HTTP, and one for remote-write, health and the receiver's own metrics.
+
+mod budget;
+mod grpc;
+mod http;
+mod intake;
+mod status;
+mod web;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::ingest::ReadOptions;
+use crate::store::Store;
+
+use budget::Budget;
+use intake::{Intake, Received};
+
+/// Where the receiver listens, and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// OTLP over gRPC.
+    pub grpc_address: SocketAddr,
+    /// OTLP over HTTP.
+    pub http_address: SocketAddr,
+    /// Remote-write, health, metrics of the receiver.
+    pub web_address: SocketAddr,
+    /// Most bytes of one request, uncompressed.
+    pub max_request_bytes: u64,
+    /// Most bytes of all requests that are being read or wait for the disk.
+    pub memory_bytes: u64,
+    /// A request is given up after so long, and its sender told to try again.
+    pub request_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            grpc_address: loopback(4317),
+            http_address: loopback(4318),
+            web_address: loopback(9464),
+            max_request_bytes: 16 << 20,
+            memory_bytes: 256 << 20,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the receiver does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {purpose}; name a free address of this machine with {flag}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What for.
+        purpose: &'static str,
+        /// The flag that gives another.
+        flag: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A listener failed later.
+    #[error("cannot serve {purpose} any more")]
+    Serve {
+        /// What.
+        purpose: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Open connections may take so long to end after they were told to.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The receiver with its three listeners.
+pub struct Server {
+    listeners: Vec<(&'static str, TcpListener, Router)>,
+}
+
+impl Server {
+    /// Listens on all addresses; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`ServerError::Listen`] for the first address that cannot be had.
+    pub async fn bind(settings: &Settings, store: Store, options: ReadOptions) -> Result<Self, ServerError> {
+        let intake = Arc::new(Intake {
+            store,
+            options,
+            budget: Arc::new(Budget::new(settings.memory_bytes)),
+            max_request_bytes: settings.max_request_bytes,
+            timeout: settings.request_timeout,
+            received: Received::default(),
+        });
+        let mut listeners = Vec::new();
+        for (purpose, flag, address, router) in [
+            ("OTLP over gRPC", "--otlp.grpc-address", settings.grpc_address, grpc::router(Arc::clone(&intake))),
+            ("OTLP over HTTP", "--otlp.http-address", settings.http_address, http::router(Arc::clone(&intake))),
+            ("remote-write and health", "--web.listen-address", settings.web_address, web::router(intake)),
+        ] {
+            let listener = TcpListener::bind(address).await;
+            let listener = listener.map_err(|source| ServerError::Listen { address, purpose, flag, source })?;
+            listeners.push((purpose, listener, router.layer(CatchPanicLayer::new())));
+        }
+        Ok(Self { listeners })
+    }
+
+    /// What each listener is for, and where it really listens.
+    pub fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let address = |listener: &TcpListener| listener.local_addr().ok();
+        self.listeners.iter().filter_map(|(purpose, listener, _)| Some((*purpose, address(listener)?))).collect()
+    }
+
+    /// Serves until `stop` is there, then lets open requests end.
+    ///
+    /// # Errors
+    /// [`ServerError::Serve`] when a listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let (stopping, stopped) = watch::channel(false);
+        let mut tasks = tokio::task::JoinSet::new();
+        for (purpose, listener, router) in self.listeners {
+            let mut stopped = stopped.clone();
+            let until = async move {
+                // The sender lives until all have stopped.
+                stopped.wait_for(|stopped| *stopped).await.ok();
+            };
+            // Answers are small and clients wait for them.
+            let listener = listener.tap_io(|connection| {
+                connection.set_nodelay(true).ok();
+            });
+            tasks.spawn(async move {
+                let served = axum::serve(listener, router).with_graceful_shutdown(until).await;
+                served.map_err(|source| ServerError::Serve { purpose, source })
+            });
+        }
+        tokio::select! {
+            () = stop => {}
+            Some(Ok(Err(error))) = tasks.join_next() => return Err(error),
+        }
+        stopping.send_replace(true);
+        let all_end = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, all_end).await.is_err() {
+            tracing::warn!("some connections did not end in time and were cut");
+        }
+        tasks.shutdown().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! Reads windows from the files of a store, also while another process writes to it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet;
+
+use super::StoreError;
+use super::files::{Content, Folders};
+use super::frame::{Kind, Records};
+use super::remote_write::{self, Gathered};
+use super::segment;
+use crate::ingest::{FileSummary, Format, ReadOptions, Telemetry, read_bytes_as, read_otlp, read_parts};
+use crate::telemetry::span::{Marks, SpanTable};
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+
+/// Spans are read from so long before the windows to so long after: a trace does not end where a window does.
+const SPAN_MARGIN_NS: i64 = 60 * NANOS_PER_SECOND;
+/// The same of metrics and logs: a rate needs the point before.
+const SIGNAL_MARGIN_NS: i64 = 300 * NANOS_PER_SECOND;
+/// While it is read, logs become segments and segments are removed: then it is read again, so often at most.
+const ATTEMPTS: usize = 8;
+
+/// What a message of a log holds.
+pub(super) struct Decoded {
+    pub(super) telemetry: Telemetry,
+    pub(super) first_and_last_ns: Option<(i64, i64)>,
+}
+
+/// A message that was accepted once and cannot be read now.
+pub(super) struct Unreadable(String);
+
+/// Reads one message. Those of remote-write make series only together, so here they tell their times alone.
+pub(super) fn decode(kind: Kind, name: &Path, payload: &[u8], options: &ReadOptions) -> Result<Decoded, Unreadable> {
+    match kind {
+        Kind::Otlp(signal, encoding) => {
+            let telemetry = read_otlp(signal, encoding, name, payload, options);
+            let telemetry = telemetry.map_err(|error| Unreadable(error.to_string()))?;
+            Ok(Decoded { first_and_last_ns: telemetry.first_and_last_ns(), telemetry })
+        }
+        Kind::RemoteWrite => {
+            let checked = remote_write::check(payload).map_err(|error| Unreadable(error.to_string()))?;
+            Ok(Decoded { telemetry: Telemetry::default(), first_and_last_ns: checked.first_and_last_ns })
+        }
+    }
+}
+
+/// What lies in a store before `first` and after `last`, by the names of its segments and the content of its logs:
+/// first and last instant, Unix nanoseconds.
+///
+/// # Errors
+/// [`StoreError`] when the folder is no store or cannot be read.
+pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>, StoreError> {
+    let folders = open(folder)?;
+    let ranges = attempt(&folders, || {
+        let (logs, segments) = (folders.logs()?, folders.segments()?);
+        let mut ranges: Vec<(i64, i64)> = segments.iter().map(|s| (s.first_ns, s.last_ns)).collect();
+        for (_, path) in logs {
+            let bytes = fs::read(&path)?;
+            let records = Records::of(&bytes).into_iter().flatten();
+            let decoded =
+                records.filter_map(|(code, payload)| decode(Kind::of_code(code)?, &path, payload, options).ok());
+            ranges.extend(decoded.filter_map(|decoded| decoded.first_and_last_ns));
+        }
+        Ok(ranges)
+    })?;
+    Ok(ranges.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))))
+}
+
+/// Reads what the store holds of the windows and a little around them. Spans that were sent more than once count once.
+/// Metrics are left as they were read, until [`crate::ingest::finish`].
+///
+/// # Errors
+/// [`StoreError`] when the folder is no store or cannot be read. What is broken in it is a warning.
+pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<Telemetry, StoreError> {
+    let folders = open(folder)?;
+    let reader = Reader { folders: &folders, windows, options };
+    let parts = attempt(&folders, || reader.read())?;
+    let mut all = Telemetry::default();
+    let mut gathered = Gathered::default();
+    let mut payloads = Vec::new();
+    let mut telemetry = Vec::with_capacity(parts.len());
+    for part in parts {
+        telemetry.push(part.telemetry);
+        payloads.extend(part.remote_writes);
+    }
+    all.append_all(telemetry);
+    let repeated = drop_repeated(&mut all.spans);
+    if repeated > 0 {
+        all.warn(
+            folder,
+            "",
+            "spans were received more than once, as after an answer that was lost; each counts once",
+            repeated,
+        );
+    }
+    for payload in payloads {
+        if let Err(error) = gathered.add(&payload, |at_ns| reader.wants(at_ns, at_ns, SIGNAL_MARGIN_NS)) {
+            all.skip(folder, "remote-write", &error.to_string());
+        }
+    }
+    if gathered.histograms > 0 {
+        all.warn(folder, "remote-write", "native histograms are not read from remote-write", gathered.histograms);
+    }
+    if let Some(answer) = gathered.into_answer() {
+        all.append(read_bytes_as(Format::PrometheusRange, &folder.join("remote-write"), &answer, options));
+    }
+    summarise(folder, &mut all);
+    Ok(all)
+}
+
+fn open(folder: &Path) -> Result<Folders, StoreError> {
+    let folders = Folders::of(folder);
+    match fs::metadata(&folders.segments) {
+        Ok(_) => Ok(folders),
+        Err(source) => Err(StoreError::Io {
+            path: folder.to_owned(),
+            action: "there is no store here; name the folder that `hypocenter serve --data` writes to",
+            source,
+        }),
+    }
+}
+
+/// Tries again where a file went away while it was read.
+fn attempt<T>(folders: &Folders, read: impl Fn() -> io::Result<T>) -> Result<T, StoreError> {
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        match read() {
+            Ok(read) => return Ok(read),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && left > 0 => {}
+            Err(source) => {
+                return Err(StoreError::Io { path: folders.root.clone(), action: "the store cannot be read", source });
+            }
+        }
+    }
+}
+
+/// A file to read.
+enum Piece {
+    Spans(PathBuf),
+    Signals(PathBuf),
+    /// With what has become segments already.
+    Log(PathBuf, Vec<Content>),
+}
+
+/// What a file gave.
+#[derive(Default)]
+struct Part {
+    telemetry: Telemetry,
+    remote_writes: Vec<Vec<u8>>,
+}
+
+struct Reader<'r> {
+    folders: &'r Folders,
+    windows: &'r [Window],
+    options: &'r ReadOptions,
+}
+
+impl Reader<'_> {
+    /// Whether a range, both ends included, comes that near to a window.
+    fn wants(&self, first_ns: i64, last_ns: i64, margin_ns: i64) -> bool {
+        self.windows.iter().any(|window| {
+            last_ns >= window.start_ns().saturating_sub(margin_ns)
+                && first_ns < window.end_ns().saturating_add(margin_ns)
+        })
+    }
+
+    fn read(&self) -> io::Result<Vec<Part>> {
+        // The logs first: one that becomes a segment in between is among the segments then, and one that is in both
+        // counts as a segment.
+        let (logs, segments) = (self.folders.logs()?, self.folders.segments()?);
+        let mut pieces = Vec::new();
+        for segment in &segments {
+            let (margin_ns, piece): (i64, fn(PathBuf) -> Piece) = match segment.content {
+                Content::Spans => (SPAN_MARGIN_NS, Piece::Spans),
+                Content::Signals => (SIGNAL_MARGIN_NS, Piece::Signals),
+            };
+            if self.wants(segment.first_ns, segment.last_ns, margin_ns) {
+                pieces.push(piece(segment.path.clone()));
+            }
+        }
+        for (number, path) in logs {
+            let done = segments.iter().filter(|s| s.number == number).map(|s| s.content).collect();
+            pieces.push(Piece::Log(path, done));
+        }
+        pieces.par_iter().map(|piece| self.read_piece(piece)).collect()
+    }
+
+    fn read_piece(&self, piece: &Piece) -> io::Result<Part> {
+        let mut part = Part::default();
+        match piece {
+            Piece::Spans(path) => {
+                fs::metadata(path)?;
+                let read = read_parts(std::slice::from_ref(path), self.options, &|_| {});
+                match read {
+                    Ok(read) => part.telemetry = read,
+                    Err(error) => part.telemetry.skip(path, "", &error.to_string()),
+                }
+            }
+            Piece::Signals(path) => {
+                let wanted = |first, last| self.wants(first, last, SIGNAL_MARGIN_NS);
+                let result = segment::read_signals(path, wanted, |code, payload| {
+                    self.take(code, path, payload, &mut part);
+                });
+                match result {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                    Err(error) => part.telemetry.skip(path, "", &format!("the segment is broken: {error}")),
+                    Ok(()) => {}
+                }
+            }
+            Piece::Log(path, done) => {
+                let bytes = fs::read(path)?;
+                for (code, payload) in Records::of(&bytes).into_iter().flatten() {
+                    let has_spans = Kind::of_code(code).is_some_and(Kind::has_spans);
+                    let content = if has_spans { Content::Spans } else { Content::Signals };
+                    if !done.contains(&content) {
+                        self.take(code, path, payload, &mut part);
+                    }
+                }
+            }
+        }
+        self.keep_wanted(&mut part.telemetry.spans);
+        Ok(part)
+    }
+
+    /// Adds a message to what a file gives.
+    fn take(&self, code: u8, path: &Path, payload: &[u8], part: &mut Part) {
+        let Some(kind) = Kind::of_code(code) else {
+            return part.telemetry.skip(path, "", "messages of a kind that this version does not know");
+        };
+        let decoded = match decode(kind, path, payload, self.options) {
+            Ok(decoded) => decoded,
+            Err(Unreadable(problem)) => return part.telemetry.skip(path, "", &problem),
+        };
+        let margin_ns = if kind.has_spans() { SPAN_MARGIN_NS } else { SIGNAL_MARGIN_NS };
+        let is_wanted = |(first, last)| self.wants(first, last, margin_ns);
+        if !decoded.first_and_last_ns.is_some_and(is_wanted) {
+            return;
+        }
+        match kind {
+            Kind::RemoteWrite => part.remote_writes.push(payload.to_vec()),
+            Kind::Otlp(..) => part.telemetry.absorb(path, vec![decoded.telemetry]),
+        }
+    }
+
+    fn keep_wanted(&self, spans: &mut SpanTable) {
+        let keep: Vec<bool> = spans.start_ns.iter().map(|start| self.wants(*start, *start, SPAN_MARGIN_NS)).collect();
+        retain(spans, &keep);
+    }
+}
+
+/// Keeps the first of all spans with the same ids and role: a client that got no answer sends them again. (Spans of the
+/// two sides of a call may share their ids.)
+fn drop_repeated(spans: &mut SpanTable) -> u64 {
+    let mut seen = FxHashSet::with_capacity_and_hasher(spans.len(), rustc_hash::FxBuildHasher);
+    let ids = spans.trace.iter().zip(&spans.id).zip(&spans.kind);
+    let keep: Vec<bool> = ids.map(|((trace, id), kind)| seen.insert((*trace, *id, *kind as u8))).collect();
+    let repeated = keep.iter().filter(|keep| !**keep).count();
+    retain(spans, &keep);
+    repeated as u64
+}
+
+/// Keeps the rows that are to be kept.
+fn retain(spans: &mut SpanTable, keep: &[bool]) {
+    if keep.iter().all(|keep| *keep) {
+        return;
+    }
+    fn filter<T: Copy>(column: &mut Vec<T>, keep: &[bool]) {
+        let mut row = 0;
+        column.retain(|_| {
+            row += 1;
+            keep.get(row - 1).copied().unwrap_or(false)
+        });
+    }
+    let mut new_row = 0;
+    let new_rows: Vec<Option<u32>> = keep
+        .iter()
+        .map(|keep| {
+            new_row += u32::from(*keep);
+            keep.then(|| new_row - 1)
+        })
+        .collect();
+    spans.links.retain_mut(|link| match new_rows.get(link.row as usize) {
+        Some(Some(row)) => {
+            link.row = *row;
+            true
+        }
+        _ => false,
+    });
+    if !spans.marks.is_empty() {
+        spans.marks.resize(keep.len(), Marks::default());
+    }
+    filter(&mut spans.marks, keep);
+    filter(&mut spans.weight, keep);
+    filter(&mut spans.trace, keep);
+    filter(&mut spans.id, keep);
+    filter(&mut spans.parent, keep);
+    filter(&mut spans.start_ns, keep);
+    filter(&mut spans.duration_ns, keep);
+    filter(&mut spans.resource, keep);
+    filter(&mut spans.operation, keep);
+    filter(&mut spans.peer, keep);
+    filter(&mut spans.kind, keep);
+    filter(&mut spans.status, keep);
+}
+
+/// One row for the store instead of one for each of its files.
+fn summarise(folder: &Path, all: &mut Telemetry) {
+    let series = all.files.iter().map(|file| file.series).sum();
+    all.files = vec![FileSummary {
+        path: folder.to_owned(),
+        format: Format::SpanParquet,
+        spans: all.spans.len() as u64,
+        series,
+        logs: all.logs.len() as u64,
+        changes: 0,
+        skipped: all.skipped,
+    }];
+}
