@@ -90,7 +90,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ndarray", &["train/fit.rs"]),
     ("sha2", &["train/table.rs"]),
     ("reqwest", &["live/"]),
-    ("tokio", &["live/", "server/"]),
+    ("tokio", &["live/", "server/", "store/mod.rs", "cli/serve.rs"]),
     ("polars", &["aggregate/local.rs", "ingest/", "simulate/write/parquet.rs", "store/segment.rs"]),
     ("axum", &["server/"]),
     ("tonic", &["server/"]),

@@ -1,7 +1,7 @@
 //! Reads windows from the files of a store, also while another process writes to it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -20,8 +20,6 @@ use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 const SPAN_MARGIN_NS: i64 = 60 * NANOS_PER_SECOND;
 /// The same of metrics and logs: a rate needs the point before.
 const SIGNAL_MARGIN_NS: i64 = 300 * NANOS_PER_SECOND;
-/// While it is read, logs become segments and segments are removed: then it is read again, so often at most.
-const ATTEMPTS: usize = 8;
 
 /// What a message of a log holds.
 pub(super) struct Decoded {
@@ -54,18 +52,19 @@ pub(super) fn decode(kind: Kind, name: &Path, payload: &[u8], options: &ReadOpti
 /// [`StoreError`] when the folder is no store or cannot be read.
 pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>, StoreError> {
     let folders = open(folder)?;
-    let ranges = attempt(&folders, || {
-        let (logs, segments) = (folders.logs()?, folders.segments()?);
+    let ranges = || -> io::Result<Vec<(i64, i64)>> {
+        let (logs, segments) = (Log::all(&folders)?, folders.segments()?);
         let mut ranges: Vec<(i64, i64)> = segments.iter().map(|s| (s.first_ns, s.last_ns)).collect();
-        for (_, path) in logs {
-            let bytes = fs::read(&path)?;
+        for log in logs {
+            let bytes = log.bytes()?;
             let records = Records::of(&bytes).into_iter().flatten();
             let decoded =
-                records.filter_map(|(code, payload)| decode(Kind::of_code(code)?, &path, payload, options).ok());
+                records.filter_map(|(code, payload)| decode(Kind::of_code(code)?, &log.path, payload, options).ok());
             ranges.extend(decoded.filter_map(|decoded| decoded.first_and_last_ns));
         }
         Ok(ranges)
-    })?;
+    };
+    let ranges = ranges().map_err(|source| unreadable(&folders, source))?;
     Ok(ranges.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))))
 }
 
@@ -77,7 +76,7 @@ pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>
 pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<Telemetry, StoreError> {
     let folders = open(folder)?;
     let reader = Reader { folders: &folders, windows, options };
-    let parts = attempt(&folders, || reader.read())?;
+    let parts = reader.read().map_err(|source| unreadable(&folders, source))?;
     let mut all = Telemetry::default();
     let mut gathered = Gathered::default();
     let mut payloads = Vec::new();
@@ -123,18 +122,35 @@ fn open(folder: &Path) -> Result<Folders, StoreError> {
     }
 }
 
-/// Tries again where a file went away while it was read.
-fn attempt<T>(folders: &Folders, read: impl Fn() -> io::Result<T>) -> Result<T, StoreError> {
-    let mut left = ATTEMPTS;
-    loop {
-        left -= 1;
-        match read() {
-            Ok(read) => return Ok(read),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && left > 0 => {}
-            Err(source) => {
-                return Err(StoreError::Io { path: folders.root.clone(), action: "the store cannot be read", source });
+fn unreadable(folders: &Folders, source: io::Error) -> StoreError {
+    StoreError::Io { path: folders.root.clone(), action: "the store cannot be read", source }
+}
+
+/// A log that is open, so that it can be read to its end also where it becomes a segment and is removed meanwhile.
+struct Log {
+    number: u64,
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    /// All logs, the oldest first. To be called before segments are listed: a log that is gone by now has become one.
+    fn all(folders: &Folders) -> io::Result<Vec<Self>> {
+        let mut logs = Vec::new();
+        for (number, path) in folders.logs()? {
+            match File::open(&path) {
+                Ok(file) => logs.push(Self { number, path, file }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
+        Ok(logs)
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (&self.file).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -143,7 +159,7 @@ enum Piece {
     Spans(PathBuf),
     Signals(PathBuf),
     /// With what has become segments already.
-    Log(PathBuf, Vec<Content>),
+    Log(Log, Vec<Content>),
 }
 
 /// What a file gave.
@@ -169,9 +185,8 @@ impl Reader<'_> {
     }
 
     fn read(&self) -> io::Result<Vec<Part>> {
-        // The logs first: one that becomes a segment in between is among the segments then, and one that is in both
-        // counts as a segment.
-        let (logs, segments) = (self.folders.logs()?, self.folders.segments()?);
+        // One that is a log and a segment counts as a segment.
+        let (logs, segments) = (Log::all(self.folders)?, self.folders.segments()?);
         let mut pieces = Vec::new();
         for segment in &segments {
             let (margin_ns, piece): (i64, fn(PathBuf) -> Piece) = match segment.content {
@@ -182,9 +197,9 @@ impl Reader<'_> {
                 pieces.push(piece(segment.path.clone()));
             }
         }
-        for (number, path) in logs {
-            let done = segments.iter().filter(|s| s.number == number).map(|s| s.content).collect();
-            pieces.push(Piece::Log(path, done));
+        for log in logs {
+            let done = segments.iter().filter(|s| s.number == log.number).map(|s| s.content).collect();
+            pieces.push(Piece::Log(log, done));
         }
         pieces.par_iter().map(|piece| self.read_piece(piece)).collect()
     }
@@ -192,8 +207,9 @@ impl Reader<'_> {
     fn read_piece(&self, piece: &Piece) -> io::Result<Part> {
         let mut part = Part::default();
         match piece {
+            // A segment that is gone was removed for its age, or for the size of the store.
+            Piece::Spans(path) | Piece::Signals(path) if !path.exists() => {}
             Piece::Spans(path) => {
-                fs::metadata(path)?;
                 let read = read_parts(std::slice::from_ref(path), self.options, &|_| {});
                 match read {
                     Ok(read) => part.telemetry = read,
@@ -206,18 +222,18 @@ impl Reader<'_> {
                     self.take(code, path, payload, &mut part);
                 });
                 match result {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => part.telemetry.skip(path, "", &format!("the segment is broken: {error}")),
                     Ok(()) => {}
                 }
             }
-            Piece::Log(path, done) => {
-                let bytes = fs::read(path)?;
+            Piece::Log(log, done) => {
+                let bytes = log.bytes()?;
                 for (code, payload) in Records::of(&bytes).into_iter().flatten() {
                     let has_spans = Kind::of_code(code).is_some_and(Kind::has_spans);
                     let content = if has_spans { Content::Spans } else { Content::Signals };
                     if !done.contains(&content) {
-                        self.take(code, path, payload, &mut part);
+                        self.take(code, &log.path, payload, &mut part);
                     }
                 }
             }
