@@ -189,6 +189,7 @@ async fn what_is_too_old_or_too_much_is_removed_and_counted() {
     settings.retention_age = Duration::from_millis(1);
     let opened = open(&settings);
     keep(&opened, OtlpSignal::Traces, spans(0..5, START_NS)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
     opened.close();
     assert!(files(&segments).is_empty());
 }
