@@ -758,3 +758,16 @@ fn a_wrong_answer_is_found_by_the_requests_that_need_it() {
     }));
     assert_eq!(causes(&diagnosis), ["prices"]);
 }
+
+#[test]
+fn without_requests_in_the_baseline_there_is_no_all_clear() {
+    let mut spans = SpanTable::new();
+    for number in 0..60_u64 {
+        let at = (BASELINE_MINUTES + 1) * MINUTE + number as i64 * NANOS_PER_SECOND;
+        let shape = call("frontend", 5).to(call("cart", 20));
+        Trace { spans: &mut spans, number, next: 0 }.serve(&shape, None, at);
+    }
+    let diagnosis = of_spans(spans);
+    assert_eq!(diagnosis.verdict, Verdict::CannotTell);
+    assert!(diagnosis.verdict_reason.contains("measured in both windows"), "{}", diagnosis.verdict_reason);
+}

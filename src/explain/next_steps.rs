@@ -2,7 +2,7 @@
 
 use super::{Cause, Coverage, Named, evidence};
 use crate::detect::{Change, Finding};
-use crate::rank::{Modality, SymptomChange, Verdict};
+use crate::rank::{Modality, SymptomChange, Verdict, is_felt_measured};
 use crate::telemetry::topology::NodeKind;
 
 /// Why the verdict is what it is, one sentence.
@@ -16,7 +16,9 @@ pub(super) fn reason(named: &Named<'_>, findings: &[Finding], symptom: Option<&S
             let significant = findings.iter().filter(|f| f.significant).count();
             let best: Vec<String> =
                 named.alternatives.iter().take(3).map(|c| c.suspect.service().to_string()).collect();
-            if best.is_empty() {
+            if best.is_empty() && symptom.is_none() && !is_felt_measured(findings) {
+                "neither latency nor errors of any service were measured in both windows".to_owned()
+            } else if best.is_empty() {
                 format!("{significant} signals left their baseline, but none of them shows where it began")
             } else {
                 format!("the evidence does not separate the candidates ({})", best.join(", "))
@@ -58,6 +60,12 @@ pub(super) fn steps(named: &Named<'_>, findings: &[Finding], coverage: &Coverage
         );
     }
     if named.verdict == Verdict::CannotTell {
+        if !is_felt_measured(findings) {
+            steps.push(
+                "name windows in which services were asked, and give what tells of it: `hypocenter doctor` shows what there is"
+                    .to_owned(),
+            );
+        }
         for candidate in named.alternatives.iter().take(3) {
             let strongest = candidate.evidence.first().and_then(|e| e.finding).and_then(|index| findings.get(index));
             let why = strongest.map_or_else(String::new, |f| format!(": {}", evidence::sentence(f)));

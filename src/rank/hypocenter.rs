@@ -11,7 +11,10 @@ use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
 use super::fusion::{CAP, Fusion};
 use super::signs::{self, Signs};
-use super::{CAUSE_PROBABILITY, Candidate, Ranker, Ranking, SymptomChange, Verdict, network, node_series, order};
+use super::{
+    CAUSE_PROBABILITY, Candidate, Ranker, Ranking, SymptomChange, Verdict, is_felt_measured, network, node_series,
+    order,
+};
 use crate::detect::{Change, Finding};
 use crate::incident::Incident;
 use crate::telemetry::alert::Symptom;
@@ -93,6 +96,8 @@ fn verdict(leading: &[Candidate], accounts: &[Account], findings: &[Finding], en
     let silence = nobody_asks || findings.iter().any(fell_silent);
     if probability >= CAUSE_PROBABILITY {
         Verdict::CauseFound
+    } else if accounts.is_empty() && !is_felt_measured(findings) {
+        Verdict::CannotTell
     } else if !anything || (score < NO_EVIDENCE_BITS && !gate && !silence) {
         Verdict::NoAnomaly
     } else {

@@ -37,6 +37,7 @@ use crate::detect::{Finding, Onset};
 use crate::incident::Incident;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::series::Signal;
 
 /// Where a failure may have begun.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -130,7 +131,8 @@ pub enum Verdict {
     CauseFound,
     /// Nothing left its baseline: no cause to be found.
     NoAnomaly,
-    /// Something did, but the evidence does not separate the candidates.
+    /// Something did, but the evidence does not separate the candidates; or nothing that users feel was measured in both
+    /// windows, so that there is nothing to compare.
     CannotTell,
 }
 
@@ -236,6 +238,12 @@ pub(crate) fn order(candidates: &mut [Candidate]) {
     candidates.sort_by(|a, b| {
         b.score.total_cmp(&a.score).then_with(|| onset(a).cmp(&onset(b))).then_with(|| a.suspect.cmp(&b.suspect))
     });
+}
+
+/// Whether anything that users feel was measured in both windows: only then can nothing have changed.
+pub(crate) fn is_felt_measured(findings: &[Finding]) -> bool {
+    let felt = |f: &&Finding| matches!(f.signal, Signal::Latency | Signal::ErrorRatio | Signal::OriginErrorRatio);
+    findings.iter().filter(felt).any(|f| f.n_baseline > 0 && f.n_incident > 0)
 }
 
 /// The earliest onset among the significant findings about each service.

@@ -48,7 +48,7 @@ fn head(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
     let names: Vec<String> = diagnosis.causes.iter().map(|c| name(&wording::suspect(&c.candidate.suspect))).collect();
     match names.is_empty() {
         false => writeln!(out, "## {verdict}: {}\n", names.join(", "))?,
-        true => writeln!(out, "## {verdict}\n\n{}.\n", sentence_start(wording::verdict_gloss(diagnosis.verdict)))?,
+        true => writeln!(out, "## {verdict}\n\n{}.\n", sentence_start(wording::verdict_gloss(diagnosis)))?,
     }
     for (cause, name) in diagnosis.causes.iter().zip(&names) {
         writeln!(out, "**{name}**: {}\n", sentence(&wording::cause_details(cause)))?;

@@ -79,7 +79,7 @@ fn head(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
             }
         }
     }
-    let gloss = wording::verdict_gloss(diagnosis.verdict);
+    let gloss = wording::verdict_gloss(diagnosis);
     if !gloss.is_empty() {
         page.wrapped("  ", gloss)?;
     }

@@ -93,10 +93,13 @@ pub(super) fn verdict(diagnosis: &Diagnosis) -> &'static str {
 }
 
 /// What follows the verdict when there is no name to follow it.
-pub(super) fn verdict_gloss(verdict: Verdict) -> &'static str {
-    match verdict {
+pub(super) fn verdict_gloss(diagnosis: &Diagnosis) -> &'static str {
+    match diagnosis.verdict {
         Verdict::CauseFound => "",
         Verdict::NoAnomaly => "nothing that users feel left its baseline, so there is no cause to name",
+        Verdict::CannotTell if diagnosis.symptoms.is_empty() && diagnosis.alternatives.is_empty() => {
+            "what users feel was not measured in both windows, or nothing shows where it began"
+        }
         Verdict::CannotTell => "something changed, but the evidence does not separate the candidates",
     }
 }
