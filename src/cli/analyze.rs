@@ -160,6 +160,11 @@ fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
             "--case is telemetry that was recorded, and live sources are asked for what they have: give one of both";
         return Err(Usage(text.to_owned()).into());
     }
+    if args.inputs.data.is_some() && args.live.is_asked() {
+        let text = "--data is a store of what was received, and live sources are asked for what they have: the same telemetry \
+                    may be in both and would count twice; give one of both";
+        return Err(Usage(text.to_owned()).into());
+    }
     let sources = args.live.sources(&settings, args.inputs.names_files())?;
     if sources.is_empty() {
         return match &args.save {
@@ -168,6 +173,11 @@ fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
             }
             None => Ok(None),
         };
+    }
+    if args.save.is_some() && args.inputs.names_files() {
+        let text = "--save keeps what live sources gave and not the files beside them: the saved case would give another \
+                    report; leave out --save, or the files";
+        return Err(Usage(text.to_owned()).into());
     }
     let alert = args.alert.as_deref().map(live::read_alert).transpose()?;
     let now_ns = jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);
