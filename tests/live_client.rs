@@ -172,6 +172,8 @@ fn mistakes_on_the_command_line_say_what_to_do() {
         (&["--header", "Authorization=Bearer x"], ["--header", "files"]),
         (&["--org-id", "shop"], ["--org-id", "--prometheus"]),
         (&["--save", "x"], ["--save", "--prometheus"]),
+        (&["--prometheus", &nobody, "--traces", "t.json", "--save", "x"], ["--save", "the files"]),
+        (&["--prometheus", &nobody, "--data", "d"], ["--data", "twice"]),
         (&["--prometheus", &nobody], [nobody.as_str(), "is the server there"]),
     ] {
         let message = failure(&analyze(inputs));
@@ -220,7 +222,12 @@ fn settings_are_checked_before_they_are_used() {
         ("[jaeger]\nurl = \"http://a\"\nmax_traces = 3\n", ["jaeger.max_traces", "20"]),
         ("[prometheus]\nurl = \"http://a\"\nalso = [\"[\"]\n", ["prometheus.also", "brackets"]),
         ("[zipkin]\nurl = \"http://a\"\ntls_config = { cert_file = \"a\" }\n", ["zipkin.tls_config", "together"]),
-        ("[zipkin]\nurl = 5\n", ["line 2", "url"]),
+        ("[zipkin]\nurl = 5\n", ["line 2", "key `url`"]),
+        ("[prometheus]\nulr = \"http://a\"\n", ["prometheus.ulr", "did you mean `url`?"]),
+        ("[prometheus]\nurl = \"http://a\"\n[prometheus.headers]\nX-Api-Key = \"hunter2\n", ["line 4", "column"]),
+        ("[prometheus]\nurl = http://me:hunter2@a\n", ["line 2", "key `url`"]),
+        ("[prometheus]\nurl = \"http://a\"\nbasic_auth = \"me:hunter2\"\n", ["line 3", "key `basic_auth`"]),
+        ("[prometheus]\nurl = \"http://a\"\nbasic_auth = \"me, expected \\\"hunter2\"\n", ["line 3", "expected"]),
     ] {
         let output = checked(text);
         let message = stderr(&output);
@@ -241,4 +248,58 @@ fn the_ready_settings_can_be_used() {
         let output = hypocenter(&["check", "config", file.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(0), "{}: {}", file.display(), stderr(&output));
     }
+}
+
+/// A Prometheus with four metrics; of one, the later range cannot be had. It keeps series of either range for each.
+async fn one_half(request: Request) -> axum::response::Response {
+    let path = request.uri().path().to_owned();
+    let json = |body: String| ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    if path.ends_with("/values") {
+        let names = ["container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "job:req", "job_req"];
+        return json(serde_json::json!({"status": "success", "data": names}).to_string());
+    }
+    if path.ends_with("/query") {
+        return json(r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#.to_owned());
+    }
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let form = String::from_utf8(body.to_vec()).unwrap();
+    let start_s: i64 = form.split('&').find_map(|pair| pair.strip_prefix("start=")).unwrap().parse().unwrap();
+    if form.contains("container_memory") && start_s > 1_773_140_000 {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "no disk").into_response();
+    }
+    let samples: Vec<_> = (0..60).map(|n| serde_json::json!([start_s + n * 30, (n * 3).to_string()])).collect();
+    let series = serde_json::json!({"metric": {"__name__": "container_cpu_usage_seconds_total", "pod": "cart-0"}, "values": samples});
+    let data = serde_json::json!({"resultType": "matrix", "result": [series]});
+    json(serde_json::json!({"status": "success", "data": data}).to_string())
+}
+
+#[test]
+fn half_a_metric_is_not_kept_and_no_file_is_lost() {
+    let server = Serving::start(Router::new().fallback(any(one_half)));
+    let folder = TempDir::new().unwrap();
+    let (settings, saved) = (folder.path().join("s.toml"), folder.path().join("saved"));
+    std::fs::write(&settings, format!("[prometheus]\nurl = \"{}\"\nalso = [\"job*\"]\n", server.url())).unwrap();
+    let windows = ["--incident", INCIDENT, "--baseline", "2026-03-10T08:00:00Z/20m"];
+    let more = ["--config", settings.to_str().unwrap(), "--save", saved.to_str().unwrap()];
+    let output = hypocenter(&[&["analyze"], &windows[..], &more].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("container_memory_working_set_bytes was not pulled"), "{}", stderr(&output));
+    let files = std::fs::read_dir(saved.join("metrics")).unwrap();
+    let mut files: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let expected = [(0, "container_cpu_usage_seconds_total"), (2, "job_req"), (3, "job_req")];
+    let expected: Vec<String> =
+        expected.iter().flat_map(|(at, name)| [1, 2].map(|part| format!("{at:04}-{part}-{name}.json"))).collect();
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn a_store_that_is_named_is_read_instead_of_the_sources_of_the_settings() {
+    let folder = TempDir::new().unwrap();
+    let settings = folder.path().join("s.toml");
+    let nobody = program::nobody();
+    std::fs::write(&settings, format!("[prometheus]\nurl = \"{nobody}\"\n")).unwrap();
+    let data = folder.path().join("none");
+    let message = failure(&analyze(&["--config", settings.to_str().unwrap(), "--data", data.to_str().unwrap()]));
+    assert!(message.contains("store") && !message.contains(&nobody), "{message}");
 }
