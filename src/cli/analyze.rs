@@ -129,6 +129,11 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     // What was pulled has the alert beside it.
     let alert = args.alert.as_ref().filter(|_| pulled.is_none());
     let telemetry = args.inputs.read(case.as_ref(), alert, &args.windows)?;
+    if let Some(nothing) = pulled.as_ref().and_then(PulledCase::nothing)
+        && windows::extent(&telemetry).is_none()
+    {
+        anyhow::bail!("{nothing}");
+    }
     let command = args.inputs.words(CommandLine::new("analyze"));
     let command = match &args.save {
         Some(saved) => command.paths("--case", &[saved]),
