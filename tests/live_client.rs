@@ -45,6 +45,35 @@ fn web_pages_of_proxies_are_named() {
         message.contains("web page") && message.contains("\"Sign in\"") && message.contains(&server.url()),
         "{message}"
     );
+    let told = |status: StatusCode| {
+        let page = move || async move { (status, Html("<html><title>nginx</title></html>")) };
+        let server = Serving::start(Router::new().fallback(any(page)));
+        failure(&analyze(&["--prometheus", &server.url()]))
+    };
+    assert!(told(StatusCode::INTERNAL_SERVER_ERROR).contains("is down or fails"));
+    assert!(told(StatusCode::UNAUTHORIZED).contains("basic_auth"));
+    let plain = server.url().replace("http://", "https://");
+    let message = failure(&analyze(&["--prometheus", &plain]));
+    assert!(message.contains("try http://"), "{message}");
+}
+
+#[test]
+fn a_source_that_has_nothing_or_is_not_there_is_named() {
+    let none = || async { ([(header::CONTENT_TYPE, "application/json")], r#"{"status":"success","data":[]}"#) };
+    let server = Serving::start(Router::new().fallback(any(none)));
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    let (start, _) = INCIDENT.split_once('/').unwrap();
+    assert!(message.contains(&format!("prometheus at {}", server.url())) && message.contains(start), "{message}");
+    let doctor = |url: &str| {
+        let output = hypocenter(&["doctor", "--prometheus", url, "--incident", INCIDENT, "--baseline", BASELINE]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let nobody = program::nobody();
+    for (told, part) in [(doctor(&server.url()), "nothing of use came"), (doctor(&nobody), "nothing else to look at")] {
+        let is_about_files = told.contains("there is no file") || told.contains("leaving it out");
+        assert!(told.contains("NOT USABLE") && told.contains(part) && !is_about_files, "{told}");
+    }
 }
 
 #[test]
@@ -92,6 +121,11 @@ fn no_other_host_is_contacted() {
     let message = failure(&analyze(&["--prometheus", &server.url()]));
     assert!(message.contains("not followed") && !message.contains("hunter2"), "{message}");
     assert_eq!(asked.load(Ordering::SeqCst), 0);
+    // Nor is https: a POST would become a GET, and the request was already sent in the clear.
+    let upgrade = || async { (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, "https://127.0.0.1/api")]) };
+    let server = Serving::start(Router::new().fallback(any(upgrade)));
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    assert!(message.contains("leads on to https://127.0.0.1, which is not followed"), "{message}");
     // On the same host it is followed, and a proxy of the environment is not asked.
     let here = |request: Request| async move {
         match request.uri().path().strip_prefix("/old") {
@@ -211,6 +245,10 @@ fn settings_are_checked_before_they_are_used() {
         told.contains("OK ") && told.contains("Bearer credentials, tenant shop") && !told.contains("hunter"),
         "{told}"
     );
+    let output =
+        checked("[serve]\nhttp_address = \"127.0.0.1:9999\"\n[store]\npath = \"kept\"\nretention_age = \"48h\"\n");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(["127.0.0.1:9999", "127.0.0.1:4317", "kept", "48 h"].iter().all(|part| told.contains(part)), "{told}");
     for (text, parts) in [
         ("[tempoo]\n", ["tempoo", "did you mean `tempo`?"]),
         ("[tempo]\nurl = \"http://a\"\ntimeuot = \"3s\"\n", ["tempo.timeuot", "did you mean `timeout`?"]),
@@ -269,8 +307,8 @@ async fn one_half(request: Request) -> axum::response::Response {
     }
     let samples: Vec<_> = (0..60).map(|n| serde_json::json!([start_s + n * 30, (n * 3).to_string()])).collect();
     let series = serde_json::json!({"metric": {"__name__": "container_cpu_usage_seconds_total", "pod": "cart-0"}, "values": samples});
-    let data = serde_json::json!({"resultType": "matrix", "result": [series]});
-    json(serde_json::json!({"status": "success", "data": data}).to_string())
+    // In the order in which Prometheus writes it.
+    json(format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}"#))
 }
 
 #[test]
