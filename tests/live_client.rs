@@ -45,6 +45,35 @@ fn web_pages_of_proxies_are_named() {
         message.contains("web page") && message.contains("\"Sign in\"") && message.contains(&server.url()),
         "{message}"
     );
+    let told = |status: StatusCode| {
+        let page = move || async move { (status, Html("<html><title>nginx</title></html>")) };
+        let server = Serving::start(Router::new().fallback(any(page)));
+        failure(&analyze(&["--prometheus", &server.url()]))
+    };
+    assert!(told(StatusCode::INTERNAL_SERVER_ERROR).contains("is down or fails"));
+    assert!(told(StatusCode::UNAUTHORIZED).contains("basic_auth"));
+    let plain = server.url().replace("http://", "https://");
+    let message = failure(&analyze(&["--prometheus", &plain]));
+    assert!(message.contains("try http://"), "{message}");
+}
+
+#[test]
+fn a_source_that_has_nothing_or_is_not_there_is_named() {
+    let none = || async { ([(header::CONTENT_TYPE, "application/json")], r#"{"status":"success","data":[]}"#) };
+    let server = Serving::start(Router::new().fallback(any(none)));
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    let (start, _) = INCIDENT.split_once('/').unwrap();
+    assert!(message.contains(&format!("prometheus at {}", server.url())) && message.contains(start), "{message}");
+    let doctor = |url: &str| {
+        let output = hypocenter(&["doctor", "--prometheus", url, "--incident", INCIDENT, "--baseline", BASELINE]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let nobody = program::nobody();
+    for (told, part) in [(doctor(&server.url()), "nothing of use came"), (doctor(&nobody), "nothing else to look at")] {
+        let is_about_files = told.contains("there is no file") || told.contains("leaving it out");
+        assert!(told.contains("NOT USABLE") && told.contains(part) && !is_about_files, "{told}");
+    }
 }
 
 #[test]
@@ -92,6 +121,11 @@ fn no_other_host_is_contacted() {
     let message = failure(&analyze(&["--prometheus", &server.url()]));
     assert!(message.contains("not followed") && !message.contains("hunter2"), "{message}");
     assert_eq!(asked.load(Ordering::SeqCst), 0);
+    // Nor is https: a POST would become a GET, and the request was already sent in the clear.
+    let upgrade = || async { (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, "https://127.0.0.1/api")]) };
+    let server = Serving::start(Router::new().fallback(any(upgrade)));
+    let message = failure(&analyze(&["--prometheus", &server.url()]));
+    assert!(message.contains("leads on to https://127.0.0.1, which is not followed"), "{message}");
     // On the same host it is followed, and a proxy of the environment is not asked.
     let here = |request: Request| async move {
         match request.uri().path().strip_prefix("/old") {
@@ -172,6 +206,8 @@ fn mistakes_on_the_command_line_say_what_to_do() {
         (&["--header", "Authorization=Bearer x"], ["--header", "files"]),
         (&["--org-id", "shop"], ["--org-id", "--prometheus"]),
         (&["--save", "x"], ["--save", "--prometheus"]),
+        (&["--prometheus", &nobody, "--traces", "t.json", "--save", "x"], ["--save", "the files"]),
+        (&["--prometheus", &nobody, "--data", "d"], ["--data", "twice"]),
         (&["--prometheus", &nobody], [nobody.as_str(), "is the server there"]),
     ] {
         let message = failure(&analyze(inputs));
@@ -209,6 +245,10 @@ fn settings_are_checked_before_they_are_used() {
         told.contains("OK ") && told.contains("Bearer credentials, tenant shop") && !told.contains("hunter"),
         "{told}"
     );
+    let output =
+        checked("[serve]\nhttp_address = \"127.0.0.1:9999\"\n[store]\npath = \"kept\"\nretention_age = \"48h\"\n");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(["127.0.0.1:9999", "127.0.0.1:4317", "kept", "48 h"].iter().all(|part| told.contains(part)), "{told}");
     for (text, parts) in [
         ("[tempoo]\n", ["tempoo", "did you mean `tempo`?"]),
         ("[tempo]\nurl = \"http://a\"\ntimeuot = \"3s\"\n", ["tempo.timeuot", "did you mean `timeout`?"]),
@@ -220,7 +260,12 @@ fn settings_are_checked_before_they_are_used() {
         ("[jaeger]\nurl = \"http://a\"\nmax_traces = 3\n", ["jaeger.max_traces", "20"]),
         ("[prometheus]\nurl = \"http://a\"\nalso = [\"[\"]\n", ["prometheus.also", "brackets"]),
         ("[zipkin]\nurl = \"http://a\"\ntls_config = { cert_file = \"a\" }\n", ["zipkin.tls_config", "together"]),
-        ("[zipkin]\nurl = 5\n", ["line 2", "url"]),
+        ("[zipkin]\nurl = 5\n", ["line 2", "key `url`"]),
+        ("[prometheus]\nulr = \"http://a\"\n", ["prometheus.ulr", "did you mean `url`?"]),
+        ("[prometheus]\nurl = \"http://a\"\n[prometheus.headers]\nX-Api-Key = \"hunter2\n", ["line 4", "column"]),
+        ("[prometheus]\nurl = http://me:hunter2@a\n", ["line 2", "key `url`"]),
+        ("[prometheus]\nurl = \"http://a\"\nbasic_auth = \"me:hunter2\"\n", ["line 3", "key `basic_auth`"]),
+        ("[prometheus]\nurl = \"http://a\"\nbasic_auth = \"me, expected \\\"hunter2\"\n", ["line 3", "expected"]),
     ] {
         let output = checked(text);
         let message = stderr(&output);
@@ -241,4 +286,58 @@ fn the_ready_settings_can_be_used() {
         let output = hypocenter(&["check", "config", file.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(0), "{}: {}", file.display(), stderr(&output));
     }
+}
+
+/// A Prometheus with four metrics; of one, the later range cannot be had. It keeps series of either range for each.
+async fn one_half(request: Request) -> axum::response::Response {
+    let path = request.uri().path().to_owned();
+    let json = |body: String| ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    if path.ends_with("/values") {
+        let names = ["container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "job:req", "job_req"];
+        return json(serde_json::json!({"status": "success", "data": names}).to_string());
+    }
+    if path.ends_with("/query") {
+        return json(r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#.to_owned());
+    }
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let form = String::from_utf8(body.to_vec()).unwrap();
+    let start_s: i64 = form.split('&').find_map(|pair| pair.strip_prefix("start=")).unwrap().parse().unwrap();
+    if form.contains("container_memory") && start_s > 1_773_140_000 {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "no disk").into_response();
+    }
+    let samples: Vec<_> = (0..60).map(|n| serde_json::json!([start_s + n * 30, (n * 3).to_string()])).collect();
+    let series = serde_json::json!({"metric": {"__name__": "container_cpu_usage_seconds_total", "pod": "cart-0"}, "values": samples});
+    // In the order in which Prometheus writes it.
+    json(format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}"#))
+}
+
+#[test]
+fn half_a_metric_is_not_kept_and_no_file_is_lost() {
+    let server = Serving::start(Router::new().fallback(any(one_half)));
+    let folder = TempDir::new().unwrap();
+    let (settings, saved) = (folder.path().join("s.toml"), folder.path().join("saved"));
+    std::fs::write(&settings, format!("[prometheus]\nurl = \"{}\"\nalso = [\"job*\"]\n", server.url())).unwrap();
+    let windows = ["--incident", INCIDENT, "--baseline", "2026-03-10T08:00:00Z/20m"];
+    let more = ["--config", settings.to_str().unwrap(), "--save", saved.to_str().unwrap()];
+    let output = hypocenter(&[&["analyze"], &windows[..], &more].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("container_memory_working_set_bytes was not pulled"), "{}", stderr(&output));
+    let files = std::fs::read_dir(saved.join("metrics")).unwrap();
+    let mut files: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let expected = [(0, "container_cpu_usage_seconds_total"), (2, "job_req"), (3, "job_req")];
+    let expected: Vec<String> =
+        expected.iter().flat_map(|(at, name)| [1, 2].map(|part| format!("{at:04}-{part}-{name}.json"))).collect();
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn a_store_that_is_named_is_read_instead_of_the_sources_of_the_settings() {
+    let folder = TempDir::new().unwrap();
+    let settings = folder.path().join("s.toml");
+    let nobody = program::nobody();
+    std::fs::write(&settings, format!("[prometheus]\nurl = \"{nobody}\"\n")).unwrap();
+    let data = folder.path().join("none");
+    let message = failure(&analyze(&["--config", settings.to_str().unwrap(), "--data", data.to_str().unwrap()]));
+    assert!(message.contains("store") && !message.contains(&nobody), "{message}");
 }

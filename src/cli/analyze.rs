@@ -129,6 +129,11 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     // What was pulled has the alert beside it.
     let alert = args.alert.as_ref().filter(|_| pulled.is_none());
     let telemetry = args.inputs.read(case.as_ref(), alert, &args.windows)?;
+    if let Some(nothing) = pulled.as_ref().and_then(PulledCase::nothing)
+        && windows::extent(&telemetry).is_none()
+    {
+        anyhow::bail!("{nothing}");
+    }
     let command = args.inputs.words(CommandLine::new("analyze"));
     let command = match &args.save {
         Some(saved) => command.paths("--case", &[saved]),
@@ -160,6 +165,11 @@ fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
             "--case is telemetry that was recorded, and live sources are asked for what they have: give one of both";
         return Err(Usage(text.to_owned()).into());
     }
+    if args.inputs.data.is_some() && args.live.is_asked() {
+        let text = "--data is a store of what was received, and live sources are asked for what they have: the same telemetry \
+                    may be in both and would count twice; give one of both";
+        return Err(Usage(text.to_owned()).into());
+    }
     let sources = args.live.sources(&settings, args.inputs.names_files())?;
     if sources.is_empty() {
         return match &args.save {
@@ -168,6 +178,11 @@ fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
             }
             None => Ok(None),
         };
+    }
+    if args.save.is_some() && args.inputs.names_files() {
+        let text = "--save keeps what live sources gave and not the files beside them: the saved case would give another \
+                    report; leave out --save, or the files";
+        return Err(Usage(text.to_owned()).into());
     }
     let alert = args.alert.as_deref().map(live::read_alert).transpose()?;
     let now_ns = jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);

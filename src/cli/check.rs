@@ -61,8 +61,26 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     if let Some(name) = &settings.sampling_attribute {
         lines.push(format!("  sampling    by the attribute {name}"));
     }
+    lines.extend(receiver(&settings));
     terminal.print(|out| lines.iter().try_for_each(|line| writeln!(out, "{}", terminal_text(line, 500))))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where `hypocenter serve` would listen, and what its store would keep.
+fn receiver(settings: &Settings) -> [String; 2] {
+    let (serve, folder) = (&settings.serve, settings.store.folder.clone());
+    let shown =
+        folder.as_ref().map_or("the folder of --data or the default one".to_owned(), |f| f.display().to_string());
+    let store = settings.store.at(folder.unwrap_or_default());
+    let hours = store.retention_age.as_secs_f64() / 3600.0;
+    let gibibytes = store.retention_bytes as f64 / f64::from(1 << 30);
+    [
+        format!(
+            "  serve       OTLP/gRPC {}, OTLP/HTTP {}, web {}",
+            serve.grpc_address, serve.http_address, serve.web_address
+        ),
+        format!("  store       {shown}, keeps {hours} h and at most {gibibytes} GiB"),
+    ]
 }
 
 fn named(sources: &Sources) -> Vec<(&'static str, &Endpoint)> {

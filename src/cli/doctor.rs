@@ -130,8 +130,17 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         let _progress = Progress::start("examining");
         let alone = |path: &Path| read_paths(&[path.to_owned()], &options, &|_| {}).ok();
         let files = FileFacts::of(&telemetry, |summary| alone(&summary.path));
-        let of_sources = answers.as_ref().map(|asked| asked.findings.clone()).unwrap_or_default();
-        doctor::examine(&telemetry, files, windows.as_ref()).with(of_sources)
+        let mut examination = doctor::examine(&telemetry, files, windows.as_ref());
+        let mut of_sources = Vec::new();
+        if let Some(asked) = &answers {
+            of_sources = asked.findings.clone();
+            if examination.files.is_empty() {
+                // Nobody named files: what is wrong is wrong with the sources.
+                examination.findings.retain(|finding| finding.id != "nothing_read");
+                of_sources.extend(asked.nothing());
+            }
+        }
+        examination.with(of_sources)
     };
     let recorded = case.as_ref().filter(|_| answers.is_none());
     let command =
@@ -158,6 +167,19 @@ struct Asked {
     findings: Vec<Finding>,
 }
 
+impl Asked {
+    /// That nothing came, where no source is said to fail.
+    fn nothing(&self) -> Option<Finding> {
+        let is_said = self.findings.iter().any(|finding| finding.severity == Severity::Stops);
+        let what = match self.pulled.as_ref().and_then(PulledCase::nothing) {
+            Some(nothing) => nothing.to_owned(),
+            None => "nothing was pulled from the live sources".to_owned(),
+        };
+        let advice = "see what is said of each source, and what to do".to_owned();
+        (!is_said).then_some(Finding { severity: Severity::Stops, id: "nothing_pulled", weight: 1.0, what, advice })
+    }
+}
+
 /// Asks the live sources, if there are any: first what they are, then, of those that answer, for telemetry.
 fn ask(args: &Args, settings: &Settings) -> anyhow::Result<Option<Asked>> {
     let mut sources = args.live.sources(settings, !args.paths.is_empty())?;
@@ -180,7 +202,11 @@ fn ask(args: &Args, settings: &Settings) -> anyhow::Result<Option<Asked>> {
         probe(&sources, &all, args.entry.as_deref(), &settings.metrics).context("cannot ask the live sources")?
     };
     let failing = probes.iter().filter(|probe| probe.is_failing).count();
-    let findings = probes.iter().map(|probe| finding(probe, failing == probes.len())).collect();
+    let mut findings: Vec<Finding> = probes.iter().map(|probe| finding(probe, failing == probes.len())).collect();
+    if args.paths.is_empty() && failing == probes.len() {
+        let advice = "mend the address, or see that the server runs: there is nothing else to look at";
+        findings.iter_mut().for_each(|finding| finding.advice = advice.to_owned());
+    }
     for probe in probes.iter().filter(|probe| probe.is_failing || probe.cannot_be_pulled) {
         sources.leave_out(probe.kind);
     }

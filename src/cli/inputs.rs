@@ -135,10 +135,10 @@ impl Inputs {
         Ok(settings.unwrap_or_default())
     }
 
-    /// Whether files or a case were given.
+    /// Whether files, a store or a case were given.
     pub(super) fn names_files(&self) -> bool {
         let lists = [&self.traces, &self.metrics, &self.logs, &self.changes];
-        self.case.is_some() || lists.iter().any(|paths| !paths.is_empty())
+        self.case.is_some() || self.data.is_some() || lists.iter().any(|paths| !paths.is_empty())
     }
 
     /// Reads everything that was named, of a store what lies in the windows. An alert is a file with the body of a webhook.

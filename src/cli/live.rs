@@ -11,7 +11,7 @@ use crate::live::{self, Endpoint, Request, Secret, Sources, check_header};
 use crate::report::terminal_text;
 use crate::settings::Settings;
 use crate::telemetry::alert::Symptom;
-use crate::timespec::rfc3339;
+use crate::timespec::{rfc3339, window_text};
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
@@ -114,12 +114,19 @@ pub(super) struct PulledCase {
     dir: PathBuf,
     /// Whether the folder goes when this does.
     is_temporary: bool,
+    /// Where nothing came: what was asked, for which windows, and what to do.
+    nothing: Option<String>,
 }
 
 impl PulledCase {
     /// Where it is.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What to say where nothing came.
+    pub(super) fn nothing(&self) -> Option<&str> {
+        self.nothing.as_deref()
     }
 }
 
@@ -144,9 +151,12 @@ pub(super) struct Before<'a> {
 
 /// Pulls into `save`, or into a folder that is removed at the end.
 pub(super) fn pull(sources: &Sources, before: &Before<'_>, save: Option<&Path>) -> anyhow::Result<PulledCase> {
-    let case = match save {
-        Some(dir) => PulledCase { dir: dir.to_owned(), is_temporary: false },
-        None => PulledCase { dir: temporary().context("cannot make a temporary folder")?, is_temporary: true },
+    let mut case = match save {
+        Some(dir) => PulledCase { dir: dir.to_owned(), is_temporary: false, nothing: None },
+        None => {
+            let dir = temporary().context("cannot make a temporary folder")?;
+            PulledCase { dir, is_temporary: true, nothing: None }
+        }
     };
     let alert = before.alert.and_then(|(_, telemetry)| telemetry.alerts.first());
     let of_alert = alert.and_then(|alert| alert.service.as_ref());
@@ -177,7 +187,22 @@ pub(super) fn pull(sources: &Sources, before: &Before<'_>, save: Option<&Path>) 
     for warning in &pulled.warnings {
         anstream::eprintln!("warning: {}", terminal_text(warning, 2_000));
     }
+    case.nothing = (pulled.series == 0 && pulled.traces == 0).then(|| nothing(sources, before.windows));
     Ok(case)
+}
+
+fn nothing(sources: &Sources, windows: &Chosen) -> String {
+    let metrics = sources.prometheus.as_ref().map(|(endpoint, _)| ("prometheus", endpoint));
+    let all = metrics.into_iter().chain(sources.trace_stores().map(|(kind, (endpoint, _))| (kind, endpoint)));
+    let asked: Vec<String> = all.map(|(kind, endpoint)| format!("{kind} at {}", endpoint.url)).collect();
+    let baselines: Vec<String> = windows.baselines.iter().map(window_text).collect();
+    format!(
+        "nothing of use came from {} for the incident {} and the baseline {}; name windows that it still keeps (--incident, \
+         --baseline) or the tenant (--org-id); `hypocenter doctor` with the same flags tells what it has",
+        asked.join(" and "),
+        window_text(&windows.incident),
+        baselines.join(", ")
+    )
 }
 
 /// The alert alone, which tells windows and entry before anything is pulled.

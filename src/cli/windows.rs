@@ -94,7 +94,9 @@ pub(super) fn before_pull(
     now_ns: i64,
 ) -> anyhow::Result<Chosen> {
     let extent = Window::new(0, now_ns).context("the clock of this machine stands before 1970")?;
-    let incident = incident.or_else(|| from_alert(alert?, &extent)).ok_or_else(|| {
+    // An alert that fires says when it will end if nobody renews it: there is no telemetry of what is to come.
+    let until_now = |window: Window| Window::new(window.start_ns(), window.end_ns().min(now_ns)).ok();
+    let incident = incident.or_else(|| from_alert(alert?, &extent).and_then(until_now)).ok_or_else(|| {
         Usage("when was it? Name the window, for example --incident now-15m/now, or give --alert".to_owned())
     })?;
     let baselines = match (baselines, before(&incident, &extent)) {
@@ -275,6 +277,8 @@ mod tests {
         assert_eq!(given.baselines, [minutes(3, 5)]);
         let firing = alerting(Telemetry::default(), day, None);
         assert_eq!(of(None, &[], Some(&firing)).unwrap().incident, minutes(day - 5, day + 30));
+        let ends_later = alerting(Telemetry::default(), 2 * day - 10, Some(2 * day + 5));
+        assert_eq!(of(None, &[], Some(&ends_later)).unwrap().incident, minutes(2 * day - 15, 2 * day));
         assert!(of(None, &[], None).unwrap_err().contains("--incident"));
     }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
@@ -127,7 +127,9 @@ impl Client {
                 Ok(response) => return self.take(url, response, may_be_absent).await,
                 Err(error) if attempt < ATTEMPTS && is_worth_another(&error) => pause,
                 Err(error) => {
-                    return Err(LiveError::NoAnswer { url, attempts: attempt, problem: chain(&error.without_url()) });
+                    let hint = if speaks_no_tls(&error) { "; that port does not speak TLS: try http://" } else { "" };
+                    let problem = format!("{}{hint}", chain(&error.without_url()));
+                    return Err(LiveError::NoAnswer { url, attempts: attempt, problem });
                 }
             };
             sleep(jittered(pause)).await;
@@ -298,6 +300,9 @@ fn under_another_name(
     headers: &mut HeaderMap,
 ) -> Result<reqwest::ClientBuilder, LiveError> {
     let wrong = |problem: String| LiveError::Setup { source_name, problem };
+    if server_name.parse::<IpAddr>().is_ok() {
+        return Err(wrong(format!("server_name `{server_name}` is an address; give the name in the certificate")));
+    }
     let (host, port) = (base.host_str().unwrap_or_default().to_owned(), base.port_or_known_default().unwrap_or(443));
     let found = (host.trim_matches(['[', ']']), port).to_socket_addrs();
     let found: Vec<_> = found.map_err(|error| wrong(format!("the host `{host}` is not found: {error}")))?.collect();
@@ -309,25 +314,27 @@ fn under_another_name(
     Ok(builder.http1_only().resolve_to_addrs(server_name, &found))
 }
 
-/// Follows a few redirects on the same host; others end as the answer that they are.
+/// Follows a few redirects on the same host and port; others end as the answer that they are. So does one to https, which
+/// would make a GET of a POST, and which each request would be sent in the clear before: that address is to be given.
 fn same_host() -> redirect::Policy {
     redirect::Policy::custom(|attempt| {
         let same = attempt.previous().first().is_some_and(|first| {
             let to = attempt.url();
             let port = |url: &Url| url.port_or_known_default();
-            let is_upgrade = first.scheme() == "http" && to.scheme() == "https" && to.port().is_none();
-            first.host_str() == to.host_str()
-                && ((first.scheme() == to.scheme() && port(first) == port(to)) || is_upgrade)
+            first.scheme() == to.scheme() && first.host_str() == to.host_str() && port(first) == port(to)
         });
         if same && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
     })
 }
 
-/// Scheme and host of where a redirect leads; the rest may hold a token.
+/// Scheme, host and port of where a redirect leads; the rest may hold a token.
 fn target(response: &Response) -> String {
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
     match response.url().join(location) {
-        Ok(url) => shown(&format!("{}://{}", url.scheme(), url.host_str().unwrap_or("?"))),
+        Ok(url) => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            shown(&format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or("?")))
+        }
         Err(_unreadable) => "an address that cannot be read".to_owned(),
     }
 }
@@ -340,7 +347,12 @@ fn is_transient(status: StatusCode) -> bool {
 /// certificate stays wrong.
 fn is_worth_another(error: &reqwest::Error) -> bool {
     let is_lost = error.is_connect() || (error.is_request() && !error.is_timeout());
-    is_lost && !chain(error).contains("certificate")
+    is_lost && !chain(error).contains("certificate") && !speaks_no_tls(error)
+}
+
+/// Whether what came instead of a handshake is none: so rustls says it.
+fn speaks_no_tls(error: &reqwest::Error) -> bool {
+    chain(error).contains("InvalidContentType")
 }
 
 /// The pause that a server asks for, in seconds or as a date (RFC 9110, 10.2.3).
@@ -415,6 +427,14 @@ mod tests {
             assert!(message.starts_with("prometheus: ") && !message.contains("hunter2"), "{message}");
         }
         assert_eq!(address("tempo", "https://a/tempo/").unwrap().as_str(), "https://a/tempo/");
+    }
+
+    #[test]
+    fn an_address_is_no_name_of_a_certificate() {
+        let mut endpoint = Endpoint::new("https://localhost");
+        endpoint.tls.server_name = Some("10.0.0.1".to_owned());
+        let message = Client::new("tempo", &endpoint).err().unwrap().to_string();
+        assert!(message.contains("server_name `10.0.0.1` is an address"), "{message}");
     }
 
     #[test]

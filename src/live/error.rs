@@ -59,10 +59,7 @@ pub enum LiveError {
         body: String,
     },
     /// A web page came instead.
-    #[error(
-        "{url}: answered with a web page (status {status}{title}) and not with data: a proxy or a login page stands before \
-         the server; give the address behind it, or the credentials that it wants"
-    )]
+    #[error("{url}: answered with a web page (status {status}{title}) and not with data: {}", behind(*status))]
     WebPage {
         /// What was asked.
         url: String,
@@ -71,12 +68,12 @@ pub enum LiveError {
         /// The title of the page, as `, title "…"`.
         title: String,
     },
-    /// The server points to another host.
+    /// The server points to another host, or to https.
     #[error("{url}: leads on to {target}, which is not followed; give that address if it is the right one")]
     Redirect {
         /// What was asked.
         url: String,
-        /// Where it leads, scheme and host only.
+        /// Where it leads, scheme, host and port only.
         target: String,
     },
     /// An answer is greater than is taken.
@@ -106,6 +103,20 @@ pub enum LiveError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What a web page in the place of data means.
+fn behind(status: u16) -> &'static str {
+    match status {
+        401 | 403 => {
+            "a proxy wants to know who asks, or does not let in who does: check basic_auth or authorization in the settings \
+             file"
+        }
+        500.. => "a proxy answers in the place of the server behind it, which is down or fails: see that it runs",
+        _ => {
+            "a proxy or a login page stands before the server; give the address behind it, or the credentials that it wants"
+        }
+    }
 }
 
 fn advice(status: u16) -> &'static str {

@@ -1,6 +1,7 @@
 //! The case folder that a pull writes: answers as the servers gave them, `case.toml`, and the record of what was asked.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -28,14 +29,14 @@ impl Folder {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Writes a file, with the folders above it.
+    /// Writes a new file, with the folders above it. One that is there already is an error: nothing is lost silently.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LiveError> {
         let path = self.root.join(name);
         let write = || {
             if let Some(above) = path.parent() {
                 fs::create_dir_all(above)?;
             }
-            fs::write(&path, bytes)
+            fs::OpenOptions::new().write(true).create_new(true).open(&path)?.write_all(bytes)
         };
         write().map_err(|source| LiveError::Write { path: path.clone(), source })
     }
@@ -103,6 +104,7 @@ mod tests {
         let (name, entry, symptom) = ("a \"b\"\\\n", Some("front"), Some("errors"));
         written.write_case(&CaseToWrite { name, entry, symptom, incident, baselines: &baselines }).unwrap();
         written.write("metrics/a.json", b"{}").unwrap();
+        assert!(written.write("metrics/a.json", b"other").is_err(), "a file is not written over");
         let case = Case::read(&root).unwrap();
         assert_eq!((case.name.as_str(), case.incident, case.baselines.as_slice()), (name, incident, &baselines[..]));
         assert_eq!((case.entry, case.symptom), (Some("front".into()), Some(Symptom::Errors)));

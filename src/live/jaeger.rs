@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::LiveError;
 use super::client::{Answer, Client};
-use super::traces::{Ask, Form, Found, Outcome, Trace, TraceStore, facts, with_facts};
+use super::traces::{Ask, Form, Found, Outcome, TraceStore, facts};
 use crate::telemetry::id::TraceId;
 use crate::timespec::rfc3339;
 
@@ -55,7 +55,7 @@ impl Jaeger {
         }
     }
 
-    async fn v3(&self, ask: Ask) -> Result<Vec<Trace>, LiveError> {
+    async fn v3(&self, ask: Ask) -> Result<Found, LiveError> {
         let (start, end) = (rfc3339(ask.window.start_ns()), rfc3339(ask.window.end_ns()));
         let limit = ask.limit.to_string();
         let mut query = vec![
@@ -81,7 +81,7 @@ impl Jaeger {
         }
         let answer = self.client.find("/api/v3/traces", &query, "application/json").await?;
         if answer.not_found {
-            return Ok(Vec::new());
+            return Ok(Found::none(true));
         }
         let mut bodies: BTreeMap<TraceId, Vec<Value>> = BTreeMap::new();
         // A stream of parts, or one.
@@ -89,18 +89,21 @@ impl Jaeger {
             let part = part.map_err(|error| wrong(&answer, &format!("not valid JSON: {error}")))?;
             let spans = part.get("result").unwrap_or(&part).get("resourceSpans").and_then(Value::as_array);
             for resource in spans.into_iter().flatten() {
-                by_trace(resource).into_iter().for_each(|(id, one)| bodies.entry(id).or_default().push(one));
+                let apart = by_trace(resource)
+                    .ok_or_else(|| wrong(&answer, "a span without a `traceId` of hexadecimal digits"))?;
+                apart.into_iter().for_each(|(id, one)| bodies.entry(id).or_default().push(one));
             }
         }
         if bodies.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Found::none(true));
         }
         let document = |spans: Vec<Value>| json!({ "result": { "resourceSpans": spans } }).to_string().into_bytes();
+        let is_all = bodies.len() < ask.limit;
         let bodies = bodies.into_iter().map(|(id, spans)| (id, document(spans))).collect();
-        Ok(with_facts(bodies, facts(&answer.body, &answer.url, &self.service)?, Form::Json))
+        Ok(Found::cut(bodies, facts(&answer.body, &answer.url, &self.service)?, Form::Json, is_all))
     }
 
-    async fn v1(&self, ask: Ask) -> Result<Vec<Trace>, LiveError> {
+    async fn v1(&self, ask: Ask) -> Result<Found, LiveError> {
         let mut query = vec![
             ("service", self.service.clone()),
             ("start", ask.window.start_ns().div_euclid(1000).to_string()),
@@ -115,33 +118,32 @@ impl Jaeger {
         }
         let answer = self.client.find("/api/traces", &query, "application/json").await?;
         if answer.not_found {
-            return Ok(Vec::new());
+            return Ok(Found::none(true));
         }
         let mut told = json_of(&answer)?;
         let Some(Value::Array(traces)) = told.get_mut("data").map(Value::take) else {
             return Err(wrong(&answer, "no list `data` of traces, as Jaeger's API v1 has it"));
         };
         if traces.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Found::none(true));
         }
+        let is_all = traces.len() < ask.limit;
         let mut bodies = BTreeMap::new();
         for trace in traces {
             let id = trace.get("traceID").and_then(Value::as_str).and_then(TraceId::from_hex);
             let id = id.ok_or_else(|| wrong(&answer, "a trace without a `traceID` of hexadecimal digits"))?;
             bodies.insert(id, json!({ "data": [trace] }).to_string().into_bytes());
         }
-        Ok(with_facts(bodies, facts(&answer.body, &answer.url, &self.service)?, Form::Json))
+        Ok(Found::cut(bodies, facts(&answer.body, &answer.url, &self.service)?, Form::Json, is_all))
     }
 }
 
 impl TraceStore for Jaeger {
     async fn ask(&self, ask: Ask) -> Result<Found, LiveError> {
-        let traces = match self.api {
-            Api::V1 => self.v1(ask).await?,
-            Api::V3 => self.v3(ask).await?,
-        };
-        let is_all = traces.len() < ask.limit;
-        Ok(Found { traces, is_all })
+        match self.api {
+            Api::V1 => self.v1(ask).await,
+            Api::V3 => self.v3(ask).await,
+        }
     }
 
     fn shortest_ns(&self) -> i64 {
@@ -150,21 +152,20 @@ impl TraceStore for Jaeger {
     }
 }
 
-/// The spans of one resource, apart by trace.
-fn by_trace(resource: &Value) -> BTreeMap<TraceId, Value> {
+/// The spans of one resource, apart by trace; `None` where one does not tell its trace.
+fn by_trace(resource: &Value) -> Option<BTreeMap<TraceId, Value>> {
     let mut of_traces: BTreeMap<TraceId, Vec<Value>> = BTreeMap::new();
     for scope in resource.get("scopeSpans").and_then(Value::as_array).into_iter().flatten() {
         let mut spans: BTreeMap<TraceId, Vec<&Value>> = BTreeMap::new();
         for span in scope.get("spans").and_then(Value::as_array).into_iter().flatten() {
-            if let Some(id) = span.get("traceId").and_then(Value::as_str).and_then(TraceId::from_hex) {
-                spans.entry(id).or_default().push(span);
-            }
+            let id = span.get("traceId").and_then(Value::as_str).and_then(TraceId::from_hex)?;
+            spans.entry(id).or_default().push(span);
         }
         for (id, spans) in spans {
             of_traces.entry(id).or_default().push(with(scope, "spans", json!(spans)));
         }
     }
-    of_traces.into_iter().map(|(id, scopes)| (id, with(resource, "scopeSpans", Value::Array(scopes)))).collect()
+    Some(of_traces.into_iter().map(|(id, scopes)| (id, with(resource, "scopeSpans", Value::Array(scopes)))).collect())
 }
 
 /// The object with another list.

@@ -110,9 +110,9 @@ pub(super) async fn pull(
     let mut tasks = JoinSet::new();
     for (at, (name, selector)) in names.wanted.into_iter().enumerate() {
         let (client, folder, ranges, step_s) = (client.clone(), folder.clone(), ranges.clone(), options.step_s);
-        tasks.spawn(
-            async move { (at, name.clone(), metric(&client, &name, &selector, &ranges, step_s, &folder).await) },
-        );
+        tasks.spawn(async move {
+            (at, name.clone(), metric(&client, (at, &name), &selector, &ranges, step_s, &folder).await)
+        });
     }
     let mut done = tasks.join_all().await;
     done.sort_by_key(|(at, _, _)| *at);
@@ -195,10 +195,11 @@ pub(super) async fn names(
     Ok(Names { all: all.len(), wanted: all.iter().filter_map(selector).collect() })
 }
 
-/// Pulls one metric over all ranges.
+/// Pulls one metric over all ranges. Nothing is written before all of it came: half a metric would look like one that
+/// vanished. Its number tells its files from those of a metric whose name is written the same in a file's name.
 async fn metric(
     client: &Client,
-    name: &str,
+    (at, name): (usize, &str),
     selector: &str,
     ranges: &[Window],
     step_s: Option<u32>,
@@ -210,7 +211,7 @@ async fn metric(
     };
     // What is left to ask for, the latest first, in whole seconds.
     let mut left: Vec<(i64, i64)> = ranges.iter().rev().flat_map(|range| split(range, step_s)).collect();
-    let mut queries = Vec::new();
+    let (mut queries, mut files) = (Vec::new(), Vec::new());
     while let Some((start_s, end_s)) = left.pop() {
         let form = [
             ("query", selector.to_owned()),
@@ -235,24 +236,21 @@ async fn metric(
         };
         let told: Envelope<Matrix> = envelope(&answer)?;
         let series = told.data.as_ref().map_or(0, |matrix| matrix.result.len());
-        let number = queries.len();
-        let file = match number {
-            0 => format!("metrics/{}.json", as_file_name(name)),
-            _ => format!("metrics/{}-{}.json", as_file_name(name), number + 1),
-        };
-        if series > 0 {
-            folder.write(&file, &answer.body)?;
-        }
+        let file = (series > 0).then(|| format!("metrics/{at:04}-{}-{}.json", queries.len() + 1, as_file_name(name)));
+        files.extend(file.clone().map(|file| (file, answer.body)));
         queries.push(QueryRecord {
             query: selector.to_owned(),
             start: rfc3339(start_s * NANOS_PER_SECOND),
             end: rfc3339(end_s * NANOS_PER_SECOND),
             step_seconds: step_s,
             series,
-            file: (series > 0).then_some(file),
+            file,
             partial: told.is_partial,
             notes: told.warnings.into_iter().chain(told.infos).collect(),
         });
+    }
+    for (file, body) in &files {
+        folder.write(file, body)?;
     }
     Ok(queries)
 }

@@ -37,6 +37,8 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 #[derive(Debug)]
 struct Covered {
     traces: Vec<Trace>,
+    /// Traces that came and could not be read.
+    unreadable: BTreeSet<TraceId>,
     /// Empty for a census.
     slices: Vec<Window>,
     /// How many traces each stands for.
@@ -120,13 +122,15 @@ async fn cover<S: TraceStore>(
 ) -> Result<Covered, LiveError> {
     let whole = store.ask(Ask { window, outcome, limit }).await?;
     if whole.is_all {
-        return Ok(Covered { traces: within(whole.traces, &window), slices: Vec::new(), stands_for: 1.0 });
+        let (traces, unreadable) = (within(whole.traces, &window), whole.unreadable);
+        return Ok(Covered { traces, unreadable, slices: Vec::new(), stands_for: 1.0 });
     }
     let part_ns = (window.end_ns() - window.start_ns()) / SLICES as i64;
     let mut width_ns = (part_ns / 2).max(1);
     // The middle one alone tells about how narrow slices have to be.
     let mut known: BTreeMap<usize, Vec<Trace>> = BTreeMap::new();
     let mut wanted = vec![SLICES / 2];
+    let mut lost = BTreeSet::new();
     loop {
         let slices = slices(&window, part_ns, width_ns);
         let is_narrowest = width_ns / 2 < store.shortest_ns();
@@ -140,9 +144,10 @@ async fn cover<S: TraceStore>(
         }
         let mut is_too_wide = false;
         for (at, found) in tasks.join_all().await {
-            let Found { traces, is_all } = found?;
+            let Found { traces, unreadable, is_all } = found?;
             if is_all {
                 known.insert(at, traces);
+                lost.extend(unreadable);
             } else if is_narrowest {
                 return Err(too_many(&slices[at], limit));
             } else {
@@ -156,7 +161,7 @@ async fn cover<S: TraceStore>(
             let traces = known.into_iter().flat_map(|(at, traces)| within(traces, &slices[at])).collect();
             let covered_ns: i64 = slices.iter().map(|slice| slice.end_ns() - slice.start_ns()).sum();
             let stands_for = (window.end_ns() - window.start_ns()) as f64 / covered_ns as f64;
-            return Ok(Covered { traces, slices, stands_for });
+            return Ok(Covered { traces, unreadable: lost, slices, stands_for });
         }
         let missing = (0..SLICES).filter(|at| !known.contains_key(at));
         wanted = if known.is_empty() { vec![SLICES / 2] } else { missing.collect() };
@@ -223,6 +228,16 @@ fn strata(
     let mut warnings = Vec::new();
     let mut parts: Vec<(Stratum, Covered)> = Vec::new();
     let of = |trace: &Trace| Stratum::of(trace, slow_from_us);
+    let lost = |covered: &Covered| covered.unreadable.clone();
+    let lost: BTreeSet<TraceId> =
+        [Some(&any), failed.as_ref(), slow.as_ref()].into_iter().flatten().flat_map(lost).collect();
+    if let Some(example) = lost.first() {
+        let (number, window) = (lost.len(), window_text(&window));
+        warnings.push(format!(
+            "traces: {number} traces of {window} came and no span of them could be read: they are left out, for example \
+             {example}"
+        ));
+    }
     for (stratum, covered) in [(Stratum::Failed, failed), (Stratum::Slow, slow)] {
         let Some(covered) = covered else { continue };
         if lacks(&covered, &any, |trace| of(trace) == stratum) {
@@ -242,7 +257,7 @@ fn strata(
     let mut sampled: BTreeMap<TraceId, Sampled> = BTreeMap::new();
     let mut records = Vec::new();
     let mut take = |name: &'static str, covered: Covered, is_wanted: &dyn Fn(&Trace) -> bool| {
-        let Covered { traces, slices, stands_for } = covered;
+        let Covered { traces, slices, stands_for, .. } = covered;
         let traces: Vec<Trace> = traces.into_iter().filter(is_wanted).collect();
         records.push(StratumRecord {
             stratum: name,

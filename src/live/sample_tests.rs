@@ -13,6 +13,7 @@ struct Memory {
     /// Whether it knows failures when asked for them.
     filters: bool,
     shortest_ns: i64,
+    unreadable: BTreeSet<TraceId>,
     asked: AtomicUsize,
 }
 
@@ -30,7 +31,7 @@ impl TraceStore for Memory {
         };
         let traces: Vec<Trace> = self.traces.iter().rev().filter(fits).take(ask.limit).cloned().collect();
         let is_all = traces.len() < ask.limit;
-        Ok(Found { traces, is_all })
+        Ok(Found { traces, unreadable: self.unreadable.clone(), is_all })
     }
 
     fn shortest_ns(&self) -> i64 {
@@ -48,7 +49,8 @@ fn store(failing: u64, filters: bool) -> Arc<Memory> {
         Trace { id: TraceId(u128::from(n) + 1), facts, form: Form::Json, body: Vec::new() }
     };
     let traces = (0..36_000).map(trace).collect();
-    Arc::new(Memory { traces, filters, shortest_ns: 1_000_000, asked: AtomicUsize::new(0) })
+    let unreadable = BTreeSet::new();
+    Arc::new(Memory { traces, filters, shortest_ns: 1_000_000, unreadable, asked: AtomicUsize::new(0) })
 }
 
 fn sampled(store: &Arc<Memory>, limit: usize) -> Result<Vec<WindowSample>, LiveError> {

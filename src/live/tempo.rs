@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::LiveError;
 use super::client::Client;
 use super::jaeger::{json_of, wrong};
-use super::traces::{Ask, Form, Found, Outcome, Trace, TraceStore, facts, with_facts};
+use super::traces::{Ask, Form, Found, Outcome, TraceStore, facts};
 use crate::telemetry::id::TraceId;
 use crate::telemetry::time::NANOS_PER_SECOND;
 
@@ -77,8 +77,8 @@ impl Tempo {
 }
 
 impl Shared {
-    /// Fetches one trace; `None` where it is gone.
-    async fn fetch(&self, id: TraceId) -> Result<Option<Trace>, LiveError> {
+    /// Fetches one trace; nothing where it is gone.
+    async fn fetch(&self, id: TraceId) -> Result<Found, LiveError> {
         if !self.is_old.load(Ordering::Relaxed) {
             let answer = self.client.find(&format!("/api/v2/traces/{id}"), &[], PROTOBUF).await?;
             if !answer.not_found {
@@ -88,7 +88,7 @@ impl Shared {
         let answer = self.client.find(&format!("/api/traces/{id}"), &[], PROTOBUF).await?;
         if answer.not_found {
             self.gone.fetch_add(1, Ordering::Relaxed);
-            return Ok(None);
+            return Ok(Found::none(true));
         }
         // It has the trace, and has it not at the new address: there is no such address.
         self.is_old.store(true, Ordering::Relaxed);
@@ -102,7 +102,7 @@ impl Shared {
         is_wrapped: bool,
         url: &str,
         body: Vec<u8>,
-    ) -> Result<Option<Trace>, LiveError> {
+    ) -> Result<Found, LiveError> {
         let broken = |problem: String| LiveError::Answer { url: url.to_owned(), problem };
         let (form, body, is_partial) = if !is_protobuf {
             let told: Value =
@@ -116,7 +116,7 @@ impl Shared {
         };
         self.partial.fetch_add(usize::from(is_partial), Ordering::Relaxed);
         let facts = facts(&body, url, &self.service)?;
-        Ok(with_facts(BTreeMap::from([(id, body)]), facts, form).pop())
+        Ok(Found::cut(BTreeMap::from([(id, body)]), facts, form, true))
     }
 }
 
@@ -147,15 +147,20 @@ impl TraceStore for Tempo {
         }
         if found.len() >= ask.limit {
             // They would be thrown away.
-            return Ok(Found { traces: Vec::new(), is_all: false });
+            return Ok(Found::none(false));
         }
         let mut tasks = JoinSet::new();
         for id in ids {
             let shared = self.shared.clone();
             tasks.spawn(async move { shared.fetch(id).await });
         }
-        let traces = tasks.join_all().await.into_iter().filter_map(Result::transpose);
-        Ok(Found { traces: traces.collect::<Result<_, _>>()?, is_all: true })
+        let mut found = Found::none(true);
+        for one in tasks.join_all().await {
+            let one = one?;
+            found.traces.extend(one.traces);
+            found.unreadable.extend(one.unreadable);
+        }
+        Ok(found)
     }
 
     fn shortest_ns(&self) -> i64 {

@@ -1,6 +1,6 @@
 //! What all trace stores have in common: what they are asked, what comes back, and what a trace tells when one looks at it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::ingest::{ReadOptions, read_bytes};
@@ -62,6 +62,8 @@ pub(super) struct Facts {
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) traces: Vec<Trace>,
+    /// Traces that came and of which no span could be read.
+    pub(super) unreadable: BTreeSet<TraceId>,
     /// Whether fewer came than the limit allows, so that these are all.
     pub(super) is_all: bool,
 }
@@ -102,14 +104,29 @@ pub(super) fn facts(body: &[u8], url: &str, service: &str) -> Result<BTreeMap<Tr
     Ok(of_traces.into_iter().map(|(id, (_, facts))| (id, facts)).collect())
 }
 
-/// Traces whose bodies were cut out of an answer, with what they tell.
-pub(super) fn with_facts(
-    bodies: BTreeMap<TraceId, Vec<u8>>,
-    mut facts: BTreeMap<TraceId, Facts>,
-    form: Form,
-) -> Vec<Trace> {
-    let traces = bodies.into_iter();
-    traces.filter_map(|(id, body)| Some(Trace { id, facts: facts.remove(&id)?, form, body })).collect()
+impl Found {
+    /// Nothing was found, or nothing of it is of use.
+    pub(super) fn none(is_all: bool) -> Self {
+        Self { traces: Vec::new(), unreadable: BTreeSet::new(), is_all }
+    }
+
+    /// Traces whose bodies were cut out of an answer, with what they tell. Whether these are all is known by what came, and
+    /// not by what of it could be read.
+    pub(super) fn cut(
+        bodies: BTreeMap<TraceId, Vec<u8>>,
+        mut facts: BTreeMap<TraceId, Facts>,
+        form: Form,
+        is_all: bool,
+    ) -> Self {
+        let mut found = Self::none(is_all);
+        for (id, body) in bodies {
+            match facts.remove(&id) {
+                Some(facts) => found.traces.push(Trace { id, facts, form, body }),
+                None => drop(found.unreadable.insert(id)),
+            }
+        }
+        found
+    }
 }
 
 #[cfg(test)]
@@ -134,5 +151,14 @@ mod tests {
         assert!(told("gateway")[&TraceId(10)].failed);
         assert_eq!(told("absent")[&TraceId(10)].starts_ns, 1_000_000_000);
         assert!(facts(b"nothing of the kind", "u", "front").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let known = Facts { starts_ns: 1, longest_us: 2, failed: false };
+        let bodies = [1, 2].map(|id| (TraceId(id), Vec::new()));
+        let found = Found::cut(bodies.into(), BTreeMap::from([(TraceId(2), known)]), Form::Json, false);
+        assert_eq!(found.traces.iter().map(|trace| trace.id).collect::<Vec<_>>(), [TraceId(2)]);
+        assert!(found.unreadable == BTreeSet::from([TraceId(1)]) && !found.is_all);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::LiveError;
 use super::client::Client;
 use super::jaeger::{json_of, wrong};
-use super::traces::{Ask, Form, Found, Outcome, TraceStore, facts, with_facts};
+use super::traces::{Ask, Form, Found, Outcome, TraceStore, facts};
 use crate::telemetry::id::TraceId;
 
 const NANOS_PER_MILLISECOND: i64 = 1_000_000;
@@ -51,7 +51,7 @@ impl TraceStore for Zipkin {
         };
         let is_all = traces.len() < ask.limit;
         if traces.is_empty() {
-            return Ok(Found { traces: Vec::new(), is_all });
+            return Ok(Found::none(is_all));
         }
         let mut bodies = BTreeMap::new();
         for trace in traces {
@@ -60,8 +60,7 @@ impl TraceStore for Zipkin {
             let id = id.ok_or_else(|| wrong(&answer, "a trace without a `traceId` of hexadecimal digits"))?;
             bodies.insert(id, trace.to_string().into_bytes());
         }
-        let traces = with_facts(bodies, facts(&answer.body, &answer.url, &self.service)?, Form::Json);
-        Ok(Found { traces, is_all })
+        Ok(Found::cut(bodies, facts(&answer.body, &answer.url, &self.service)?, Form::Json, is_all))
     }
 
     fn shortest_ns(&self) -> i64 {

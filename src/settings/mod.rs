@@ -90,8 +90,8 @@ use crate::ingest::MetricSettings;
 use crate::live::Sources;
 use crate::server;
 
-pub use error::SettingsError;
 use error::nearest;
+pub use error::{Fault, SettingsError};
 use sources::{PrometheusSection, TraceSection};
 
 pub use receiver::StoreSettings;
@@ -130,6 +130,11 @@ fn tables() -> impl Iterator<Item = Table> {
     KEYS.iter().flat_map(|tables| tables.iter().copied())
 }
 
+/// All keys, of whichever table.
+fn keys() -> impl Iterator<Item = &'static str> {
+    tables().flat_map(|(_, keys)| keys.iter().copied())
+}
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -164,8 +169,10 @@ impl Settings {
     /// # Errors
     /// As [`Settings::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
-        let syntax =
-            |source: toml::de::Error| SettingsError::Syntax { path: path.to_owned(), source: Box::new(source) };
+        let syntax = |error: toml::de::Error| SettingsError::Syntax {
+            path: path.to_owned(),
+            source: Fault::new(text, &error, keys()),
+        };
         let table: toml::Table = text.parse().map_err(syntax)?;
         check_keys(path, "", &table)?;
         let file: File = toml::from_str(text).map_err(syntax)?;
@@ -241,7 +248,7 @@ mod tests {
         assert_eq!(metrics.rules[1].of.as_deref(), Some("shop_requests_total"));
         // Every word that the documentation lists is one, and every word is listed.
         let words = SIGNALS.iter().map(|w| w.0).chain(KINDS.iter().map(|w| w.0)).chain(UNITS.iter().map(|w| w.0));
-        for word in words.chain(tables().flat_map(|(_, keys)| keys.iter().copied())) {
+        for word in words.chain(keys()) {
             assert!(example.contains(word), "`{word}` is not documented");
         }
         let sources = settings.sources;
