@@ -26,6 +26,7 @@ struct Log {
     file: File,
     /// Up to where it is durable.
     bytes: u64,
+    begun: Instant,
     /// When its first record came.
     since: Option<Instant>,
     /// Whether a write or sync has failed: what that left behind is unknown, so nothing is ever added after it.
@@ -98,6 +99,10 @@ impl Writer {
         batch.retain(|waiting| !waiting.kept.is_closed());
         if batch.is_empty() {
             return;
+        }
+        // Its number says when its records came.
+        if self.log.since.is_none() && self.log.begun.elapsed() >= self.segment_age {
+            self.roll();
         }
         self.buffer.clear();
         for waiting in &batch {
@@ -177,7 +182,15 @@ impl Log {
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let begun = file.write_all(MAGIC).and_then(|()| file.sync_all()).and_then(|()| sync_folder(&folders.log));
         match begun {
-            Ok(()) => Ok(Self { number, path, file, bytes: MAGIC.len() as u64, since: None, is_broken: false }),
+            Ok(()) => Ok(Self {
+                number,
+                path,
+                file,
+                bytes: MAGIC.len() as u64,
+                begun: Instant::now(),
+                since: None,
+                is_broken: false,
+            }),
             Err(error) => {
                 std::fs::remove_file(&path).ok();
                 Err(error)
@@ -238,7 +251,9 @@ mod tests {
         writer.keep(vec![gone, there]);
         assert!(matches!(answer.try_recv(), Ok(Ok(()))));
         assert_eq!(counters.get(Counted::Records), 1);
-        writer.keep(vec![waiting().0]);
+        let (gone, answer) = waiting();
+        drop(answer);
+        writer.keep(vec![gone]);
         assert_eq!((counters.get(Counted::Records), counters.get(Counted::Syncs)), (1, 1));
     }
 }
