@@ -135,6 +135,12 @@ async fn what_cannot_be_taken_is_refused_as_specified() {
     let status: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
     assert_eq!(status["code"], 3);
 
+    let logs = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": [
+        { "timeUnixNano": START_NS.to_string(), "body": { "stringValue": "it broke" } }] }],
+        "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "cart" } }] } }] });
+    let answer = client.post(&url, &[JSON], logs.to_string().into()).await.unwrap();
+    assert_eq!(answer.status(), 400, "logs where traces belong");
+
     // Small as it comes, large unfolded.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packed.write_all(&vec![0; 2 << 20]).unwrap();
@@ -239,6 +245,30 @@ async fn over_its_memory_it_says_when_to_try_again() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(client.post(&url, &[PROTOBUF], spans.clone()).await.unwrap().status(), 200);
     assert!(client.export(&receiver.grpc, "trace.v1.TraceService", &spans).await.unwrap().is_ok());
+}
+
+#[test]
+fn a_start_that_fails_says_why_and_leaves_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    fs::create_dir(folder.path().join("letters")).unwrap();
+    fs::write(folder.path().join("letters/one.txt"), "dear").unwrap();
+    let free = "127.0.0.1:0";
+    for (data, grpc, http, expected) in [
+        ("new", taken.as_str(), free, "cannot listen on"),
+        ("new", "localhost:4317", free, "an IP address, not a name"),
+        ("new", "127.0.0.1:1", "127.0.0.1:1", "serve.grpc_address and serve.http_address are the same"),
+        ("letters", free, free, "this folder holds other things and no store"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hypocenter"));
+        command.args(["serve", "--data", data, "--otlp.grpc-address", grpc, "--otlp.http-address", http]);
+        let output = command.args(["--web.listen-address", free]).current_dir(folder.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains(expected), "{told}");
+    }
+    assert!(!folder.path().join("new").exists());
+    assert_eq!(fs::read_dir(folder.path().join("letters")).unwrap().count(), 1);
 }
 
 /// A log that cannot grow, as on a disk that is full.

@@ -194,6 +194,34 @@ async fn what_is_too_old_or_too_much_is_removed_and_counted() {
     assert!(files(&segments).is_empty());
 }
 
+#[tokio::test]
+async fn logs_and_segments_are_read_by_the_sampling_attribute_of_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let by = |name: &str| ReadOptions { sampling_attribute: Some(name.to_owned()), ..ReadOptions::default() };
+    let rate = json!({ "key": "SampleRate", "value": { "intValue": "10" } });
+    let mut message: serde_json::Value = serde_json::from_slice(&spans(0..4, START_NS)).unwrap();
+    for span in message["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array_mut().unwrap() {
+        span["attributes"] = json!([rate]);
+    }
+    let payload = message.to_string().into_bytes();
+    let kind = Kind::Otlp(OtlpSignal::Traces, OtlpEncoding::Json);
+    let read_spans = read_otlp(OtlpSignal::Traces, OtlpEncoding::Json, Path::new("a"), &payload, &by("SampleRate"));
+    let opened = Store::open(&Settings::new(folder.path().to_owned()), by("SampleRate")).unwrap();
+    let record = Record { kind, payload: Bytes::from(payload), spans: read_spans.unwrap().spans, guard: None };
+    opened.store().keep(record).await.unwrap();
+    let weights = |options: &ReadOptions| {
+        let window = Window::new(START_NS, START_NS + MINUTE_NS).unwrap();
+        let mut read = read(folder.path(), &[window], options).unwrap();
+        hypocenter::ingest::finish(&mut read, &ReadOptions::default());
+        let told = read.warnings.iter().any(|w| w.message.contains("not that of the store"));
+        (read.spans.weight.iter().map(|weight| f64::from(*weight).round() as u64).collect::<Vec<_>>(), told)
+    };
+    assert_eq!(weights(&ReadOptions::default()), (vec![10; 4], false), "from the log");
+    assert_eq!(weights(&by("other")), (vec![10; 4], true));
+    opened.close();
+    assert_eq!(weights(&ReadOptions::default()), (vec![10; 4], false), "from the segment");
+}
+
 #[test]
 fn two_processes_do_not_write_to_one_store() {
     let folder = tempfile::tempdir().unwrap();

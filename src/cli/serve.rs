@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::ingest::ReadOptions;
-use crate::server::Server;
+use crate::server::{Listeners, Server};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -39,13 +39,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where to listen for OTLP over gRPC [default: 127.0.0.1:4317]
-    #[arg(long = "otlp.grpc-address", value_name = "ADDRESS")]
+    #[arg(long = "otlp.grpc-address", value_name = "ADDRESS", value_parser = address)]
     grpc_address: Option<SocketAddr>,
     /// Where to listen for OTLP over HTTP [default: 127.0.0.1:4318]
-    #[arg(long = "otlp.http-address", value_name = "ADDRESS")]
+    #[arg(long = "otlp.http-address", value_name = "ADDRESS", value_parser = address)]
     http_address: Option<SocketAddr>,
     /// Where to listen for remote-write (/api/v1/write), health (/-/healthy, /-/ready) and /metrics [default: 127.0.0.1:9464]
-    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", value_parser = address)]
     web_address: Option<SocketAddr>,
 }
 
@@ -60,6 +60,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ] {
         *address = given.unwrap_or(*address);
     }
+    if let Some(problem) = serve.same_address() {
+        anyhow::bail!("cannot serve: {problem}; give one of them another port");
+    }
     let folder = match args.data.clone().or_else(|| store.folder.clone()) {
         Some(folder) => folder,
         None => default_folder().context(
@@ -67,17 +70,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         )?,
     };
     let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };
-    let opened = Store::open(&store.at(folder.clone()), options.clone()).context("cannot open the store")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    let (to_serve, address_store) = (opened.store(), folder.display().to_string());
+    // First, so that a start that fails leaves no store behind.
+    let listeners = runtime.block_on(Listeners::bind(&serve)).context("cannot serve")?;
+    let opened = Store::open(&store.at(folder.clone()), options.clone()).context("cannot open the store")?;
+    let server = Server::new(listeners, &serve, opened.store(), options);
     let served: anyhow::Result<()> = runtime.block_on(async {
-        let server = Server::bind(&serve, to_serve, options).await.context("cannot serve")?;
         // Told apart from the start, so that no signal is lost.
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         for (purpose, address) in server.addresses() {
             tracing::info!(%address, "listening for {purpose}");
         }
-        tracing::info!(store = address_store, "ready");
+        tracing::info!(store = %folder.display(), "ready");
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -92,6 +96,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     opened.close();
     served?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_syntax| "an address is an IP address, not a name, and a port, as in 127.0.0.1:4317")
 }
 
 fn log_to_standard_error() {

@@ -68,7 +68,7 @@ mod pieces;
 mod plain_names;
 mod prometheus_protobuf;
 mod prometheus_range;
-mod protobuf;
+pub(crate) mod protobuf;
 mod rates;
 mod sampling;
 mod semconv;

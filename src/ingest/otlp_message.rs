@@ -40,13 +40,21 @@ impl OtlpSignal {
             Self::Logs => Kind::Logs,
         }
     }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
 }
 
 /// Reads one message. Single spans, points and records that make no sense are left out and counted in
 /// [`Telemetry::skipped`]; metrics are left as they were read, until [`super::finish`]. `name` is for messages.
 ///
 /// # Errors
-/// [`IngestError::Malformed`] for bytes that are no message at all, or one that is cut off.
+/// [`IngestError::Malformed`] for bytes that are no message at all, one that is cut off, or one of another signal.
 pub fn read_otlp(
     signal: OtlpSignal,
     encoding: OtlpEncoding,
@@ -58,6 +66,18 @@ pub fn read_otlp(
     match encoding {
         OtlpEncoding::Protobuf => read_protobuf(signal, name, bytes, options, &mut out)?,
         OtlpEncoding::Json => read_json(name, bytes, options, &mut out)?,
+    }
+    // JSON names what it holds, and whoever keeps the message keeps it as of this signal only.
+    let others = [
+        (OtlpSignal::Traces, !out.spans.is_empty()),
+        (OtlpSignal::Metrics, out.otlp_metrics.len() > 0 || !out.raw_series.is_empty()),
+        (OtlpSignal::Logs, out.logs.len() > 0),
+    ];
+    if let Some((other, _)) = others.into_iter().find(|(other, is_there)| *is_there && *other != signal) {
+        let (takes, holds) = (signal.name(), other.name());
+        let problem =
+            format_args!("only {takes} are taken here, and this message holds {holds}; send it where {holds} are");
+        return Err(IngestError::malformed(name, "the message", problem));
     }
     Ok(out)
 }
@@ -113,6 +133,26 @@ mod tests {
         assert!(error.starts_with("a request, byte "), "{error}");
         let error = read(OtlpEncoding::Json, b"{\"resourceSpans\": [").expect_err("cut off");
         assert!(error.contains("line 1, column 19"), "{error}");
+    }
+
+    #[test]
+    fn a_message_of_another_signal_is_refused() {
+        let at = r#""timeUnixNano":"1772445600000000000""#;
+        let resource = r#""resource":{"attributes":[{"key":"service.name","value":{"stringValue":"cart"}}]}"#;
+        let logs = format!(
+            r#"{{"resourceLogs":[{{{resource},"scopeLogs":[{{"logRecords":[{{{at},"body":{{"stringValue":"a"}}}}]}}]}}]}}"#
+        );
+        let metrics = format!(
+            r#"{{"resourceMetrics":[{{{resource},"scopeMetrics":[{{"metrics":[{{"name":"a","gauge":{{"dataPoints":[{{{at},"asDouble":1}}]}}}}]}}]}}]}}"#
+        );
+        let taken = |signal, message: &str| {
+            read_otlp(signal, OtlpEncoding::Json, Path::new(NAME), message.as_bytes(), &ReadOptions::default()).is_ok()
+        };
+        assert!(taken(OtlpSignal::Logs, &logs) && taken(OtlpSignal::Metrics, &metrics));
+        for (message, holds) in [(&logs, "logs"), (&metrics, "metrics")] {
+            let error = read(OtlpEncoding::Json, message.as_bytes()).expect_err("no traces");
+            assert!(error.contains(&format!("only traces are taken here, and this message holds {holds}")), "{error}");
+        }
     }
 
     #[test]

@@ -38,12 +38,13 @@ pub(super) fn router(intake: Arc<Intake>) -> Router {
 }
 
 async fn export(signal: OtlpSignal, intake: Arc<Intake>, request: Request) -> Response {
-    let held = Arc::new(intake.budget.hold());
+    let share = Share { held: Arc::new(intake.budget.hold()), intake: Arc::clone(&intake) };
     let limit = usize::try_from(intake.max_request_bytes).unwrap_or(usize::MAX);
-    let mut grpc = Grpc::new(Raw).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(limit);
+    let mut grpc =
+        Grpc::new(Raw(share.clone())).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(limit);
     let timeout = intake.timeout;
-    let request = request.map(|inner| Counted { inner, held: Arc::clone(&held), intake: Arc::clone(&intake) });
-    let service = Export { signal, intake: Arc::clone(&intake), held };
+    let request = request.map(|inner| Counted { inner, share: share.clone() });
+    let service = Export { signal, share };
     match tokio::time::timeout(timeout * 2, grpc.unary(service, request)).await {
         Ok(response) => response.map(Body::new),
         Err(_elapsed) => {
@@ -54,11 +55,28 @@ async fn export(signal: OtlpSignal, intake: Arc<Intake>, request: Request) -> Re
     }
 }
 
+/// What one call takes of the memory.
+#[derive(Clone)]
+struct Share {
+    held: Arc<Held>,
+    intake: Arc<Intake>,
+}
+
+impl Share {
+    /// Takes more, or gives what to answer where there is no more.
+    fn grow(&self, bytes: usize) -> Result<(), Status> {
+        self.held.grow(bytes as u64).map_err(|full| {
+            let refusal = Refusal::from(full);
+            self.intake.count::<()>(&Err(refusal.clone()));
+            status::grpc(&refusal)
+        })
+    }
+}
+
 /// Takes the message of one call.
 struct Export {
     signal: OtlpSignal,
-    intake: Arc<Intake>,
-    held: Arc<Held>,
+    share: Share,
 }
 
 impl UnaryService<Bytes> for Export {
@@ -66,13 +84,9 @@ impl UnaryService<Bytes> for Export {
     type Future = BoxFuture<tonic::Response<Bytes>, Status>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let (signal, intake, held) = (self.signal, Arc::clone(&self.intake), Arc::clone(&self.held));
+        let (signal, Share { held, intake }) = (self.signal, self.share.clone());
         Box::pin(async move {
-            let payload = request.into_inner();
-            let taken = match held.grow(payload.len() as u64) {
-                Ok(()) => intake.take_otlp(signal, OtlpEncoding::Protobuf, payload, held).await,
-                Err(full) => Err(full.into()),
-            };
+            let taken = intake.take_otlp(signal, OtlpEncoding::Protobuf, request.into_inner(), held).await;
             intake.count(&taken);
             let partial = taken.map_err(|refusal| status::grpc(&refusal))?;
             Ok(tonic::Response::new(Bytes::from(status::success(partial.as_ref()))))
@@ -83,8 +97,7 @@ impl UnaryService<Bytes> for Export {
 /// A body whose bytes count while they come: the message is put together before anybody else sees it.
 struct Counted {
     inner: Body,
-    held: Arc<Held>,
-    intake: Arc<Intake>,
+    share: Share,
 }
 
 impl HttpBody for Counted {
@@ -98,19 +111,18 @@ impl HttpBody for Counted {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(bytes) = frame.data_ref()
-            && let Err(full) = self.held.grow(bytes.len() as u64)
+            && let Err(full) = self.share.grow(bytes.len())
         {
-            let refusal = Refusal::from(full);
-            self.intake.count::<()>(&Err(refusal.clone()));
             // tonic looks for a status among the causes of a body's error.
-            return Poll::Ready(Some(Err(axum::Error::new(status::grpc(&refusal)))));
+            return Poll::Ready(Some(Err(axum::Error::new(full))));
         }
         polled
     }
 }
 
-/// Messages as bytes.
-struct Raw;
+/// Messages as bytes. What they unfold to counts here already: the end of the call may be long in coming.
+#[derive(Clone)]
+struct Raw(Share);
 
 impl Codec for Raw {
     type Encode = Bytes;
@@ -119,11 +131,11 @@ impl Codec for Raw {
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
-        Self
+        self.clone()
     }
 
     fn decoder(&mut self) -> Self {
-        Self
+        self.clone()
     }
 }
 
@@ -143,6 +155,69 @@ impl Decoder for Raw {
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         let length = message.remaining();
+        self.0.grow(length)?;
         Ok(Some(message.copy_to_bytes(length)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    use super::super::budget::Budget;
+    use super::super::intake::Received;
+    use super::*;
+    use crate::ingest::ReadOptions;
+    use crate::store::{Settings, Store};
+
+    /// A call whose message is there and whose end does not come.
+    struct Endless(Option<Bytes>);
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_message_unfolds_to_counts_before_its_call_has_ended() {
+        const UNFOLDED: usize = 1 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Store::open(&Settings::new(folder.path().to_owned()), ReadOptions::default()).unwrap();
+        let intake = Arc::new(Intake {
+            store: opened.store(),
+            options: ReadOptions::default(),
+            budget: Arc::new(Budget::new(5 << 19)),
+            max_request_bytes: UNFOLDED as u64,
+            timeout: Duration::from_secs(20),
+            received: Received::default(),
+        });
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(&vec![0; UNFOLDED]).unwrap();
+        let packed = packed.finish().unwrap();
+        let length = u32::try_from(packed.len()).unwrap().to_be_bytes();
+        let message = Bytes::from([&[1][..], &length, &packed].concat());
+        let call = || {
+            let request = Request::builder().header("content-type", "application/grpc").header("grpc-encoding", "gzip");
+            let request = request.body(Body::new(Endless(Some(message.clone())))).unwrap();
+            export(OtlpSignal::Traces, Arc::clone(&intake), request)
+        };
+        let held = [tokio::spawn(call()), tokio::spawn(call())];
+        let both = async {
+            while intake.budget.taken() < 2 * UNFOLDED as u64 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), both).await.expect("both count");
+        let answer = call().await;
+        assert_eq!(answer.headers()["grpc-status"], "14", "to be tried again");
+        held.into_iter().for_each(|call| call.abort());
     }
 }

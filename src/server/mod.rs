@@ -59,6 +59,19 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// What is wrong where two addresses are the same; port 0 is a free one each time.
+    pub fn same_address(&self) -> Option<&'static str> {
+        let (grpc, http, web) = (self.grpc_address, self.http_address, self.web_address);
+        let pairs = [
+            (grpc, http, "serve.grpc_address and serve.http_address are the same"),
+            (grpc, web, "serve.grpc_address and serve.web_address are the same"),
+            (http, web, "serve.http_address and serve.web_address are the same"),
+        ];
+        pairs.into_iter().find(|(a, b, _)| a == b && a.port() != 0).map(|(.., problem)| problem)
+    }
+}
+
 /// Why the receiver does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -87,17 +100,37 @@ pub enum ServerError {
 /// Open connections may take so long to end after they were told to.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// The three listeners, whose connections wait until there is a [`Server`].
+pub struct Listeners(Vec<(&'static str, TcpListener)>);
+
+impl Listeners {
+    /// Listens on all addresses; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`ServerError::Listen`] for the first address that cannot be had.
+    pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
+        let mut listeners = Vec::new();
+        for (purpose, flag, address) in [
+            ("OTLP over gRPC", "--otlp.grpc-address", settings.grpc_address),
+            ("OTLP over HTTP", "--otlp.http-address", settings.http_address),
+            ("remote-write and health", "--web.listen-address", settings.web_address),
+        ] {
+            let listener = TcpListener::bind(address).await;
+            let listener = listener.map_err(|source| ServerError::Listen { address, purpose, flag, source })?;
+            listeners.push((purpose, listener));
+        }
+        Ok(Self(listeners))
+    }
+}
+
 /// The receiver with its three listeners.
 pub struct Server {
     listeners: Vec<(&'static str, TcpListener, Router)>,
 }
 
 impl Server {
-    /// Listens on all addresses; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// [`ServerError::Listen`] for the first address that cannot be had.
-    pub async fn bind(settings: &Settings, store: Store, options: ReadOptions) -> Result<Self, ServerError> {
+    /// Serves what comes to the listeners, once it runs.
+    pub fn new(listeners: Listeners, settings: &Settings, store: Store, options: ReadOptions) -> Self {
         let intake = Arc::new(Intake {
             store,
             options,
@@ -106,17 +139,11 @@ impl Server {
             timeout: settings.request_timeout,
             received: Received::default(),
         });
-        let mut listeners = Vec::new();
-        for (purpose, flag, address, router) in [
-            ("OTLP over gRPC", "--otlp.grpc-address", settings.grpc_address, grpc::router(Arc::clone(&intake))),
-            ("OTLP over HTTP", "--otlp.http-address", settings.http_address, http::router(Arc::clone(&intake))),
-            ("remote-write and health", "--web.listen-address", settings.web_address, web::router(intake)),
-        ] {
-            let listener = TcpListener::bind(address).await;
-            let listener = listener.map_err(|source| ServerError::Listen { address, purpose, flag, source })?;
-            listeners.push((purpose, listener, router.layer(CatchPanicLayer::new())));
-        }
-        Ok(Self { listeners })
+        let routers = [grpc::router(Arc::clone(&intake)), http::router(Arc::clone(&intake)), web::router(intake)];
+        let served = listeners.0.into_iter().zip(routers);
+        let served =
+            served.map(|((purpose, listener), router)| (purpose, listener, router.layer(CatchPanicLayer::new())));
+        Self { listeners: served.collect() }
     }
 
     /// What each listener is for, and where it really listens.

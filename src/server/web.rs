@@ -18,7 +18,7 @@ pub(super) fn router(intake: Arc<Intake>) -> Router {
     Router::new()
         .route("/api/v1/write", post(remote_write))
         .route("/-/healthy", get(|| async { "healthy\n" }))
-        // It listens only after its store is open.
+        // It answers only after its store is open.
         .route("/-/ready", get(|| async { "ready\n" }))
         .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::disable())

@@ -85,6 +85,9 @@ impl Serve {
         if settings.max_request_bytes >= u64::from(u32::MAX) {
             return Err(key("max_request_size").wrong("a request must be smaller than 4GiB"));
         }
+        if let Some(problem) = settings.same_address() {
+            return Err(At { path, key: "serve".to_owned() }.wrong(problem));
+        }
         Ok(settings)
     }
 }
@@ -93,13 +96,18 @@ impl Store {
     pub(super) fn checked(self, path: &Path) -> Result<StoreSettings, SettingsError> {
         let default = StoreSettings::default();
         let key = |name: &'static str| At { path, key: format!("store.{name}") };
-        Ok(StoreSettings {
-            folder: self.path,
+        let settings = StoreSettings {
+            // Relative to the settings file, as all files that it names.
+            folder: self.path.map(|folder| path.parent().unwrap_or(Path::new("")).join(folder)),
             segment_bytes: key("segment_size").size(self.segment_size, default.segment_bytes)?,
             segment_age: key("segment_age").duration(self.segment_age, default.segment_age)?,
             retention_age: key("retention_age").duration(self.retention_age, default.retention_age)?,
             retention_bytes: key("retention_size").size(self.retention_size, default.retention_bytes)?,
-        })
+        };
+        if settings.retention_bytes < settings.segment_bytes {
+            return Err(key("retention_size").wrong("less than store.segment_size: not even one segment would be kept"));
+        }
+        Ok(settings)
     }
 }
 
@@ -116,7 +124,9 @@ impl At<'_> {
 
     fn address(&self, text: Option<String>, default: SocketAddr) -> Result<SocketAddr, SettingsError> {
         let Some(text) = text else { return Ok(default) };
-        text.parse().map_err(|_syntax| self.wrong("an address is an IP address and a port, as in \"127.0.0.1:4317\""))
+        text.parse().map_err(|_syntax| {
+            self.wrong("an address is an IP address, not a name, and a port, as in \"127.0.0.1:4317\"")
+        })
     }
 
     fn size(&self, text: Option<String>, default: u64) -> Result<u64, SettingsError> {
@@ -144,6 +154,23 @@ fn size(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_contradicts_itself_is_refused_and_folders_are_relative_to_the_file() {
+        let parse = |text: &str| crate::settings::Settings::parse(Path::new("etc/s.toml"), text);
+        for (text, expected) in [
+            ("[serve]\nhttp_address = \"127.0.0.1:4317\"", "serve.grpc_address and serve.http_address are the same"),
+            ("[serve]\ngrpc_address = \"localhost:4317\"", "an address is an IP address, not a name, and a port"),
+            ("[store]\nretention_size = \"1MiB\"", "`store.retention_size`: less than store.segment_size"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let free = "[serve]\ngrpc_address = \"127.0.0.1:0\"\nhttp_address = \"127.0.0.1:0\"\n";
+        assert!(parse(free).is_ok());
+        let folder = |path: &str| parse(&format!("[store]\npath = \"{path}\"")).unwrap().store.folder.unwrap();
+        assert_eq!([folder("data"), folder("/srv/data")], ["etc/data", "/srv/data"].map(PathBuf::from));
+    }
 
     #[test]
     fn sizes_have_units() {

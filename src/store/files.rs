@@ -13,6 +13,8 @@ pub(super) struct Folders {
     pub(super) log: PathBuf,
     pub(super) segments: PathBuf,
     pub(super) aside: PathBuf,
+    /// Names the attribute that told how the spans were sampled.
+    sampling: PathBuf,
 }
 
 /// What a segment holds.
@@ -41,21 +43,40 @@ pub(super) const UNFINISHED: &str = "tmp";
 impl Folders {
     pub(super) fn of(root: &Path) -> Self {
         let below = |name: &str| root.join(name);
-        Self { root: root.to_owned(), log: below("log"), segments: below("segments"), aside: below("aside") }
+        let (log, segments, aside) = (below("log"), below("segments"), below("aside"));
+        Self { root: root.to_owned(), log, segments, aside, sampling: below("sampling-attribute") }
     }
 
     pub(super) fn create(root: &Path) -> Result<Self, StoreError> {
         let folders = Self::of(root);
-        for folder in [&folders.log, &folders.segments, &folders.aside] {
-            let action = "cannot make this folder";
-            fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.clone(), action, source })?;
+        let failed = |action, path: &Path, source| StoreError::Io { path: path.to_owned(), action, source };
+        if !folders.segments.is_dir() && holds_anything(root).map_err(|error| failed("cannot be used", root, error))? {
+            return Err(StoreError::NotAStore { folder: root.to_owned() });
         }
-        sync_folder(root).map_err(|source| StoreError::Io {
-            path: root.to_owned(),
-            action: "cannot be used",
-            source,
-        })?;
+        // By its segments a store is known, so they come first.
+        for folder in [&folders.segments, &folders.log, &folders.aside] {
+            create_durably(folder).map_err(|error| failed("cannot make this folder", folder, error))?;
+        }
+        sync_folder(root).map_err(|error| failed("cannot be used", root, error))?;
         Ok(folders)
+    }
+
+    /// Notes by which attribute spans are read from now on, in segments and in logs.
+    pub(super) fn note_sampling(&self, attribute: Option<&str>) -> io::Result<()> {
+        let unfinished = self.sampling.with_extension(UNFINISHED);
+        fs::write(&unfinished, attribute.unwrap_or_default())?;
+        File::open(&unfinished)?.sync_all()?;
+        fs::rename(&unfinished, &self.sampling)?;
+        sync_folder(&self.root)
+    }
+
+    /// What was noted.
+    pub(super) fn sampling(&self) -> io::Result<Option<String>> {
+        match fs::read_to_string(&self.sampling) {
+            Ok(attribute) => Ok(Some(attribute).filter(|attribute| !attribute.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Two writers would take each other's logs for left-overs.
@@ -119,6 +140,26 @@ impl Segment {
     }
 }
 
+/// Whether there is anything in a folder that may not be there, besides what every disk has.
+fn holds_anything(folder: &Path) -> io::Result<bool> {
+    match paths_in(folder) {
+        Ok(paths) => Ok(paths.iter().any(|path| !path.ends_with("lost+found"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a folder and those that it is in, each of them durable.
+fn create_durably(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    create_durably(parent)?;
+    fs::create_dir(folder)?;
+    sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+}
+
 pub(super) fn paths_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
 }
@@ -131,6 +172,21 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_empty_folder_or_a_store_becomes_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/b");
+        fs::create_dir_all(root.join("lost+found")).unwrap();
+        fs::write(root.join("letter.txt"), "dear").unwrap();
+        assert!(matches!(Folders::create(&root), Err(StoreError::NotAStore { .. })));
+        assert_eq!(paths_in(&root).unwrap().len(), 2, "nothing is made in it");
+        fs::remove_file(root.join("letter.txt")).unwrap();
+        for root in [&root, &root, &folder.path().join("c/d")] {
+            let folders = Folders::create(root).unwrap();
+            assert!(folders.log.is_dir() && folders.aside.is_dir());
+        }
+    }
 
     #[test]
     fn names_tell_what_a_segment_holds() {

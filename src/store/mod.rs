@@ -6,6 +6,7 @@
 //! DIR/segments/spans-<number>-<first>-<last>.parquet     spans of a closed log as columns, sorted by start (segment)
 //! DIR/segments/signals-<number>-<first>-<last>.parquet   its metrics and logs: (first_ns, last_ns, kind, payload)
 //! DIR/aside/                                             what was broken when the store was opened: never read
+//! DIR/sampling-attribute                                 by which attribute spans are read, for readers of logs
 //! ```
 //!
 //! A log's number is the millisecond in which it was begun. A closed log becomes segments of the same number, and only
@@ -94,6 +95,12 @@ pub enum StoreError {
         /// The store.
         folder: PathBuf,
     },
+    /// The folder holds something else.
+    #[error("{}: this folder holds other things and no store; give a new or an empty one with --data or store.path", folder.display())]
+    NotAStore {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The system refused something.
     #[error("{}: {action}", path.display())]
     Io {
@@ -149,6 +156,12 @@ impl Store {
     pub fn open(settings: &Settings, options: ReadOptions) -> Result<Opened, StoreError> {
         let folders = Folders::create(&settings.folder)?;
         let lock = folders.lock()?;
+        // Readers of logs read spans as their segments will have them.
+        folders.note_sampling(options.sampling_attribute.as_deref()).map_err(|source| StoreError::Io {
+            path: folders.root.clone(),
+            action: "cannot note the sampling attribute",
+            source,
+        })?;
         let counters = Arc::new(Counters::default());
         let left = recover::recover(&folders, &counters)?;
         let (closed, to_convert): (SyncSender<convert::Closed>, _) = sync_channel(CLOSED_LOGS);

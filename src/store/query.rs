@@ -52,6 +52,7 @@ pub(super) fn decode(kind: Kind, name: &Path, payload: &[u8], options: &ReadOpti
 /// [`StoreError`] when the folder is no store or cannot be read.
 pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>, StoreError> {
     let folders = open(folder)?;
+    let options = &as_kept(&folders, options)?;
     let ranges = || -> io::Result<Vec<(i64, i64)>> {
         let (logs, segments) = (Log::all(&folders)?, folders.segments()?);
         let mut ranges: Vec<(i64, i64)> = segments.iter().map(|s| (s.first_ns, s.last_ns)).collect();
@@ -75,6 +76,7 @@ pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>
 /// [`StoreError`] when the folder is no store or cannot be read. What is broken in it is a warning.
 pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<Telemetry, StoreError> {
     let folders = open(folder)?;
+    let (given, options) = (options.sampling_attribute.as_ref(), &as_kept(&folders, options)?);
     let reader = Reader { folders: &folders, windows, options };
     let parts = reader.read().map_err(|source| unreadable(&folders, source))?;
     let mut all = Telemetry::default();
@@ -86,6 +88,11 @@ pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<
         payloads.extend(part.remote_writes);
     }
     all.append_all(telemetry);
+    if given.is_some() && given != options.sampling_attribute.as_ref() && !all.spans.is_empty() {
+        let message = "the sampling attribute that was named is not that of the store, which counts: give it to \
+                       `hypocenter serve`";
+        all.warn(folder, "", message, all.spans.len() as u64);
+    }
     let repeated = drop_repeated(&mut all.spans);
     if repeated > 0 {
         all.warn(
@@ -120,6 +127,12 @@ fn open(folder: &Path) -> Result<Folders, StoreError> {
             source,
         }),
     }
+}
+
+/// The options with the attribute by which the segments were made, so that what is still in a log is read alike.
+fn as_kept(folders: &Folders, options: &ReadOptions) -> Result<ReadOptions, StoreError> {
+    let sampling_attribute = folders.sampling().map_err(|source| unreadable(folders, source))?;
+    Ok(ReadOptions { sampling_attribute, ..options.clone() })
 }
 
 fn unreadable(folders: &Folders, source: io::Error) -> StoreError {

@@ -1,7 +1,7 @@
 //! What is found when a store is opened: torn ends are cut off, broken files set aside, closed logs handed on.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::StoreError;
@@ -55,12 +55,16 @@ fn mend_log(folders: &Folders, path: &Path, counters: &Counters) -> io::Result<b
     let torn = bytes.get(whole..).unwrap_or_default();
     if !torn.is_empty() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        fs::write(folders.aside.join(format!("{name}.torn")), torn)?;
+        // What is cut off here has to be there first.
+        let mut aside = File::create(folders.aside.join(format!("{name}.torn")))?;
+        aside.write_all(torn)?;
+        aside.sync_all()?;
+        sync_folder(&folders.aside)?;
         let log = OpenOptions::new().write(true).open(path)?;
         log.set_len(whole as u64)?;
         log.sync_all()?;
         counters.add(Counted::TornBytes, torn.len() as u64);
-        tracing::warn!(log = %path.display(), bytes = torn.len(), "the end of a log is torn, as after a crash: it was cut off and set aside; it was never answered");
+        tracing::warn!(log = %path.display(), bytes = torn.len(), "the end of a log is torn, as after a crash: it was cut off and set aside; it was probably never answered");
     }
     if count == 0 {
         fs::remove_file(path)?;

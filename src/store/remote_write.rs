@@ -2,55 +2,163 @@
 //!
 //! Source: Prometheus Remote-Write 1.0 specification; `prompb/remote.proto` and `types.proto` of Prometheus.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use prost::Message;
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<TimeSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    /// Native histograms, which are counted and not kept apart.
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    histograms: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Sample {
-    #[prost(double, tag = "1")]
-    value: f64,
-    /// Unix milliseconds.
-    #[prost(int64, tag = "2")]
-    timestamp: i64,
-}
+use crate::ingest::protobuf::{Broken, Fields, Value};
 
 /// Why a request cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RemoteWriteError {
     /// The bytes are no request.
-    #[error("not a request of remote-write 1.0 (prometheus.WriteRequest): {0}")]
-    Malformed(#[from] prost::DecodeError),
+    #[error("not a request of remote-write 1.0 (prometheus.WriteRequest): {problem} at byte {byte}")]
+    Malformed {
+        /// What is wrong.
+        problem: &'static str,
+        /// Where, uncompressed.
+        byte: usize,
+    },
     /// A series that the specification forbids.
     #[error("a series has no label `__name__`; send series as Prometheus does")]
     NoName,
+    /// The same.
+    #[error("a series has a label without a name; send series as Prometheus does")]
+    NamelessLabel,
+    /// More labels than any real series has: they would take many times the memory of the request.
+    #[error("a series has more than {MAX_LABELS} labels")]
+    TooManyLabels,
 }
+
+/// Prometheus itself limits labels to 30 where one asks it for limits.
+const MAX_LABELS: usize = 1000;
+
+/// A request, of which one series at a time is looked at, and nothing is built: a few bytes of it may stand for a series or
+/// a label, which would take many times as much.
+#[derive(Clone, Copy)]
+struct Request<'b>(&'b [u8]);
+
+/// A series of a request.
+#[derive(Default)]
+struct Series<'b> {
+    labels: Vec<(&'b str, &'b str)>,
+    /// How many samples it has.
+    samples: u64,
+    histograms: u64,
+}
+
+struct Sample {
+    value: f64,
+    /// Unix milliseconds.
+    timestamp: i64,
+}
+
+impl Sample {
+    fn at_ns(&self) -> i64 {
+        self.timestamp.saturating_mul(NANOS_PER_MILLISECOND)
+    }
+}
+
+impl<'b> Request<'b> {
+    fn malformed(self, at: &[u8], problem: &'static str) -> RemoteWriteError {
+        RemoteWriteError::Malformed { problem, byte: at.as_ptr().addr().saturating_sub(self.0.as_ptr().addr()) }
+    }
+
+    /// Hands the fields of one of its messages to `each`.
+    fn fields(
+        self,
+        message: &'b [u8],
+        mut each: impl FnMut(u32, Value<'b>) -> Result<(), RemoteWriteError>,
+    ) -> Result<(), RemoteWriteError> {
+        let mut fields = Fields::of(message);
+        let broken = |Broken { at, problem }: Broken<'_>| self.malformed(at, problem);
+        while let Some((number, value)) = fields.next().map_err(broken)? {
+            each(number, value)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a field of `message`.
+    fn bytes(self, message: &[u8], value: Value<'b>) -> Result<&'b [u8], RemoteWriteError> {
+        value.bytes().ok_or_else(|| self.malformed(message, WRONG_TYPE))
+    }
+
+    /// Hands each series to `each` with the samples that `wanted` accepts.
+    fn each_series(
+        self,
+        wanted: impl Fn(&Sample) -> bool,
+        mut each: impl FnMut(Series<'b>, Vec<Sample>),
+    ) -> Result<(), RemoteWriteError> {
+        self.fields(self.0, |number, value| {
+            if number == 1 {
+                let message = self.bytes(self.0, value)?;
+                let (series, samples) = self.series(message, &wanted)?;
+                each(series, samples);
+            }
+            Ok(())
+        })
+    }
+
+    fn series(
+        self,
+        message: &'b [u8],
+        wanted: impl Fn(&Sample) -> bool,
+    ) -> Result<(Series<'b>, Vec<Sample>), RemoteWriteError> {
+        let (mut series, mut samples) = (Series::default(), Vec::new());
+        self.fields(message, |number, value| {
+            match number {
+                1 if series.labels.len() == MAX_LABELS => return Err(RemoteWriteError::TooManyLabels),
+                1 => series.labels.push(self.label(self.bytes(message, value)?)?),
+                2 => {
+                    series.samples += 1;
+                    let sample = self.sample(self.bytes(message, value)?)?;
+                    samples.extend(wanted(&sample).then_some(sample));
+                }
+                4 => series.histograms += 1,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if series.labels.iter().all(|(name, _)| *name != "__name__") {
+            return Err(RemoteWriteError::NoName);
+        }
+        Ok((series, samples))
+    }
+
+    fn label(self, message: &'b [u8]) -> Result<(&'b str, &'b str), RemoteWriteError> {
+        let mut label = ("", "");
+        let text = |value| {
+            let bytes = self.bytes(message, value)?;
+            std::str::from_utf8(bytes).map_err(|_not_utf8| self.malformed(bytes, "text that is not UTF-8"))
+        };
+        self.fields(message, |number, value| {
+            match number {
+                1 => label.0 = text(value)?,
+                2 => label.1 = text(value)?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if label.0.is_empty() { Err(RemoteWriteError::NamelessLabel) } else { Ok(label) }
+    }
+
+    fn sample(self, message: &'b [u8]) -> Result<Sample, RemoteWriteError> {
+        let mut sample = Sample { value: 0.0, timestamp: 0 };
+        self.fields(message, |number, value| {
+            match (number, value) {
+                (1, Value::Fixed64(bits)) => sample.value = f64::from_bits(bits),
+                (2, Value::Varint(timestamp)) => sample.timestamp = timestamp.cast_signed(),
+                (1 | 2, _) => return Err(self.malformed(message, WRONG_TYPE)),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(sample)
+    }
+}
+
+const WRONG_TYPE: &str = "a field of another type than it should have";
 
 /// What a request holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -72,20 +180,20 @@ const NANOS_PER_MILLISECOND: i64 = 1_000_000;
 /// # Errors
 /// [`RemoteWriteError`] when it is none.
 pub fn check(payload: &[u8]) -> Result<Checked, RemoteWriteError> {
-    let request = WriteRequest::decode(payload)?;
-    if request.timeseries.iter().any(|series| series.labels.iter().all(|label| label.name != "__name__")) {
-        return Err(RemoteWriteError::NoName);
-    }
+    let range = Cell::new(None);
     let mut checked = Checked::default();
-    for series in &request.timeseries {
-        checked.samples += series.samples.len() as u64;
-        checked.histograms += series.histograms.len() as u64;
-        for sample in &series.samples {
-            let at_ns = sample.timestamp.saturating_mul(NANOS_PER_MILLISECOND);
-            let (first, last) = checked.first_and_last_ns.unwrap_or((at_ns, at_ns));
-            checked.first_and_last_ns = Some((first.min(at_ns), last.max(at_ns)));
-        }
-    }
+    let note = |sample: &Sample| {
+        let at_ns = sample.at_ns();
+        let (first, last) = range.get().unwrap_or((at_ns, at_ns));
+        range.set(Some((at_ns.min(first), at_ns.max(last))));
+        // The samples themselves are not needed.
+        false
+    };
+    Request(payload).each_series(note, |series, _none| {
+        checked.samples += series.samples;
+        checked.histograms += series.histograms;
+    })?;
+    checked.first_and_last_ns = range.get();
     Ok(checked)
 }
 
@@ -100,20 +208,16 @@ pub(super) struct Gathered {
 impl Gathered {
     /// Adds the samples of a request whose time (Unix nanoseconds) `wanted` accepts.
     pub(super) fn add(&mut self, payload: &[u8], wanted: impl Fn(i64) -> bool) -> Result<(), RemoteWriteError> {
-        for series in WriteRequest::decode(payload)?.timeseries {
-            self.histograms += series.histograms.len() as u64;
-            let mut samples = series.samples;
-            samples.retain(|sample| {
-                sample.value.to_bits() != STALE && wanted(sample.timestamp.saturating_mul(NANOS_PER_MILLISECOND))
-            });
+        let wanted = |sample: &Sample| sample.value.to_bits() != STALE && wanted(sample.at_ns());
+        Request(payload).each_series(wanted, |series, samples| {
+            self.histograms += series.histograms;
             if samples.is_empty() {
-                continue;
+                return;
             }
-            let labels = series.labels.into_iter().map(|label| (label.name, label.value)).collect();
+            let labels = series.labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             let known = self.series.entry(labels).or_default();
             known.extend(samples.iter().map(|sample| (sample.timestamp, sample.value)));
-        }
-        Ok(())
+        })
     }
 
     /// All of it as Prometheus would answer a query over the range; `None` where there is nothing.
@@ -121,13 +225,13 @@ impl Gathered {
         if self.series.is_empty() {
             return None;
         }
-        let result: Vec<Value> = self
+        let result: Vec<Json> = self
             .series
             .into_iter()
             .map(|(labels, samples)| {
                 let metric: serde_json::Map<_, _> =
                     labels.into_iter().map(|(name, value)| (name, value.into())).collect();
-                let values: Vec<Value> =
+                let values: Vec<Json> =
                     samples.into_iter().map(|(ms, value)| json!([ms as f64 / 1e3, value.to_string()])).collect();
                 json!({ "metric": metric, "values": values })
             })
@@ -139,13 +243,58 @@ impl Gathered {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
 
+    #[derive(Clone, PartialEq, Message)]
+    struct WriteRequest {
+        #[prost(message, repeated, tag = "1")]
+        timeseries: Vec<TimeSeries>,
+    }
+
+    /// Series as they are written.
+    #[derive(Clone, PartialEq, Message)]
+    struct WriteRequestBytes {
+        #[prost(bytes = "vec", repeated, tag = "1")]
+        timeseries: Vec<Vec<u8>>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct TimeSeries {
+        #[prost(message, repeated, tag = "1")]
+        labels: Vec<Label>,
+        #[prost(message, repeated, tag = "2")]
+        samples: Vec<Point>,
+        #[prost(bytes = "vec", repeated, tag = "4")]
+        histograms: Vec<Vec<u8>>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Label {
+        #[prost(string, tag = "1")]
+        name: String,
+        #[prost(string, tag = "2")]
+        value: String,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Point {
+        #[prost(double, tag = "1")]
+        value: f64,
+        #[prost(int64, tag = "2")]
+        timestamp: i64,
+    }
+
+    fn of_series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
+        let label = |(name, value): &(&str, &str)| Label { name: (*name).into(), value: (*value).into() };
+        let point = |(timestamp, value): &(i64, f64)| Point { value: *value, timestamp: *timestamp };
+        let (labels, samples) = (labels.iter().map(label).collect(), samples.iter().map(point).collect());
+        WriteRequest { timeseries: vec![TimeSeries { labels, samples, histograms: vec![vec![]] }] }.encode_to_vec()
+    }
+
     fn request(name: &str, samples: &[(i64, f64)]) -> Vec<u8> {
-        let labels = vec![Label { name: "__name__".into(), value: name.into() }];
-        let samples =
-            samples.iter().map(|(timestamp, value)| Sample { value: *value, timestamp: *timestamp }).collect();
-        WriteRequest { timeseries: vec![TimeSeries { labels, samples, histograms: vec![] }] }.encode_to_vec()
+        of_series(&[("__name__", name)], samples)
     }
 
     #[test]
@@ -155,7 +304,7 @@ mod tests {
         for bytes in [request("up", &[(1500, 1.0), (2000, 0.0)]), request("up", &[(2000, 0.0), (2500, stale)])] {
             gathered.add(&bytes, |_| true).unwrap();
         }
-        let answer: Value = serde_json::from_slice(&gathered.into_answer().unwrap()).unwrap();
+        let answer: Json = serde_json::from_slice(&gathered.into_answer().unwrap()).unwrap();
         assert_eq!(
             answer["data"]["result"],
             json!([{ "metric": { "__name__": "up" }, "values": [[1.5, "1"], [2.0, "0"]] }])
@@ -164,10 +313,19 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_refused() {
-        assert!(matches!(check(b"\x0a\x7f"), Err(RemoteWriteError::Malformed(_))));
-        let nameless = WriteRequest { timeseries: vec![TimeSeries::default()] }.encode_to_vec();
-        assert!(matches!(check(&nameless), Err(RemoteWriteError::NoName)));
+        assert!(matches!(check(b"\x0a\x7f"), Err(RemoteWriteError::Malformed { byte: 0, .. })));
+        let wrong = check(b"\x0a\x02\x10\x01").unwrap_err();
+        assert_eq!(wrong, RemoteWriteError::Malformed { problem: WRONG_TYPE, byte: 2 });
+        assert_eq!(check(&of_series(&[("job", "a")], &[])), Err(RemoteWriteError::NoName));
+        assert_eq!(check(&of_series(&[("__name__", "a"), ("", "")], &[])), Err(RemoteWriteError::NamelessLabel));
+        assert_eq!(check(&of_series(&[("__name__", "a"); 1001], &[])), Err(RemoteWriteError::TooManyLabels));
+        // Series and labels of two bytes each would take hundreds of megabytes.
+        let (series, labels) = (b"\x0a\x00".repeat(4 << 20), b"\x0a\x00".repeat(4 << 20));
+        assert_eq!(check(&series), Err(RemoteWriteError::NoName));
+        let labels = WriteRequestBytes { timeseries: vec![labels] }.encode_to_vec();
+        assert_eq!(check(&labels), Err(RemoteWriteError::NamelessLabel));
         let checked = check(&request("up", &[(1500, 1.0), (2000, 0.0)])).unwrap();
-        assert_eq!(checked.first_and_last_ns, Some((1_500_000_000, 2_000_000_000)));
+        let first_and_last_ns = Some((1_500_000_000, 2_000_000_000));
+        assert_eq!(checked, Checked { samples: 2, histograms: 1, first_and_last_ns });
     }
 }

@@ -26,6 +26,7 @@ struct Log {
     file: File,
     /// Up to where it is durable.
     bytes: u64,
+    begun: Instant,
     /// When its first record came.
     since: Option<Instant>,
     /// Whether a write or sync has failed: what that left behind is unknown, so nothing is ever added after it.
@@ -93,7 +94,16 @@ impl Writer {
         self.close();
     }
 
-    fn keep(&mut self, batch: Vec<Waiting>) {
+    fn keep(&mut self, mut batch: Vec<Waiting>) {
+        // Who no longer waits was told to try again, or has gone and will.
+        batch.retain(|waiting| !waiting.kept.is_closed());
+        if batch.is_empty() {
+            return;
+        }
+        // Its number says when its records came.
+        if self.log.since.is_none() && self.log.begun.elapsed() >= self.segment_age {
+            self.roll();
+        }
         self.buffer.clear();
         for waiting in &batch {
             push(&mut self.buffer, waiting.record.kind, &waiting.record.payload);
@@ -109,7 +119,7 @@ impl Writer {
                 for Waiting { record, kept } in batch {
                     self.counters.add(Counted::Spans, record.spans.len() as u64);
                     tables.push(record.spans);
-                    // Who no longer waits for the answer will send again.
+                    // Who stopped waiting meanwhile will send again: then it is there twice.
                     kept.send(Ok(())).ok();
                 }
                 self.spans.append_all(tables);
@@ -172,7 +182,15 @@ impl Log {
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let begun = file.write_all(MAGIC).and_then(|()| file.sync_all()).and_then(|()| sync_folder(&folders.log));
         match begun {
-            Ok(()) => Ok(Self { number, path, file, bytes: MAGIC.len() as u64, since: None, is_broken: false }),
+            Ok(()) => Ok(Self {
+                number,
+                path,
+                file,
+                bytes: MAGIC.len() as u64,
+                begun: Instant::now(),
+                since: None,
+                is_broken: false,
+            }),
             Err(error) => {
                 std::fs::remove_file(&path).ok();
                 Err(error)
@@ -195,5 +213,47 @@ impl Log {
         self.bytes += records.len() as u64;
         self.since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::store::{Kind, Record};
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::create(folder.path()).unwrap();
+        let counters = Arc::new(Counters::default());
+        let (closed, _logs) = sync_channel(1);
+        let settings = Settings::new(folder.path().to_owned());
+        let mut writer = Writer::open(&folders, &settings, closed, Arc::clone(&counters)).unwrap();
+        let waiting = || {
+            let (kept, answer) = oneshot::channel();
+            let payload = Bytes::from_static(b"a");
+            (
+                Waiting {
+                    record: Record { kind: Kind::RemoteWrite, payload, spans: SpanTable::new(), guard: None },
+                    kept,
+                },
+                answer,
+            )
+        };
+        let (gone, answer) = waiting();
+        drop(answer);
+        let (there, mut answer) = waiting();
+        writer.keep(vec![gone, there]);
+        assert!(matches!(answer.try_recv(), Ok(Ok(()))));
+        assert_eq!(counters.get(Counted::Records), 1);
+        let (gone, answer) = waiting();
+        drop(answer);
+        writer.keep(vec![gone]);
+        assert_eq!((counters.get(Counted::Records), counters.get(Counted::Syncs)), (1, 1));
     }
 }
