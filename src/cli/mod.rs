@@ -57,7 +57,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Analyze(analyze::Args),
+    Analyze(Box<analyze::Args>),
     Check(check::Args),
     Doctor(doctor::Args),
     Drill(drill::Args),

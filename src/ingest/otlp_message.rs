@@ -71,7 +71,7 @@ pub fn read_otlp(
     let others = [
         (OtlpSignal::Traces, !out.spans.is_empty()),
         (OtlpSignal::Metrics, out.otlp_metrics.len() > 0 || !out.raw_series.is_empty()),
-        (OtlpSignal::Logs, out.logs.len() > 0),
+        (OtlpSignal::Logs, !out.logs.is_empty()),
     ];
     if let Some((other, _)) = others.into_iter().find(|(other, is_there)| *is_there && *other != signal) {
         let (takes, holds) = (signal.name(), other.name());
