@@ -31,7 +31,7 @@ fn main() {
     let messages = spans.div_ceil(SPANS_A_MESSAGE);
     let rate: Option<f64> = std::env::var("HYPOCENTER_BENCH_RATE").ok().map(|rate| rate.parse().unwrap());
     let temporary = tempfile::tempdir().unwrap();
-    let data = std::env::var_os("HYPOCENTER_BENCH_DATA").map_or(temporary.path().to_owned(), Into::into);
+    let data = std::env::var_os("HYPOCENTER_BENCH_DATA").map_or(temporary.path().join("data"), Into::into);
     let settings = temporary.path().join("settings.toml");
     fs::write(&settings, "[store]\nretention_size = \"100GiB\"\n").unwrap();
     let receiver = Receiver::start(&data, &["--config", settings.to_str().unwrap()]);
