@@ -15,7 +15,6 @@ use hypocenter::rank::hypocenter::Hypocenter;
 use hypocenter::report;
 use hypocenter::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry, SpanCoverage};
 use hypocenter::telemetry::id::ServiceId;
-use hypocenter::telemetry::logs::LogStats;
 use hypocenter::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use hypocenter::telemetry::sketch::Sketch;
 use hypocenter::telemetry::time::{Grid, Window};
@@ -144,26 +143,19 @@ fn incident(services: u32) -> Incident {
     let coverage = SpanCoverage { spans: rows.len() as u64 * CALLS, ..SpanCoverage::default() };
     Incident::new(IncidentParts {
         name: "bench".to_owned(),
-        window: window(BASELINE_MINUTES, MINUTES),
-        baselines: vec![window(0, BASELINE_MINUTES)],
-        entry: None,
-        symptom: None,
         series: series.collect(),
-        calls: CallStats {
-            nodes: (0..services).map(|at| CallNode { id: name(at), kind: NodeKind::Service }).collect(),
-            operations: vec!["get".to_owned()],
-            entries: vec![Entry { service: 0, operation: 0 }],
-            rows,
-            coverage,
-            ..CallStats::empty(Grid::new(MINUTE_NS))
-        },
-        given_edges: Vec::new(),
-        logs: LogStats::empty(Grid::new(MINUTE_NS)),
-        changes: Vec::new(),
-        dialects: Vec::new(),
-        cut_files: BTreeSet::new(),
-        alert: None,
-        warnings: Vec::new(),
+        ..IncidentParts::new(
+            window(BASELINE_MINUTES, MINUTES),
+            vec![window(0, BASELINE_MINUTES)],
+            CallStats {
+                nodes: (0..services).map(|at| CallNode { id: name(at), kind: NodeKind::Service }).collect(),
+                operations: vec!["get".to_owned()],
+                entries: vec![Entry { service: 0, operation: 0 }],
+                rows,
+                coverage,
+                ..CallStats::empty(Grid::new(MINUTE_NS))
+            },
+        )
     })
     .expect("a sound incident")
 }
@@ -196,31 +188,22 @@ fn row(noise: &mut Noise, caller: Option<u32>, callee: u32, bin: i64, slow: &BTr
     let (gap_ns, gaps) = if caller.is_some() { times(1e5) } else { (0, Sketch::default()) };
     let errors = u64::from(noise.next() < 0.02);
     CallRow {
-        key: CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin },
         calls: CALLS,
         observed: CALLS,
-        last_calls: 0,
         weight_squares: CALLS,
         error_weight_squares: errors,
         errors,
         caller_errors: errors,
         origin_errors: errors,
-        edge_errors: 0,
-        timeouts: 0,
-        retries: 0,
-        hedges: 0,
         duration_ns,
         self_ns,
         critical_ns: self_ns,
-        critical_gap_ns: 0,
         paired_calls: if caller.is_some() { CALLS } else { 0 },
         gap_ns,
         durations,
         self_times,
         gaps,
-        slowest: None,
-        failed: None,
-        typical: None,
+        ..CallRow::empty(CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin })
     }
 }
 

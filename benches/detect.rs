@@ -94,7 +94,6 @@ fn row(noise: &mut Noise, caller: u32, callee: u32, operation: u32, bin: i64) ->
     let [durations, self_times, gaps] = sketches;
     let errors = u64::from(noise.next() < 0.2);
     CallRow {
-        key: CallKey { caller: Some(caller), callee, operation, mode: EdgeMode::Sync, entry: 0, bin },
         calls,
         observed: calls,
         weight_squares: calls,
@@ -102,23 +101,13 @@ fn row(noise: &mut Noise, caller: u32, callee: u32, operation: u32, bin: i64) ->
         errors,
         caller_errors: errors,
         origin_errors: errors,
-        edge_errors: 0,
-        timeouts: 0,
-        retries: 0,
-        hedges: 0,
-        last_calls: 0,
         duration_ns: calls * 10_000_000,
         self_ns: calls * 10_000_000,
-        critical_ns: 0,
-        critical_gap_ns: 0,
         paired_calls: calls,
-        gap_ns: 0,
         durations,
         self_times,
         gaps,
-        slowest: None,
-        failed: None,
-        typical: None,
+        ..CallRow::empty(CallKey { caller: Some(caller), callee, operation, mode: EdgeMode::Sync, entry: 0, bin })
     }
 }
 

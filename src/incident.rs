@@ -47,6 +47,28 @@ pub struct IncidentParts {
     pub warnings: Vec<Warning>,
 }
 
+impl IncidentParts {
+    /// Windows and calls, and nothing else.
+    pub fn new(window: Window, baselines: Vec<Window>, calls: CallStats) -> Self {
+        Self {
+            name: String::new(),
+            window,
+            baselines,
+            entry: None,
+            symptom: None,
+            series: Vec::new(),
+            given_edges: Vec::new(),
+            logs: LogStats::empty(calls.grid),
+            calls,
+            changes: Vec::new(),
+            dialects: Vec::new(),
+            cut_files: BTreeSet::new(),
+            alert: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// A checked incident: windows that do not overlap, sorted series, a graph.
 #[derive(Clone, Debug)]
 pub struct Incident {

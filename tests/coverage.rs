@@ -15,7 +15,6 @@ use hypocenter::telemetry::alert::Alert;
 use hypocenter::telemetry::change::{Change, ChangeKind};
 use hypocenter::telemetry::clock::ClockSkew;
 use hypocenter::telemetry::id::{SpanId, TraceId};
-use hypocenter::telemetry::logs::LogStats;
 use hypocenter::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use hypocenter::telemetry::span::{PeerKind, ResourceKey, Span, SpanKind, SpanStatus, SpanTable};
 use hypocenter::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
@@ -115,19 +114,8 @@ fn incident(spans: &SpanTable, series: Vec<Series>, change: impl FnOnce(&mut Inc
     let grid = Grid::new(20 * NANOS_PER_SECOND);
     let mut parts = IncidentParts {
         name: "made".into(),
-        window: minutes(10, 15),
-        baselines: vec![minutes(0, 10)],
-        entry: None,
-        symptom: None,
-        calls: aggregate(spans, &grid).0,
         series,
-        given_edges: Vec::new(),
-        logs: LogStats::empty(grid),
-        changes: Vec::new(),
-        dialects: Vec::new(),
-        cut_files: std::collections::BTreeSet::new(),
-        alert: None,
-        warnings: Vec::new(),
+        ..IncidentParts::new(minutes(10, 15), vec![minutes(0, 10)], aggregate(spans, &grid).0)
     };
     change(&mut parts);
     Incident::new(parts).unwrap()

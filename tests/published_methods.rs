@@ -15,9 +15,7 @@ use hypocenter::rank::published::methods;
 use hypocenter::rank::{Ranking, Verdict, registry};
 use hypocenter::telemetry::alert::Symptom;
 use hypocenter::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry};
-use hypocenter::telemetry::logs::LogStats;
 use hypocenter::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
-use hypocenter::telemetry::sketch::Sketch;
 use hypocenter::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
 use hypocenter::telemetry::topology::{EdgeMode, NodeKind};
 
@@ -38,31 +36,19 @@ fn row(edge: &Edge, entry: u32, bin: i64, slower_us: u64, own_slower_us: u64) ->
     // A little noise, other in each bin and for each callee.
     let noise_us = u64::try_from((bin * 7 + i64::from(edge.callee) * 3).rem_euclid(5)).unwrap() * 20;
     CallRow {
-        key: CallKey { caller: edge.caller, callee: edge.callee, operation: 0, mode: EdgeMode::Sync, entry, bin },
         calls: CALLS,
         observed: CALLS,
         weight_squares: CALLS,
-        error_weight_squares: 0,
-        errors: 0,
-        caller_errors: 0,
-        origin_errors: 0,
-        edge_errors: 0,
-        timeouts: 0,
-        retries: 0,
-        hedges: 0,
-        last_calls: 0,
         duration_ns: (edge.whole_us + slower_us + noise_us) * 1000 * CALLS,
         self_ns: (edge.own_us + own_slower_us + noise_us) * 1000 * CALLS,
-        critical_ns: 0,
-        critical_gap_ns: 0,
-        paired_calls: 0,
-        gap_ns: 0,
-        durations: Sketch::default(),
-        self_times: Sketch::default(),
-        gaps: Sketch::default(),
-        slowest: None,
-        failed: None,
-        typical: None,
+        ..CallRow::empty(CallKey {
+            caller: edge.caller,
+            callee: edge.callee,
+            operation: 0,
+            mode: EdgeMode::Sync,
+            entry,
+            bin,
+        })
     }
 }
 
@@ -75,19 +61,14 @@ fn incident(names: &[String], entries: Vec<Entry>, rows: Vec<CallRow>, series: V
     calls.rows.sort_by_key(|row| row.key);
     Incident::new(IncidentParts {
         name: "made by hand".to_owned(),
-        window: Window::new(BASELINE_BINS * STEP, BINS * STEP).unwrap(),
-        baselines: vec![Window::new(0, BASELINE_BINS * STEP).unwrap()],
         entry: Some(names[0].as_str().into()),
         symptom: Some(Symptom::Latency),
-        calls,
         series,
-        given_edges: Vec::new(),
-        logs: LogStats::empty(Grid::new(STEP)),
-        changes: Vec::new(),
-        dialects: Vec::new(),
-        cut_files: BTreeSet::new(),
-        alert: None,
-        warnings: Vec::new(),
+        ..IncidentParts::new(
+            Window::new(BASELINE_BINS * STEP, BINS * STEP).unwrap(),
+            vec![Window::new(0, BASELINE_BINS * STEP).unwrap()],
+            calls,
+        )
     })
     .unwrap()
 }

@@ -19,7 +19,7 @@ use crate::detect::{self, Comparison, Finding};
 use crate::incident::Incident;
 use crate::rank::{Ranker, Ranking, Verdict};
 use crate::telemetry::series::Series;
-use crate::telemetry::time::Window;
+use crate::telemetry::time::{Window, without};
 use crate::telemetry::warning::Warning;
 
 /// How far the start may be wrong: the incident's length over this.
@@ -43,41 +43,47 @@ pub(super) struct Compared {
     /// With the other windows; `None` for those given.
     pub(super) moved: Option<Incident>,
     pub(super) findings: Vec<Finding>,
+    pub(super) ranking: Ranking,
 }
 
-/// Runs detection in the windows as given, and in others where these leave the ranking unsure.
+/// Runs detection and ranking in the windows as given, and in others where these leave the ranking unsure.
 pub(super) fn compared(incident: &Incident, ranker: &dyn Ranker, settings: &detect::Settings) -> Compared {
     let findings = detect::detect(incident, settings);
-    let given = ranker.rank(incident, &findings);
-    let others = if certainty(&given) < SURE { others(incident) } else { Vec::new() };
+    let ranking = ranker.rank(incident, &findings);
+    let given = Compared { moved: None, findings, ranking };
+    let others = if certainty(&given.ranking) < SURE { others(incident) } else { Vec::new() };
     let comparisons: Vec<Comparison> = others.iter().map(|other| other.0.clone()).collect();
     if comparisons.is_empty() {
-        return Compared { moved: None, findings };
+        return given;
     }
     let mut trial = incident.clone();
-    let mut best = (certainty(&given) + LEAST_GAIN, None);
+    let mut surest = certainty(&given.ranking) + LEAST_GAIN;
+    let mut best = None;
     for ((comparison, why), findings) in others.into_iter().zip(detect::detect_each(incident, &comparisons, settings)) {
         (trial.window, trial.baselines) = (comparison.incident, comparison.baselines.clone());
         let ranking = ranker.rank(&trial, &findings);
-        let least = match given.verdict {
+        let least = match given.ranking.verdict {
             Verdict::CauseFound => SURE,
             _ if comparison.incident.start_ns() > incident.window.start_ns() => LEAST_SURE_OF_LESS,
             _ => LEAST_SURE,
         };
         let certainty = certainty(&ranking);
-        if certainty > best.0 && certainty >= least {
-            best = (certainty, Some((comparison, why, findings, ranking)));
+        if certainty > surest && certainty >= least {
+            surest = certainty;
+            best = Some((comparison, why, findings, ranking));
         }
     }
     let first = |ranking: &Ranking| ranking.candidates.first().map(|candidate| candidate.suspect.clone());
-    let Some((comparison, message, found, _)) = best.1.filter(|(.., ranking)| first(ranking) != first(&given)) else {
-        return Compared { moved: None, findings };
-    };
-    (trial.window, trial.baselines) = (comparison.incident, comparison.baselines);
-    let source = "windows".to_owned();
-    trial.warnings.push(Warning { source, place: String::new(), message, affected: 1 });
-    trial.warnings.sort();
-    Compared { moved: Some(trial), findings: found }
+    match best {
+        Some((comparison, message, findings, ranking)) if first(&ranking) != first(&given.ranking) => {
+            (trial.window, trial.baselines) = (comparison.incident, comparison.baselines);
+            let source = "windows".to_owned();
+            trial.warnings.push(Warning { source, place: String::new(), message, affected: 1 });
+            trial.warnings.sort();
+            Compared { moved: Some(trial), findings, ranking }
+        }
+        _ => given,
+    }
 }
 
 /// Probability of the causes that are named, or of the first candidate.
@@ -104,7 +110,7 @@ fn others(incident: &Incident) -> Vec<(Comparison, String)> {
         .filter(|(until, from, _)| into_incident || *until != late || *from != start)
         .filter_map(|(until, from, why)| {
             let incident_window = Window::new(from, end).ok()?;
-            let baselines = outside(&incident.baselines, until, end);
+            let baselines = without(&incident.baselines, &[Window::new(until, end).ok()?]);
             let left: f64 = baselines.iter().map(Window::seconds).sum();
             let comparison = Comparison { incident: incident_window, baselines };
             (left >= incident_window.seconds()).then_some((comparison, why))
@@ -122,16 +128,6 @@ fn is_sampled(incident: &Incident, from: i64, to: i64) -> bool {
     by_calls || incident.series.iter().any(has_sample)
 }
 
-/// What is left of the windows outside of the time from `from` to `to`.
-fn outside(windows: &[Window], from: i64, to: i64) -> Vec<Window> {
-    let left = |window: &Window| {
-        let before = Window::new(window.start_ns(), window.end_ns().min(from));
-        let after = Window::new(window.start_ns().max(to), window.end_ns());
-        [before, after].into_iter().flatten()
-    };
-    windows.iter().flat_map(left).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,7 +136,7 @@ mod tests {
     use crate::rank::hypocenter::Hypocenter;
     use crate::rank::{Candidate, Suspect};
     use crate::telemetry::calls::CallStats;
-    use crate::telemetry::logs::LogStats;
+
     use crate::telemetry::series::{Signal, Statistic, Subject, Unit};
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND};
 
@@ -160,20 +156,12 @@ mod tests {
             samples: (0..48).map(|at| (at * STEP, 0.1 + noise(at, salt) + risen(at, salt))).collect(),
         };
         Incident::new(IncidentParts {
-            name: String::new(),
-            window: Window::new(30 * STEP, 48 * STEP).unwrap(),
-            baselines: vec![Window::new(0, 30 * STEP).unwrap()],
-            entry: None,
-            symptom: None,
-            calls: CallStats::empty(Grid::new(STEP)),
             series: (0..4).map(series).collect(),
-            given_edges: Vec::new(),
-            logs: LogStats::empty(Grid::new(STEP)),
-            changes: Vec::new(),
-            dialects: Vec::new(),
-            cut_files: std::collections::BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(30 * STEP, 48 * STEP).unwrap(),
+                vec![Window::new(0, 30 * STEP).unwrap()],
+                CallStats::empty(Grid::new(STEP)),
+            )
         })
         .unwrap()
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
-use crate::live::{self, Authentication, Endpoint, Sources};
+use crate::live::{self, Authentication, Endpoint};
 use crate::report::terminal_text;
 use crate::settings::Settings;
 
@@ -44,12 +44,11 @@ enum What {
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let What::Config { file } = &args.what;
     let settings = Settings::read(file).context("the settings cannot be used")?;
-    let sources = named(&settings.sources);
-    for (kind, endpoint) in &sources {
+    for (kind, endpoint) in settings.sources.endpoints() {
         live::check(kind, endpoint).with_context(|| format!("{}: section [{kind}] cannot be used", file.display()))?;
     }
     let mut lines = vec![format!("OK  {}", file.display())];
-    lines.extend(sources.iter().map(|(kind, endpoint)| line(kind, endpoint)));
+    lines.extend(settings.sources.endpoints().map(|(kind, endpoint)| line(kind, endpoint)));
     if let Some((_, options)) = &settings.sources.prometheus {
         let step = options.step_s.map_or("as found".to_owned(), |step_s| format!("{step_s} s"));
         let (most, also) = (options.max_metrics, options.also.len());
@@ -81,11 +80,6 @@ fn receiver(settings: &Settings) -> [String; 2] {
         ),
         format!("  store       {shown}, keeps {hours} h and at most {gibibytes} GiB"),
     ]
-}
-
-fn named(sources: &Sources) -> Vec<(&'static str, &Endpoint)> {
-    let metrics = sources.prometheus.as_ref().map(|(endpoint, _)| ("prometheus", endpoint));
-    metrics.into_iter().chain(sources.trace_stores().map(|(kind, (endpoint, _))| (kind, endpoint))).collect()
 }
 
 /// A source in a line: everything but secrets.

@@ -192,9 +192,8 @@ pub(super) fn pull(sources: &Sources, before: &Before<'_>, save: Option<&Path>) 
 }
 
 fn nothing(sources: &Sources, windows: &Chosen) -> String {
-    let metrics = sources.prometheus.as_ref().map(|(endpoint, _)| ("prometheus", endpoint));
-    let all = metrics.into_iter().chain(sources.trace_stores().map(|(kind, (endpoint, _))| (kind, endpoint)));
-    let asked: Vec<String> = all.map(|(kind, endpoint)| format!("{kind} at {}", endpoint.url)).collect();
+    let asked: Vec<String> =
+        sources.endpoints().map(|(kind, endpoint)| format!("{kind} at {}", endpoint.url)).collect();
     let baselines: Vec<String> = windows.baselines.iter().map(window_text).collect();
     format!(
         "nothing of use came from {} for the incident {} and the baseline {}; name windows that it still keeps (--incident, \

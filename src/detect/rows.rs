@@ -140,6 +140,53 @@ pub(super) struct Counts {
     pub(super) hedges: u64,
 }
 
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count);
+        add(&mut self.calls, other.calls);
+        add(&mut self.observed, other.observed);
+        add(&mut self.weight_squares, other.weight_squares);
+        add(&mut self.errors, other.errors);
+        add(&mut self.error_squares, other.error_squares);
+        add(&mut self.origin_errors, other.origin_errors);
+        add(&mut self.edge_errors, other.edge_errors);
+        add(&mut self.timeouts, other.timeouts);
+        add(&mut self.retries, other.retries);
+        add(&mut self.hedges, other.hedges);
+    }
+}
+
+impl From<&CallRow> for Counts {
+    fn from(row: &CallRow) -> Self {
+        Self {
+            calls: row.calls,
+            observed: row.observed,
+            weight_squares: row.weight_squares,
+            errors: row.errors,
+            error_squares: row.error_weight_squares,
+            origin_errors: row.origin_errors,
+            edge_errors: row.edge_errors,
+            timeouts: row.timeouts,
+            retries: row.retries,
+            hedges: row.hedges,
+        }
+    }
+}
+
+impl From<&InstanceRow> for Counts {
+    fn from(row: &InstanceRow) -> Self {
+        Self {
+            calls: row.calls,
+            observed: row.observed,
+            weight_squares: row.weight_squares,
+            errors: row.errors,
+            error_squares: row.error_weight_squares,
+            origin_errors: row.origin_errors,
+            ..Self::default()
+        }
+    }
+}
+
 /// Counts of one subject.
 pub(super) struct Tally {
     pub(super) by_place: Vec<Counts>,
@@ -149,17 +196,7 @@ impl Tally {
     pub(super) fn of(bins: &Bins, rows: &Rows<'_>) -> Self {
         let mut by_place = vec![Counts::default(); bins.len()];
         for (place, row) in rows {
-            let sum = &mut by_place[*place];
-            sum.calls = sum.calls.saturating_add(row.calls);
-            sum.observed = sum.observed.saturating_add(row.observed);
-            sum.weight_squares = sum.weight_squares.saturating_add(row.weight_squares);
-            sum.errors = sum.errors.saturating_add(row.errors);
-            sum.error_squares = sum.error_squares.saturating_add(row.error_weight_squares);
-            sum.origin_errors = sum.origin_errors.saturating_add(row.origin_errors);
-            sum.edge_errors = sum.edge_errors.saturating_add(row.edge_errors);
-            sum.timeouts = sum.timeouts.saturating_add(row.timeouts);
-            sum.retries = sum.retries.saturating_add(row.retries);
-            sum.hedges = sum.hedges.saturating_add(row.hedges);
+            by_place[*place].add(&Counts::from(*row));
         }
         Self { by_place }
     }
@@ -180,13 +217,7 @@ impl InstanceCounts {
         let (mut duration_ns, mut self_ns) = (vec![0_u64; bins.len()], vec![0_u64; bins.len()]);
         for row in rows {
             let Some(place) = bins.place(row.bin) else { continue };
-            let sum = &mut by_place[place];
-            sum.calls = sum.calls.saturating_add(row.calls);
-            sum.observed = sum.observed.saturating_add(row.observed);
-            sum.weight_squares = sum.weight_squares.saturating_add(row.weight_squares);
-            sum.errors = sum.errors.saturating_add(row.errors);
-            sum.error_squares = sum.error_squares.saturating_add(row.error_weight_squares);
-            sum.origin_errors = sum.origin_errors.saturating_add(row.origin_errors);
+            by_place[place].add(&Counts::from(*row));
             duration_ns[place] = duration_ns[place].saturating_add(row.duration_ns);
             self_ns[place] = self_ns[place].saturating_add(row.self_ns);
         }

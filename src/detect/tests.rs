@@ -316,14 +316,6 @@ fn table(calls: &[Calls], step_ns: i64) -> CallStats {
             c.durations_ms.iter().for_each(|ms| durations.add((ms * 1e6) as u64));
             let total = c.durations_ms.iter().map(|ms| (ms * 1e6) as u64).sum();
             CallRow {
-                key: CallKey {
-                    caller: c.caller.map(index),
-                    callee: index(c.callee),
-                    operation: 0,
-                    mode: EdgeMode::Sync,
-                    entry: 0,
-                    bin: Grid::new(step_ns).bin(c.minute * MINUTE),
-                },
                 calls: c.durations_ms.len() as u64,
                 observed: c.durations_ms.len() as u64,
                 weight_squares: c.durations_ms.len() as u64,
@@ -331,23 +323,19 @@ fn table(calls: &[Calls], step_ns: i64) -> CallStats {
                 errors: c.errors,
                 caller_errors: c.errors,
                 origin_errors: c.errors,
-                edge_errors: 0,
-                timeouts: 0,
-                retries: 0,
-                hedges: 0,
-                last_calls: 0,
                 duration_ns: total,
                 self_ns: total,
                 critical_ns: total,
-                critical_gap_ns: 0,
-                paired_calls: 0,
-                gap_ns: 0,
                 self_times: durations.clone(),
                 durations,
-                gaps: Sketch::default(),
-                slowest: None,
-                failed: None,
-                typical: None,
+                ..CallRow::empty(CallKey {
+                    caller: c.caller.map(index),
+                    callee: index(c.callee),
+                    operation: 0,
+                    mode: EdgeMode::Sync,
+                    entry: 0,
+                    bin: Grid::new(step_ns).bin(c.minute * MINUTE),
+                })
             }
         })
         .collect();

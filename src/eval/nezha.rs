@@ -22,11 +22,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
-use super::recorded::{EvalError, RecordedCase, folders, list, name_of, read_json, without};
+use super::recorded::{EvalError, RecordedCase, folders, list, name_of, read_json};
 use crate::assemble::Request;
 use crate::ingest::{ReadOptions, Telemetry, read_paths};
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::telemetry::time::{NANOS_PER_SECOND, Window, without};
 use crate::timespec::parse_time;
 
 /// The dataset's folder may lie one level below the given one.

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::recorded::{EvalError, QUIET, RecordedCase, folders, id_below, list, name_of, read_json, shifted, without};
+use super::recorded::{EvalError, QUIET, RecordedCase, folders, id_below, list, name_of, read_json, shifted};
 use crate::assemble::Request;
 use crate::ingest::{ReadOptions, Telemetry, read_paths};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::telemetry::time::{NANOS_PER_SECOND, Window, without};
 
 /// `<dataset>/dataset/<scenario>`.
 const DEPTH: usize = 3;

@@ -8,7 +8,7 @@ use crate::case::CaseError;
 use crate::incident::IncidentError;
 use crate::ingest::{IngestError, SpanColumnsError, Telemetry};
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::time::{EmptyWindow, Window};
+use crate::telemetry::time::{EmptyWindow, Window, without};
 
 /// Reads the telemetry of one case and says which windows to compare, as the user of `analyze` would.
 pub type Load = Box<dyn Fn() -> Result<(Telemetry, Request), EvalError> + Send + Sync>;
@@ -156,23 +156,6 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
     serde_json::from_slice(&bytes).map_err(|source| EvalError::Json { path: path.to_owned(), source })
 }
 
-/// What of `windows` lies outside all of `holes`, sorted.
-pub(super) fn without(windows: &[Window], holes: &[Window]) -> Vec<Window> {
-    let mut left: Vec<Window> = windows.to_vec();
-    for hole in holes {
-        left = left
-            .iter()
-            .flat_map(|w| {
-                let before = Window::new(w.start_ns(), w.end_ns().min(hole.start_ns()));
-                let after = Window::new(w.start_ns().max(hole.end_ns()), w.end_ns());
-                [before, after].into_iter().flatten()
-            })
-            .collect();
-    }
-    left.sort();
-    left
-}
-
 /// The request as someone would make it who takes the incident to begin `shift_ns` later (earlier if negative).
 ///
 /// A baseline that touches the incident's start moves its end with it; what would overlap the incident is cut off.
@@ -197,14 +180,6 @@ mod tests {
 
     fn window(start: i64, end: i64) -> Window {
         Window::new(start, end).unwrap()
-    }
-
-    #[test]
-    fn holes_are_cut_out() {
-        let holes = [window(0, 5), window(20, 30), window(25, 40), window(90, 200)];
-        assert_eq!(without(&[window(0, 100)], &holes), [window(5, 20), window(40, 90)]);
-        assert_eq!(without(&[window(20, 30), window(2, 3)], &holes), []);
-        assert_eq!(without(&[window(50, 60)], &[]), [window(50, 60)]);
     }
 
     #[test]

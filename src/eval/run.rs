@@ -12,6 +12,7 @@ use super::scoring::{Accuracy, Outcome};
 use super::without::{Part, held};
 use crate::analysis::{Detected, Settings};
 use crate::assemble::assemble;
+use crate::rank::hypocenter::Hypocenter;
 use crate::rank::{self, Ranker, Ranking, Verdict};
 use crate::telemetry::id::ServiceId;
 
@@ -207,7 +208,8 @@ fn analysed(
     let detection_ms = milliseconds(started);
     let answered = |ranker: Box<dyn Ranker>| {
         let started = Instant::now();
-        let ranking = detected.ranking(ranker.as_ref());
+        let is_ours = ranker.name() == Hypocenter::NAME;
+        let ranking = if is_ours { detected.ours() } else { detected.ranking(ranker.as_ref()) };
         answer(&ranking, case, detection_ms + milliseconds(started))
     };
     let answers = methods.iter().filter_map(|name| rank::by_name(name, settings.fusion)).map(answered).collect();

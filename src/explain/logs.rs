@@ -188,20 +188,13 @@ mod tests {
             samples: vec![(0, 1.0)],
         };
         Incident::new(IncidentParts {
-            name: String::new(),
-            window: Window::new(600 * SECOND, 660 * SECOND).unwrap(),
-            baselines: vec![Window::new(0, 600 * SECOND).unwrap()],
-            entry: None,
-            symptom: None,
-            calls: CallStats::empty(grid),
             series: vec![series],
-            given_edges: Vec::new(),
             logs,
-            changes: Vec::new(),
-            dialects: Vec::new(),
-            cut_files: std::collections::BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(600 * SECOND, 660 * SECOND).unwrap(),
+                vec![Window::new(0, 600 * SECOND).unwrap()],
+                CallStats::empty(grid),
+            )
         })
         .unwrap()
     }

@@ -30,8 +30,8 @@ pub struct Progress {
 
 /// Reads files, folders (recursively) and glob patterns, each in its own format.
 ///
-/// In folders and patterns, hidden files, `case.toml`, `pull.json`, `*.md` and `LICENSE*` are passed over, and a file that no format
-/// recognises is a warning. The result depends on neither the order of `paths` nor threads: files are joined in the
+/// In folders and patterns, hidden files, `case.toml`, `pull.json`, `*.md` and `LICENSE*` are passed over, and a file
+/// that no format recognises is a warning. The result depends on neither the order of `paths` nor threads: files are joined in the
 /// order of their paths, and a file that is named twice is read once. `progress` is called now and then, from several
 /// threads.
 ///

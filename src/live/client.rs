@@ -35,6 +35,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     headers: HeaderMap,
+    /// User name and password of basic authentication.
+    basic: Option<(String, Secret)>,
     gate: Semaphore,
     next: Mutex<Instant>,
     most_bytes: usize,
@@ -73,6 +75,7 @@ impl Client {
             http,
             base: base.as_str().trim_end_matches('/').to_owned(),
             headers,
+            basic: basic(endpoint)?,
             gate: Semaphore::new(CONCURRENCY),
             next: Mutex::new(Instant::now()),
             most_bytes: MOST_BYTES,
@@ -118,7 +121,12 @@ impl Client {
         loop {
             self.pace().await;
             let pause = FIRST_PAUSE * 2_u32.pow(attempt - 1);
-            let pause = match ask().headers(self.headers.clone()).send().await {
+            let request = ask().headers(self.headers.clone());
+            let request = match &self.basic {
+                Some((username, password)) => request.basic_auth(username, Some(password.reveal())),
+                None => request,
+            };
+            let pause = match request.send().await {
                 Ok(response) if is_transient(response.status()) && attempt < ATTEMPTS => match retry_after(&response) {
                     Some(wanted) if wanted > LONGEST_PAUSE => return self.refusal(url, response).await,
                     Some(wanted) => wanted.max(pause),
@@ -234,32 +242,16 @@ fn headers(source_name: &'static str, endpoint: &Endpoint) -> Result<HeaderMap, 
     if let Some(org_id) = &endpoint.org_id {
         put(HeaderName::from_static("x-scope-orgid"), org_id)?;
     }
-    match &endpoint.authentication {
-        None => {}
-        Some(Authentication::Basic { username, password_file }) => {
-            let password = password_file.as_deref().map(Secret::read).transpose()?;
-            let password = password.as_ref().map_or("", Secret::reveal);
-            put(AUTHORIZATION, &format!("Basic {}", base64(format!("{username}:{password}").as_bytes())))?;
-        }
-        Some(Authentication::Authorization { scheme, credentials_file }) => {
-            put(AUTHORIZATION, &format!("{scheme} {}", Secret::read(credentials_file)?.reveal()))?;
-        }
+    if let Some(Authentication::Authorization { scheme, credentials_file }) = &endpoint.authentication {
+        put(AUTHORIZATION, &format!("{scheme} {}", Secret::read(credentials_file)?.reveal()))?;
     }
     Ok(headers)
 }
 
-/// Standard base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - three.len()));
-        for at in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * at)) as usize & 63];
-            text.push(if at <= three.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
+fn basic(endpoint: &Endpoint) -> Result<Option<(String, Secret)>, LiveError> {
+    let Some(Authentication::Basic { username, password_file }) = &endpoint.authentication else { return Ok(None) };
+    let password = password_file.as_deref().map(Secret::read).transpose()?;
+    Ok(Some((username.clone(), password.unwrap_or_else(|| Secret::new(String::new())))))
 }
 
 fn tls(builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::ClientBuilder, LiveError> {
@@ -410,15 +402,6 @@ fn chain(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (text, coded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")]
-        {
-            assert_eq!(base64(text.as_bytes()), coded);
-        }
-    }
 
     #[test]
     fn addresses_are_checked_and_passwords_not_repeated() {

@@ -80,6 +80,12 @@ impl Sources {
         all.into_iter().filter_map(|(kind, source)| Some((kind, source.as_ref()?)))
     }
 
+    /// All of them, by name, and where they are.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &Endpoint)> {
+        let metrics = self.prometheus.as_ref().map(|(endpoint, _)| ("prometheus", endpoint));
+        metrics.into_iter().chain(self.trace_stores().map(|(kind, (endpoint, _))| (kind, endpoint)))
+    }
+
     /// Where they are.
     pub fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
         let metrics = self.prometheus.as_mut().map(|(endpoint, _)| endpoint);

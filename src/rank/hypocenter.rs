@@ -35,9 +35,14 @@ pub struct Hypocenter {
     pub fusion: Fusion,
 }
 
+impl Hypocenter {
+    /// Its name on the command line and in tables.
+    pub const NAME: &'static str = "hypocenter";
+}
+
 impl Ranker for Hypocenter {
     fn name(&self) -> &'static str {
-        "hypocenter"
+        Self::NAME
     }
 
     fn about(&self) -> &'static str {
@@ -173,7 +178,7 @@ mod tests {
     use super::*;
     use crate::incident::IncidentParts;
     use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry};
-    use crate::telemetry::logs::LogStats;
+
     use crate::telemetry::sketch::Sketch;
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
     use crate::telemetry::topology::{EdgeMode, NodeKind};
@@ -212,19 +217,12 @@ mod tests {
         let calls = CallStats { nodes, operations, entries, rows, ..CallStats::empty(Grid::new(MINUTE)) };
         Incident::new(IncidentParts {
             name: "test".to_owned(),
-            window: Window::new(BASELINE_BINS * MINUTE, (BASELINE_BINS + INCIDENT_BINS) * MINUTE).expect("not empty"),
-            baselines: vec![Window::new(0, BASELINE_BINS * MINUTE).expect("not empty")],
-            entry: None,
             symptom,
-            calls,
-            series: Vec::new(),
-            given_edges: Vec::new(),
-            logs: LogStats::empty(Grid::new(MINUTE)),
-            changes: Vec::new(),
-            dialects: Vec::new(),
-            cut_files: std::collections::BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(BASELINE_BINS * MINUTE, (BASELINE_BINS + INCIDENT_BINS) * MINUTE).expect("not empty"),
+                vec![Window::new(0, BASELINE_BINS * MINUTE).expect("not empty")],
+                calls,
+            )
         })
         .expect("a sound incident")
     }
@@ -233,31 +231,15 @@ mod tests {
         let calls = 60;
         let times = |us: u64| Sketch::from_counts(vec![(Sketch::bucket(us * 1000), calls)]);
         CallRow {
-            key: CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin },
             calls,
             observed: calls,
             weight_squares: calls,
-            error_weight_squares: 0,
-            errors: 0,
-            caller_errors: 0,
-            origin_errors: 0,
-            edge_errors: 0,
-            timeouts: 0,
-            retries: 0,
-            hedges: 0,
-            last_calls: 0,
             duration_ns: duration_us * 1000 * calls,
             self_ns: own_us * 1000 * calls,
             critical_ns: own_us * 1000 * calls,
-            critical_gap_ns: 0,
-            paired_calls: 0,
-            gap_ns: 0,
             durations: times(duration_us),
             self_times: times(own_us),
-            gaps: Sketch::default(),
-            slowest: None,
-            failed: None,
-            typical: None,
+            ..CallRow::empty(CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin })
         }
     }
 

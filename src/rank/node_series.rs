@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::telemetry::calls::{CallKey, CallNode, CallRow, Entry};
     use crate::telemetry::series::Unit;
-    use crate::telemetry::sketch::Sketch;
+
     use crate::telemetry::time::Grid;
     use crate::telemetry::topology::{EdgeMode, NodeKind};
 
@@ -410,31 +410,13 @@ mod tests {
         calls.operations = vec!["get".to_owned()];
         calls.entries = vec![Entry { service: 0, operation: 0 }];
         let row = |caller, callee, bin, n: u64, errors, duration_s: u64| CallRow {
-            key: CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin },
             calls: n,
             observed: n,
             weight_squares: n,
             error_weight_squares: errors,
             errors,
-            caller_errors: 0,
-            origin_errors: 0,
-            edge_errors: 0,
-            timeouts: 0,
-            retries: 0,
-            hedges: 0,
-            last_calls: 0,
             duration_ns: duration_s * S as u64,
-            self_ns: 0,
-            critical_ns: 0,
-            critical_gap_ns: 0,
-            paired_calls: 0,
-            gap_ns: 0,
-            durations: Sketch::default(),
-            self_times: Sketch::default(),
-            gaps: Sketch::default(),
-            slowest: None,
-            failed: None,
-            typical: None,
+            ..CallRow::empty(CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin })
         };
         calls.rows = vec![
             row(None, 0, 0, 10, 1, 20),

@@ -67,7 +67,7 @@ mod tests {
     use crate::rank::{Ranker, earliest_onset, largest_change, random_walk, registry, traversal};
     use crate::telemetry::alert::Symptom;
     use crate::telemetry::calls::CallStats;
-    use crate::telemetry::logs::LogStats;
+
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
     use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
@@ -96,11 +96,7 @@ mod tests {
         };
         let mut parts = IncidentParts {
             name: "made by hand".to_owned(),
-            window: Window::new(20 * STEP, 25 * STEP).unwrap(),
-            baselines: vec![Window::new(0, 20 * STEP).unwrap()],
-            entry: None,
             symptom: Some(Symptom::Latency),
-            calls: CallStats::empty(Grid::new(STEP)),
             series: vec![
                 latency("front", 0.3, 0.5, 0),
                 latency("cart", 0.2, 0.5, 1),
@@ -109,12 +105,11 @@ mod tests {
                 latency("spare", 0.1, 0.0, 4),
             ],
             given_edges: vec![edge("front", "cart"), edge("front", "ads"), edge("cart", "db")],
-            logs: LogStats::empty(Grid::new(STEP)),
-            changes: Vec::new(),
-            dialects: Vec::new(),
-            cut_files: std::collections::BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(20 * STEP, 25 * STEP).unwrap(),
+                vec![Window::new(0, 20 * STEP).unwrap()],
+                CallStats::empty(Grid::new(STEP)),
+            )
         };
         if turn_around {
             parts.series.reverse();

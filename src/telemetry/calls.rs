@@ -113,6 +113,39 @@ pub struct CallRow {
     pub typical: Option<Exemplar>,
 }
 
+impl CallRow {
+    /// No calls at all.
+    pub fn empty(key: CallKey) -> Self {
+        Self {
+            key,
+            calls: 0,
+            observed: 0,
+            weight_squares: 0,
+            error_weight_squares: 0,
+            errors: 0,
+            caller_errors: 0,
+            origin_errors: 0,
+            edge_errors: 0,
+            timeouts: 0,
+            retries: 0,
+            hedges: 0,
+            last_calls: 0,
+            duration_ns: 0,
+            self_ns: 0,
+            critical_ns: 0,
+            critical_gap_ns: 0,
+            paired_calls: 0,
+            gap_ns: 0,
+            durations: Sketch::default(),
+            self_times: Sketch::default(),
+            gaps: Sketch::default(),
+            slowest: None,
+            failed: None,
+            typical: None,
+        }
+    }
+}
+
 /// Calls handled by one instance and version of a service in one bin.
 #[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub struct InstanceRow {

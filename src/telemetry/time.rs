@@ -53,6 +53,23 @@ impl Window {
     }
 }
 
+/// What of `windows` lies outside all of `holes`, sorted.
+pub fn without(windows: &[Window], holes: &[Window]) -> Vec<Window> {
+    let mut left: Vec<Window> = windows.to_vec();
+    for hole in holes {
+        left = left
+            .iter()
+            .flat_map(|w| {
+                let before = Window::new(w.start_ns(), w.end_ns().min(hole.start_ns()));
+                let after = Window::new(w.start_ns().max(hole.end_ns()), w.end_ns());
+                [before, after].into_iter().flatten()
+            })
+            .collect();
+    }
+    left.sort();
+    left
+}
+
 /// A partition of time into bins of equal length, aligned to multiples of the step since the Unix epoch.
 ///
 /// Alignment to the epoch, and not to a window, makes tables of two runs mergeable.
@@ -80,5 +97,22 @@ impl Grid {
     /// First instant of a bin, Unix nanoseconds.
     pub fn bin_start_ns(&self, bin: i64) -> i64 {
         bin.saturating_mul(self.step_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(start: i64, end: i64) -> Window {
+        Window::new(start, end).unwrap()
+    }
+
+    #[test]
+    fn holes_are_cut_out() {
+        let holes = [window(0, 5), window(20, 30), window(25, 40), window(90, 200)];
+        assert_eq!(without(&[window(0, 100)], &holes), [window(5, 20), window(40, 90)]);
+        assert_eq!(without(&[window(20, 30), window(2, 3)], &holes), []);
+        assert_eq!(without(&[window(50, 60)], &[]), [window(50, 60)]);
     }
 }

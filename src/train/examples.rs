@@ -5,7 +5,6 @@ use crate::assemble::assemble;
 use crate::eval::recorded::{EvalError, RecordedCase};
 use crate::rank::Ranking;
 use crate::rank::fusion::{Fusion, SIGNS, is_calm, signs};
-use crate::rank::hypocenter::Hypocenter;
 
 /// Innocent candidates of a case that are kept, those with most evidence: the others decide nothing, and large systems
 /// would outweigh small ones (McFadden 1978: sampling of alternatives).
@@ -41,8 +40,7 @@ pub fn example(case: &RecordedCase) -> Result<Example, EvalError> {
     let (telemetry, request) = (case.load)()?;
     let incident = assemble(telemetry, request)?;
     let settings = Settings { fusion: Fusion::rules(), ..Settings::default() };
-    let rules = Hypocenter { fusion: settings.fusion };
-    Ok(from_ranking(case, &Detected::of(&incident, &settings).ranking(&rules)))
+    Ok(from_ranking(case, &Detected::of(&incident, &settings).ours()))
 }
 
 fn from_ranking(case: &RecordedCase, ranking: &Ranking) -> Example {

@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use crate::incident::IncidentParts;
     use crate::telemetry::calls::CallStats;
-    use crate::telemetry::logs::LogStats;
+
     use crate::telemetry::series::Unit;
     use crate::telemetry::time::{Grid, Window};
     use crate::telemetry::topology::{GivenEdge, NodeKind};
@@ -344,19 +344,15 @@ mod tests {
         };
         Incident::new(IncidentParts {
             name: "test".to_owned(),
-            window: Window::new(40 * MINUTE, 45 * MINUTE).expect("not empty"),
-            baselines: vec![Window::new(0, 40 * MINUTE).expect("not empty")],
             entry: Some("frontend".into()),
             symptom: Some(Symptom::Latency),
-            calls: CallStats::empty(Grid::new(MINUTE)),
             series: all,
             given_edges: edges.iter().map(given).collect(),
-            logs: LogStats::empty(Grid::new(MINUTE)),
-            changes: Vec::new(),
-            dialects: Vec::new(),
-            cut_files: std::collections::BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(40 * MINUTE, 45 * MINUTE).expect("not empty"),
+                vec![Window::new(0, 40 * MINUTE).expect("not empty")],
+                CallStats::empty(Grid::new(MINUTE)),
+            )
         })
         .expect("a sound incident")
     }

@@ -220,7 +220,7 @@ pub(super) mod tests {
     use crate::incident::IncidentParts;
     use crate::telemetry::calls::{CallNode, CallStats};
     use crate::telemetry::change::ChangeKind;
-    use crate::telemetry::logs::LogStats;
+
     use crate::telemetry::series::{Series, Statistic, Subject, Unit};
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
     use crate::telemetry::topology::NodeKind;
@@ -295,19 +295,13 @@ pub(super) mod tests {
         };
         Incident::new(IncidentParts {
             name: "test".to_owned(),
-            window: Window::new(20 * MINUTE, 25 * MINUTE).expect("not empty"),
-            baselines: vec![Window::new(0, 20 * MINUTE).expect("not empty")],
-            entry: None,
-            symptom: None,
-            calls,
             series: vec![series],
-            given_edges: Vec::new(),
-            logs: LogStats::empty(Grid::new(MINUTE)),
             changes,
-            dialects: Vec::new(),
-            cut_files: BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(20 * MINUTE, 25 * MINUTE).expect("not empty"),
+                vec![Window::new(0, 20 * MINUTE).expect("not empty")],
+                calls,
+            )
         })
         .expect("a sound incident")
     }

@@ -64,7 +64,7 @@ mod tests {
     use crate::telemetry::calls::{CallKey, CallNode, CallRow, CallStats, Entry};
     use crate::telemetry::logs::{LogRow, LogStats, LogTransition, Severity, WHOLE_TRACE};
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
-    use crate::telemetry::sketch::Sketch;
+
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
     use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
 
@@ -105,20 +105,14 @@ mod tests {
         let edge =
             GivenEdge { caller: "b".into(), callee: "a".into(), callee_kind: NodeKind::Service, mode: EdgeMode::Sync };
         Incident::new(IncidentParts {
-            name: String::new(),
-            window: Window::new(BASELINE_BINS * BIN, BINS * BIN).unwrap(),
-            baselines: vec![Window::new(0, BASELINE_BINS * BIN).unwrap()],
-            entry: None,
-            symptom: None,
-            calls,
             series: vec![series],
             given_edges: vec![edge],
             logs,
-            changes: Vec::new(),
-            dialects: Vec::new(),
-            cut_files: std::collections::BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(BASELINE_BINS * BIN, BINS * BIN).unwrap(),
+                vec![Window::new(0, BASELINE_BINS * BIN).unwrap()],
+                calls,
+            )
         })
         .unwrap()
     }
@@ -165,31 +159,10 @@ mod tests {
         let row = |bin: i64| {
             let calls = if bin < BASELINE_BINS { 5 } else { kept };
             CallRow {
-                key: CallKey { bin, entry: 0, caller: None, callee: 0, operation: 0, mode: EdgeMode::Sync },
                 calls,
                 observed: calls,
                 weight_squares: calls,
-                error_weight_squares: 0,
-                errors: 0,
-                caller_errors: 0,
-                origin_errors: 0,
-                edge_errors: 0,
-                duration_ns: 0,
-                self_ns: 0,
-                critical_ns: 0,
-                critical_gap_ns: 0,
-                paired_calls: 0,
-                gap_ns: 0,
-                timeouts: 0,
-                retries: 0,
-                hedges: 0,
-                last_calls: 0,
-                durations: Sketch::default(),
-                self_times: Sketch::default(),
-                gaps: Sketch::default(),
-                slowest: None,
-                failed: None,
-                typical: None,
+                ..CallRow::empty(CallKey { bin, entry: 0, caller: None, callee: 0, operation: 0, mode: EdgeMode::Sync })
             }
         };
         let nodes = vec![CallNode { id: "a".into(), kind: NodeKind::Service }];

@@ -192,7 +192,7 @@ mod tests {
     use crate::incident::IncidentParts;
     use crate::rank::test_findings::finding;
     use crate::telemetry::calls::CallStats;
-    use crate::telemetry::logs::LogStats;
+
     use crate::telemetry::series::{Series, Statistic, Unit};
     use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
     use crate::telemetry::topology::{EdgeMode, GivenEdge, NodeKind};
@@ -219,19 +219,13 @@ mod tests {
         };
         Incident::new(IncidentParts {
             name: "test".to_owned(),
-            window: Window::new(20 * STEP, 25 * STEP).expect("not empty"),
-            baselines: vec![Window::new(0, 20 * STEP).expect("not empty")],
-            entry: None,
-            symptom: None,
-            calls: CallStats::empty(Grid::new(STEP)),
             series: HERE.iter().chain(&["job"]).map(|service| series(service)).collect(),
             given_edges: HERE.iter().chain(&ELSEWHERE[1..]).copied().chain(also).map(edge).collect(),
-            logs: LogStats::empty(Grid::new(STEP)),
-            changes: Vec::new(),
-            dialects: Vec::new(),
-            cut_files: BTreeSet::new(),
-            alert: None,
-            warnings: Vec::new(),
+            ..IncidentParts::new(
+                Window::new(20 * STEP, 25 * STEP).expect("not empty"),
+                vec![Window::new(0, 20 * STEP).expect("not empty")],
+                CallStats::empty(Grid::new(STEP)),
+            )
         })
         .expect("a sound incident")
     }
