@@ -35,6 +35,7 @@
 //! | [`ingest`] | one file per format: bytes in, telemetry and warnings out |
 //! | [`aggregate`] | spans become small: counts, errors, distributions per (time bin, entry, edge, operation); logs too, by template |
 //! | [`incident`], [`assemble`] | the checked incident, and how telemetry and windows become one |
+//! | [`windows`] | which windows to compare, from an alert and what telemetry there is |
 //! | [`detect`] | which signal left its baseline |
 //! | [`rank`] | one file per method behind one `Ranker` trait; our own is `hypocenter` |
 //! | [`explain`] | path, evidence, victims, blast radius, exemplars, logs, changes, coverage, next steps |
@@ -69,6 +70,7 @@
 
 pub mod aggregate;
 pub mod analysis;
+pub mod api;
 pub mod assemble;
 pub mod case;
 pub mod cli;
@@ -80,9 +82,12 @@ pub mod graph;
 pub mod incident;
 pub mod ingest;
 pub mod live;
+pub mod memory;
 pub mod model;
+pub mod notify;
 pub mod rank;
 pub mod report;
+pub mod respond;
 pub mod server;
 pub mod settings;
 pub mod simulate;
@@ -91,3 +96,4 @@ pub mod store;
 pub mod telemetry;
 pub mod timespec;
 pub mod train;
+pub mod windows;

@@ -28,6 +28,7 @@
 //! for each. `onset`, `at`, `entries` and `path` may say more: how and when it began, where it was felt, on which way.
 
 mod truth;
+mod write;
 
 use std::fs;
 use std::io;
@@ -42,6 +43,7 @@ use crate::timespec::{TimespecError, parse_time};
 
 pub use truth::Truth;
 use truth::TruthToml;
+pub use write::{CaseToWrite, TruthToWrite, quoted};
 
 /// Name of the description inside a case folder.
 pub const CASE_FILE: &str = "case.toml";

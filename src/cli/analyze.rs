@@ -18,6 +18,7 @@ use crate::report;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::NANOS_PER_SECOND;
+use crate::windows::{Chosen, extent};
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
@@ -27,7 +28,7 @@ use super::live::{self, Before, Live, PulledCase};
 use super::model;
 use super::progress::Progress;
 use super::terminal::{Output, Terminal};
-use super::windows::{self, Chosen};
+use super::windows;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -130,7 +131,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let alert = args.alert.as_ref().filter(|_| pulled.is_none());
     let telemetry = args.inputs.read(case.as_ref(), alert, &args.windows)?;
     if let Some(nothing) = pulled.as_ref().and_then(PulledCase::nothing)
-        && windows::extent(&telemetry).is_none()
+        && extent(&telemetry).is_none()
     {
         anyhow::bail!("{nothing}");
     }

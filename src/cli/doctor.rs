@@ -12,6 +12,7 @@ use crate::ingest::{Format, ReadOptions, Telemetry, read_paths};
 use crate::live::{Probe, probe};
 use crate::settings::Settings;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::windows::Chosen;
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
@@ -20,7 +21,7 @@ use super::inputs::{TIMES_HELP, columns, format_named, window};
 use super::live::{self, Before, Live, PulledCase};
 use super::progress::Progress;
 use super::terminal::Terminal;
-use super::windows::{self, Chosen};
+use super::windows;
 
 const AFTER_HELP: &str = "\
 Findings are `stops` (no analysis is possible), `gap` (it is less sure, or blind in places) and

@@ -12,11 +12,11 @@ use crate::report::terminal_text;
 use crate::settings::Settings;
 use crate::telemetry::alert::Symptom;
 use crate::timespec::{rfc3339, window_text};
+use crate::windows::Chosen;
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
 use super::progress::Progress;
-use super::windows::Chosen;
 
 /// Which live sources to ask.
 #[derive(clap::Args)]

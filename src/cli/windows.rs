@@ -3,43 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context;
-use rayon::prelude::*;
 
 use crate::ingest::Telemetry;
-use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+use crate::telemetry::time::Window;
 use crate::timespec::{rfc3339, window_text};
+use crate::windows::{Chosen, Rules, ceil_second, extent, floor_second, holds_telemetry};
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
-
-const MINUTE_NS: i64 = 60 * NANOS_PER_SECOND;
-/// An alert fires only after its condition held for a while: users felt it earlier.
-const BEFORE_ALERT_NS: i64 = 5 * MINUTE_NS;
-/// Of an incident that goes on, so much is analysed at most.
-const LONGEST_FIRING_NS: i64 = 30 * MINUTE_NS;
-/// The baseline begins so long before the incident, where there is telemetry.
-const BASELINE_NS: i64 = 60 * MINUTE_NS;
-/// What lies right before the incident may already be part of it.
-const GUARD_NS: i64 = 10 * MINUTE_NS;
-
-/// The windows of an analysis.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Chosen {
-    pub(super) incident: Window,
-    pub(super) baselines: Vec<Window>,
-}
-
-/// From the first to the last instant of all telemetry; `None` when there is none.
-pub(super) fn extent(telemetry: &Telemetry) -> Option<Window> {
-    let spans = &telemetry.spans;
-    let ends = spans.start_ns.par_iter().zip(&spans.duration_ns);
-    let last_span = ends.map(|(start, length)| start.saturating_add_unsigned(*length)).max();
-    let first_sample = telemetry.series.iter().filter_map(|s| s.samples.first()).map(|s| s.0).min();
-    let last_sample = telemetry.series.iter().filter_map(|s| s.samples.last()).map(|s| s.0).max();
-    let first = spans.start_ns.par_iter().copied().min().into_iter().chain(first_sample).min()?;
-    let last = last_span.into_iter().chain(last_sample).max()?;
-    Window::new(first, last.saturating_add(1).max(first.saturating_add(1))).ok()
-}
 
 /// Completes what was given, from the alert and from what telemetry there is.
 ///
@@ -110,9 +81,11 @@ pub(super) fn before_pull(
 /// What has to be read so that [`choose`] can choose; nothing where neither a window nor an alert says when.
 pub(super) fn to_read(incident: Option<Window>, baselines: &[Window], alert: &Telemetry) -> Vec<Window> {
     let starts = alert.alerts.iter().filter_map(|alert| alert.starts_ns).min();
-    let longest = starts.and_then(|start| Window::new(start, start.saturating_add(LONGEST_FIRING_NS)).ok());
+    let longest =
+        starts.and_then(|start| Window::new(start, start.saturating_add(Rules::default().longest_firing_ns)).ok());
     let Some(incident) = incident.or_else(|| from_alert(alert, &longest?)) else { return baselines.to_vec() };
-    let before = Window::new(incident.start_ns().saturating_sub(BASELINE_NS), incident.start_ns()).ok();
+    let baseline_ns = Rules::default().baseline_ns;
+    let before = Window::new(incident.start_ns().saturating_sub(baseline_ns), incident.start_ns()).ok();
     let before = before.filter(|_| baselines.is_empty());
     std::iter::once(incident).chain(before).chain(baselines.iter().copied()).collect()
 }
@@ -145,37 +118,13 @@ pub(super) fn no_telemetry(telemetry: &Telemetry) -> anyhow::Error {
     }
 }
 
-/// From five minutes before the earliest alert until it ended, or as long as there is telemetry, up to half an hour.
+/// What the alert that was given says of the incident.
 fn from_alert(telemetry: &Telemetry, extent: &Window) -> Option<Window> {
-    let alert =
-        telemetry.alerts.iter().filter(|a| a.starts_ns.is_some()).min_by_key(|a| (a.starts_ns, a.name.clone()))?;
-    let starts_ns = alert.starts_ns?;
-    let while_firing = || extent.end_ns().min(starts_ns.saturating_add(LONGEST_FIRING_NS));
-    let end_ns = alert.ends_ns.filter(|end| *end > starts_ns).unwrap_or_else(while_firing);
-    Window::new(floor_second(starts_ns.saturating_sub(BEFORE_ALERT_NS)), ceil_second(end_ns.max(starts_ns))).ok()
+    Rules::default().incident_of(&telemetry.alerts, extent.end_ns())
 }
 
-/// The hour before the incident less a guard of ten minutes, shortened to what telemetry there is. Of less than half an
-/// hour, the guard takes a third: a short baseline is better than none.
 fn before(incident: &Window, extent: &Window) -> Option<Window> {
-    let start_ns = floor_second(incident.start_ns().saturating_sub(BASELINE_NS).max(extent.start_ns()));
-    let available_ns = incident.start_ns().checked_sub(start_ns)?;
-    let guard_ns = GUARD_NS.min(available_ns / 3);
-    Window::new(start_ns, floor_second(incident.start_ns() - guard_ns)).ok()
-}
-
-/// Derived windows are whole seconds: a reader has to be able to name them.
-fn floor_second(at_ns: i64) -> i64 {
-    at_ns.div_euclid(NANOS_PER_SECOND).saturating_mul(NANOS_PER_SECOND)
-}
-
-fn ceil_second(at_ns: i64) -> i64 {
-    floor_second(at_ns.saturating_add(NANOS_PER_SECOND - 1))
-}
-
-fn holds_telemetry(telemetry: &Telemetry, window: &Window) -> bool {
-    telemetry.spans.start_ns.iter().any(|start| window.contains(*start))
-        || telemetry.series.iter().any(|series| !series.values_in(window).is_empty())
+    Rules::default().baseline_before(incident, extent.start_ns())
 }
 
 /// Windows that hold telemetry: from the alert, else the last third (half an hour at most) against what is before. Of the
@@ -195,7 +144,7 @@ pub(super) fn proposed(telemetry: &Telemetry) -> Option<Chosen> {
     };
     let split = |extent: &Window| {
         let (first, last) = (extent.start_ns(), extent.end_ns());
-        let split = ceil_second(last - ((last - first) / 3).min(30 * MINUTE_NS));
+        let split = ceil_second(last - ((last - first) / 3).min(Rules::default().longest_firing_ns));
         let incident = Window::new(split, ceil_second(last)).ok()?;
         Some(Chosen { incident, baselines: vec![Window::new(floor_second(first), split).ok()?] })
     };
@@ -210,7 +159,7 @@ fn proposal(extent: &Window, command: &CommandLine) -> String {
     let (first, last) = (extent.start_ns(), extent.end_ns());
     let range =
         format!("The telemetry reaches from {} to {}", rfc3339(floor_second(first)), rfc3339(ceil_second(last)));
-    let split = ceil_second(last - ((last - first) / 3).min(30 * MINUTE_NS));
+    let split = ceil_second(last - ((last - first) / 3).min(Rules::default().longest_firing_ns));
     match (Window::new(floor_second(first), split), Window::new(split, ceil_second(last))) {
         (Ok(baseline), Ok(incident)) => {
             let command = command.clone().windows(&incident, &[baseline]);
@@ -225,6 +174,9 @@ mod tests {
     use super::*;
     use crate::telemetry::alert::Alert;
     use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
+    use crate::telemetry::time::NANOS_PER_SECOND;
+
+    const MINUTE_NS: i64 = 60 * NANOS_PER_SECOND;
 
     fn minutes(from: i64, to: i64) -> Window {
         Window::new(from * MINUTE_NS, to * MINUTE_NS).unwrap()

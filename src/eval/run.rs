@@ -15,6 +15,7 @@ use crate::assemble::assemble;
 use crate::rank::hypocenter::Hypocenter;
 use crate::rank::{self, Ranker, Ranking, Verdict};
 use crate::telemetry::id::ServiceId;
+use crate::telemetry::warning::with_causes;
 
 /// Cases in memory at the same time: reading has threads of its own, so two keep the machine busy, and the spans of two
 /// cases are all that memory must hold.
@@ -179,7 +180,7 @@ fn run_case(case: &RecordedCase, methods: &[&str], settings: &Settings) -> CaseR
     let started = Instant::now();
     let (answers, parts, error) = match analysed(case, methods, settings) {
         Ok((answers, parts)) => (answers, parts, None),
-        Err(error) => (vec![Answer::unread(&case.causes); methods.len()], BTreeSet::new(), Some(chain(&error))),
+        Err(error) => (vec![Answer::unread(&case.causes); methods.len()], BTreeSet::new(), Some(with_causes(&error))),
     };
     let mut groups = vec![("system", case.system.clone()), ("fault_kind", case.fault_kind.clone())];
     groups.extend(case.severity.clone().map(|severity| ("severity", severity)));
@@ -233,18 +234,6 @@ fn answer(ranking: &Ranking, case: &RecordedCase, analysis_ms: f64) -> Answer {
         analysis_ms: Some(analysis_ms),
         failed,
     }
-}
-
-/// The error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 fn summed_up(name: &str, at: usize, cases: &[CaseResult]) -> MethodResult {

@@ -5,6 +5,7 @@ mod changes;
 mod coverage;
 mod evidence;
 mod exemplars;
+mod history;
 mod logs;
 mod neighbour;
 mod next_steps;
@@ -31,6 +32,7 @@ pub use coverage::{
     UnweightedSample,
 };
 pub(crate) use coverage::{series_gaps, unweighted_samples};
+pub use history::{Earlier, History, changed, signature, suspect};
 
 /// A value before and during the incident.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -207,6 +209,8 @@ pub struct Diagnosis {
     pub logs: Vec<LogLine>,
     /// What was changed shortly before the incident and in it, by time.
     pub changes: Vec<ChangeLine>,
+    /// What went before, as only a server that remembers can tell.
+    pub history: Option<History>,
 }
 
 /// How many rows of a list a person reads at night; the JSON report is cut at the same length.
@@ -260,6 +264,7 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
         none_probability: ranking.none_probability,
         coverage,
         warnings: incident.warnings.clone(),
+        history: None,
     }
 }
 

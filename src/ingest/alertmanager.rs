@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::text::read_whole;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant, signals};
 use crate::telemetry::alert::{Alert, Symptom};
+use crate::telemetry::id::ServiceId;
 
 /// Keys of the body; two of them make it one.
 const KEYS: &[&str] =
@@ -18,16 +19,61 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
     head.bytes.trim_ascii_start().starts_with(b"{") && KEYS.iter().filter(has).count() >= 2
 }
 
-/// Reads the alerts: those that fire, or all of them where all are resolved.
-pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
-    let path = input.path;
-    let (bytes, torn) = read_whole(input, options);
-    if let Some(torn) = torn {
-        return Err(torn);
+/// The body of a webhook.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Webhook {
+    /// Whom the sender thinks it talks to; empty when not told.
+    pub receiver: String,
+    /// The sender's key of the group of alerts; empty when not told.
+    pub group_key: String,
+    /// Alerts that the sender left out.
+    pub truncated: u64,
+    /// The alerts, in the order of the body; what is no object stands as `None`.
+    pub alerts: Vec<Option<WebhookAlert>>,
+}
+
+/// One alert of a webhook.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WebhookAlert {
+    /// What an analysis starts from.
+    pub alert: Alert,
+    /// Whether it no longer fires.
+    pub is_resolved: bool,
+    /// The sender's mark of its labels; empty when not told.
+    pub fingerprint: String,
+    /// The alert as it came, JSON with sorted keys. Hostile text.
+    pub body: String,
+}
+
+impl WebhookAlert {
+    /// The first label or annotation of these names, dots counting as underscores.
+    pub fn named(&self, names: &[String]) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        let of = |name: &String| {
+            ["labels", "annotations"].into_iter().find_map(|part| label_named(body.get(part)?, name).map(str::to_owned))
+        };
+        names.iter().find_map(of)
     }
-    let body: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        IngestError::malformed(path, place, format!("not valid JSON: {error}"))
+}
+
+/// Why a body is no webhook's.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct NotAWebhook {
+    /// Where in the body.
+    pub place: String,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+/// Reads a body. `service_labels` are tried before the labels that are known to name a service.
+///
+/// # Errors
+/// [`NotAWebhook`] for a body without alerts, with the keys that it lacks.
+pub fn read_webhook(bytes: &[u8], service_labels: &[String]) -> Result<Webhook, NotAWebhook> {
+    let body: Value = serde_json::from_slice(bytes).map_err(|error| NotAWebhook {
+        place: format!("line {}, column {}", error.line(), error.column()),
+        problem: format!("not valid JSON: {error}"),
     })?;
     let Some(alerts) = body.get("alerts").and_then(Value::as_array) else {
         let missing: Vec<String> = ["alerts", "status", "commonLabels"]
@@ -41,40 +87,63 @@ pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry)
             format!("missing: {}", missing.join(", "))
         };
         let problem = format!("not a webhook body ({missing}); if the payload is templated, send the default one");
-        return Err(IngestError::malformed(path, "field `alerts`", problem));
+        return Err(NotAWebhook { place: "field `alerts`".to_owned(), problem });
     };
-    if let Some(truncated) = body.get("truncatedAlerts").and_then(Value::as_u64).filter(|count| *count > 0) {
-        let message = "alerts were left out by the sender; raise `max_alerts` of the webhook";
-        out.warn(path, "field `truncatedAlerts`", message, truncated);
+    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let alert = |alert: &Value| {
+        let fields = alert.as_object()?;
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
+        Some(WebhookAlert {
+            alert: alert_of(fields, &body, service_labels),
+            is_resolved: text("status") == "resolved",
+            fingerprint: text("fingerprint").to_owned(),
+            body: alert.to_string(),
+        })
+    };
+    Ok(Webhook {
+        receiver: text("receiver"),
+        group_key: text("groupKey"),
+        truncated: body.get("truncatedAlerts").and_then(Value::as_u64).unwrap_or(0),
+        alerts: alerts.iter().map(alert).collect(),
+    })
+}
+
+/// Reads the alerts: those that fire, or all of them where all are resolved.
+pub(crate) fn read(input: Input<'_>, options: &ReadOptions, out: &mut Telemetry) -> Result<(), IngestError> {
+    let path = input.path;
+    let (bytes, torn) = read_whole(input, options);
+    if let Some(torn) = torn {
+        return Err(torn);
     }
-    let is_resolved = |alert: &Value| alert.get("status").and_then(Value::as_str) == Some("resolved");
-    let all_resolved = alerts.iter().all(is_resolved);
-    for (index, alert) in alerts.iter().enumerate() {
-        let Some(fields) = alert.as_object() else {
-            out.skip(
-                path,
-                format_args!("field `alerts[{index}]`"),
-                "an alert must be an object with `labels` and `startsAt`",
-            );
+    let webhook = read_webhook(&bytes, &options.metrics.service_labels)
+        .map_err(|error| IngestError::malformed(path, error.place, error.problem))?;
+    if webhook.truncated > 0 {
+        let message = "alerts were left out by the sender; raise `max_alerts` of the webhook";
+        out.warn(path, "field `truncatedAlerts`", message, webhook.truncated);
+    }
+    if webhook.alerts.is_empty() {
+        out.warn(path, "field `alerts`", "the list of alerts is empty", 1);
+    }
+    let all_resolved = webhook.alerts.iter().flatten().all(|alert| alert.is_resolved);
+    for (index, alert) in webhook.alerts.into_iter().enumerate() {
+        let Some(WebhookAlert { alert, is_resolved, .. }) = alert else {
+            let problem = "an alert must be an object with `labels` and `startsAt`";
+            out.skip(path, format_args!("field `alerts[{index}]`"), problem);
             continue;
         };
-        if is_resolved(alert) && !all_resolved {
+        if is_resolved && !all_resolved {
             continue;
         }
-        let alert = alert_of(fields, &body);
         if alert.starts_ns.is_none() {
             let message = "an alert without a readable `startsAt` gives no window; name the incident's window";
             out.warn(path, format_args!("field `alerts[{index}].startsAt`"), message, 1);
         }
         out.alerts.push(alert);
     }
-    if alerts.is_empty() {
-        out.warn(path, "field `alerts`", "the list of alerts is empty", 1);
-    }
     Ok(())
 }
 
-fn alert_of(fields: &Map<String, Value>, body: &Value) -> Alert {
+fn alert_of(fields: &Map<String, Value>, body: &Value, service_labels: &[String]) -> Alert {
     let text_in = |object: Option<&'_ Value>, key: &str| -> Option<String> {
         object?.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
     };
@@ -90,21 +159,18 @@ fn alert_of(fields: &Map<String, Value>, body: &Value) -> Alert {
     let time = |key: &str| fields.get(key).and_then(Value::as_str).and_then(time_ns);
     let symptom =
         [Some(name.as_str()), summary.as_deref(), expression.as_deref()].into_iter().flatten().find_map(symptom_of);
-    Alert {
-        starts_ns: time("startsAt"),
-        ends_ns: time("endsAt"),
-        service: signals::service(label),
-        symptom,
-        expression,
-        summary,
-        name,
-    }
+    let told = service_labels.iter().find_map(|name| label(name)).filter(|name| !name.is_empty());
+    let service = told.map(ServiceId::new).or_else(|| signals::service(label));
+    Alert { starts_ns: time("startsAt"), ends_ns: time("endsAt"), service, symptom, expression, summary, name }
 }
 
 /// A label's value; dots in names count as underscores.
 fn label_named<'v>(labels: &'v Value, name: &str) -> Option<&'v str> {
     let labels = labels.as_object()?;
-    labels.iter().find(|(key, _)| signals::underscored(key) == name).and_then(|(_, value)| value.as_str())
+    labels
+        .iter()
+        .find(|(key, _)| signals::underscored(key) == signals::underscored(name))
+        .and_then(|(_, value)| value.as_str())
 }
 
 /// An instant; Go's zero time, the year 1, means none.

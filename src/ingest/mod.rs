@@ -106,6 +106,7 @@ use crate::telemetry::span::SpanTable;
 use crate::telemetry::topology::GivenEdge;
 use crate::telemetry::warning::Warning;
 
+pub use alertmanager::{NotAWebhook, Webhook, WebhookAlert, read_webhook};
 pub use error::IngestError;
 pub use expected::Expected;
 pub use guess::{Guess, Unrecognised};
@@ -225,6 +226,13 @@ pub struct Telemetry {
 const MAX_WARNINGS_PER_FILE: usize = 64;
 
 impl Telemetry {
+    /// Forgets metrics that [`finish`] has not yet made series of, and series.
+    pub fn forget_metrics(&mut self) {
+        self.series.clear();
+        self.raw_series.clear();
+        self.otlp_metrics = otlp_metrics::Streams::default();
+    }
+
     /// Notes something odd in a file. The same message about the same file is kept once, with its first place, and
     /// counted: put the place into `place`, not into `message`.
     pub(crate) fn warn(&mut self, path: &Path, place: impl Display, message: &str, affected: u64) {

@@ -7,10 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::LiveError;
-use crate::case::CASE_FILE;
+use crate::case::{CASE_FILE, CaseToWrite};
 use crate::ingest::PULL_RECORD;
-use crate::telemetry::time::Window;
-use crate::timespec::rfc3339;
 
 /// A folder to write into.
 pub(super) struct Folder {
@@ -48,38 +46,8 @@ impl Folder {
 
     /// Writes the description of the case.
     pub(super) fn write_case(&self, case: &CaseToWrite<'_>) -> Result<(), LiveError> {
-        let mut text = String::from("# Pulled from live sources: pull.json tells what was asked.\n");
-        let mut line = |key: &str, value: Option<&str>| {
-            if let Some(value) = value {
-                text.push_str(&format!("{key} = {}\n", quoted(value)));
-            }
-        };
-        line("name", Some(case.name));
-        line("entry", case.entry);
-        line("symptom", case.symptom);
-        let mut window = |title: &str, window: &Window| {
-            let (start, end) = (rfc3339(window.start_ns()), rfc3339(window.end_ns()));
-            text.push_str(&format!("\n{title}\nstart = {start}\nend = {end}\n"));
-        };
-        window("[incident]", &case.incident);
-        case.baselines.iter().for_each(|baseline| window("[[baseline]]", baseline));
-        self.write(CASE_FILE, text.as_bytes())
+        self.write(CASE_FILE, case.toml().as_bytes())
     }
-}
-
-/// What `case.toml` says.
-pub(super) struct CaseToWrite<'a> {
-    pub(super) name: &'a str,
-    pub(super) entry: Option<&'a str>,
-    pub(super) symptom: Option<&'a str>,
-    pub(super) incident: Window,
-    pub(super) baselines: &'a [Window],
-}
-
-/// A basic string of TOML, whose escapes are those of JSON.
-fn quoted(text: &str) -> String {
-    let text: String = text.chars().filter(|c| *c != '\u{7f}').collect();
-    serde_json::Value::String(text).to_string()
 }
 
 /// A name as part of a file's name: letters, digits, `_`, `-` and `.` stay.
@@ -93,6 +61,7 @@ mod tests {
     use super::*;
     use crate::case::Case;
     use crate::telemetry::alert::Symptom;
+    use crate::telemetry::time::Window;
 
     #[test]
     fn the_case_is_read_as_it_was_written() {
@@ -102,7 +71,9 @@ mod tests {
         let (incident, before) = (Window::new(10_500_000_000, 20_000_000_000), Window::new(0, 9_000_000_000));
         let (incident, baselines) = (incident.unwrap(), [before.unwrap()]);
         let (name, entry, symptom) = ("a \"b\"\\\n", Some("front"), Some("errors"));
-        written.write_case(&CaseToWrite { name, entry, symptom, incident, baselines: &baselines }).unwrap();
+        let baselines = &baselines;
+        let case = CaseToWrite { comment: "", name, entry, symptom, incident, baselines, truth: None };
+        written.write_case(&case).unwrap();
         written.write("metrics/a.json", b"{}").unwrap();
         assert!(written.write("metrics/a.json", b"other").is_err(), "a file is not written over");
         let case = Case::read(&root).unwrap();

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::case::CaseToWrite;
 use crate::ingest::MetricSettings;
 use crate::telemetry::time::Window;
 use crate::timespec::{rfc3339, window_text};
@@ -28,7 +29,7 @@ use crate::timespec::{rfc3339, window_text};
 use client::Client;
 pub use endpoint::{Authentication, DEFAULT_TIMEOUT, Endpoint, Secret, Tls, check_header};
 pub use error::LiveError;
-use folder::{CaseToWrite, Folder};
+use folder::Folder;
 pub use probe::{Probe, check, probe};
 pub use prometheus::PrometheusOptions;
 
@@ -173,7 +174,8 @@ async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>
         folder.write("alert.json", body)?;
     }
     let &Request { name, incident, baselines, entry, symptom, .. } = request;
-    folder.write_case(&CaseToWrite { name, entry, symptom, incident, baselines })?;
+    let comment = "Pulled from live sources: pull.json tells what was asked.";
+    folder.write_case(&CaseToWrite { comment, name, entry, symptom, incident, baselines, truth: None })?;
     folder.write_record(&Record {
         schema_version: "1",
         pulled_by: concat!("hypocenter ", env!("CARGO_PKG_VERSION")),

@@ -136,6 +136,17 @@ pub enum Verdict {
     CannotTell,
 }
 
+impl Verdict {
+    /// As it stands in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CauseFound => "cause_found",
+            Self::NoAnomaly => "no_anomaly",
+            Self::CannotTell => "cannot_tell",
+        }
+    }
+}
+
 /// The measured change of the symptom at the entry.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SymptomChange {

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::detect::{Change, Finding, Onset};
 use crate::explain::{
-    BeforeAfter, Cause, ChangeLine, Diagnosis, EvidenceLine, ExemplarPair, LogLine, PathStep, numbers,
+    BeforeAfter, Cause, ChangeLine, Diagnosis, Earlier, EvidenceLine, ExemplarPair, History, LogLine, PathStep, numbers,
 };
-use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
+use crate::rank::{Candidate, Modality, Suspect, SymptomChange};
 use crate::telemetry::alert::{Alert, Symptom};
 use crate::telemetry::change::ChangeKind;
 use crate::telemetry::id::TraceId;
@@ -53,6 +53,24 @@ struct ReportJson<'a> {
     warnings: Vec<WarningJson<'a>>,
     logs: Vec<LogJson<'a>>,
     changes: Vec<SystemChangeJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<HistoryJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct HistoryJson<'a> {
+    version: u32,
+    changed: &'a [String],
+    similar: Vec<EarlierJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct EarlierJson<'a> {
+    incident: String,
+    started: String,
+    confirmed_cause: Option<&'a str>,
+    false_alarm: bool,
+    note: &'a str,
 }
 
 #[derive(Serialize)]
@@ -254,11 +272,7 @@ impl<'a> From<&'a Diagnosis> for ReportJson<'a> {
             schema_version: SCHEMA_VERSION,
             name: &d.name,
             method: d.method,
-            verdict: match d.verdict {
-                Verdict::CauseFound => "cause_found",
-                Verdict::NoAnomaly => "no_anomaly",
-                Verdict::CannotTell => "cannot_tell",
-            },
+            verdict: d.verdict.word(),
             verdict_reason: &d.verdict_reason,
             none_probability: finite(d.none_probability),
             incident: window(&d.window),
@@ -301,7 +315,25 @@ impl<'a> From<&'a Diagnosis> for ReportJson<'a> {
                 .collect(),
             logs: d.logs.iter().map(log).collect(),
             changes: d.changes.iter().map(system_change).collect(),
+            history: d.history.as_ref().map(history),
         }
+    }
+}
+
+fn history(history: &History) -> HistoryJson<'_> {
+    fn earlier(earlier: &Earlier) -> EarlierJson<'_> {
+        EarlierJson {
+            incident: earlier.incident.to_string(),
+            started: rfc3339(earlier.starts_ns),
+            confirmed_cause: earlier.confirmed_cause.as_deref(),
+            false_alarm: earlier.is_confirmed && earlier.confirmed_cause.is_none(),
+            note: &earlier.note,
+        }
+    }
+    HistoryJson {
+        version: history.version,
+        changed: &history.changed,
+        similar: history.similar.iter().map(earlier).collect(),
     }
 }
 

@@ -17,6 +17,7 @@ const SENTENCE: usize = 500;
 
 pub(super) fn write(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
     head(diagnosis, out)?;
+    history(diagnosis, out)?;
     facts(diagnosis, out)?;
     for (index, cause) in diagnosis.causes.iter().enumerate() {
         reasons(cause, index, diagnosis.causes.len(), out)?;
@@ -57,6 +58,18 @@ fn head(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
         "" => Ok(()),
         reason => writeln!(out, "{}\n", sentence(reason)),
     }
+}
+
+/// What changed since the report before, and what earlier incidents of the kind were: it may save the whole reading.
+fn history(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
+    let Some(history) = &diagnosis.history else { return Ok(()) };
+    for changed in &history.changed {
+        writeln!(out, "- Report {}: {}.", history.version, sentence(changed))?;
+    }
+    for earlier in &history.similar {
+        writeln!(out, "- Seen before: {}.", sentence(&earlier.sentence()))?;
+    }
+    if history.changed.is_empty() && history.similar.is_empty() { Ok(()) } else { writeln!(out) }
 }
 
 fn facts(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {

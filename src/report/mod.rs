@@ -7,6 +7,7 @@ mod bounded_json;
 mod coverage;
 mod coverage_json;
 mod escape;
+mod graph;
 mod json;
 mod markdown;
 pub(crate) mod page;
@@ -16,6 +17,8 @@ mod wording;
 use std::io;
 
 use crate::explain::Diagnosis;
+
+pub use graph::{GraphFormat, write_graph};
 
 /// The form of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -90,6 +90,14 @@ fn head(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
 }
 
 fn facts(diagnosis: &Diagnosis, page: &mut Page) -> io::Result<()> {
+    if let Some(history) = &diagnosis.history {
+        for changed in &history.changed {
+            page.fact(&format!("report {}", history.version), &sentence(changed))?;
+        }
+        for earlier in &history.similar {
+            page.fact("similar", &sentence(&earlier.sentence()))?;
+        }
+    }
     page.fact("case", &name(&diagnosis.name))?;
     if let Some(alert) = &diagnosis.alert {
         let summary = alert.summary.as_deref().map(|s| format!(": {}", escape::terminal(s, 200))).unwrap_or_default();

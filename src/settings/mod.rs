@@ -38,6 +38,24 @@
 //! retention_age = "72h"                  # segments received so long ago are removed (the default)
 //! retention_size = "10GiB"               # the oldest are removed when all take more (the default)
 //!
+//! [incidents]                            # what `hypocenter serve` does with alerts
+//! before = "5m"                          # users felt it so long before the alert fired (the default)
+//! longest = "30m"                        # of an incident that goes on, so much is analysed (the default)
+//! baseline = "1h"                        # normal operation begins so long before the incident (the default)
+//! guard = "10m"                          # and ends so long before it (the default)
+//! ticket_labels = ["ticket", "issue"]    # labels or annotations of alerts that name a ticket (the default)
+//! analyse_after = "10s"                  # the first analysis, after the alert came (the default)
+//! again_after = ["5m"]                   # further ones, with the telemetry that has come since (the default)
+//! group_within = "5m"                    # related alerts within this time are one incident (the default)
+//! most_waiting = 100                     # more incidents than this wait: alerts are answered with 503 (the default)
+//! workers = 1                            # analyses at the same time (the default)
+//! deadline = "2m"                        # an analysis that takes longer is given up (the default)
+//! keep = "90d"                           # incidents are forgotten so long after they ended (the default)
+//! external_url = "https://rca.example"   # where people reach this server, for links; default none
+//! signature_secret_file = "grafana-key"  # the key by which Grafana signs webhooks; default none: not asked for
+//! signature_header = "X-Grafana-Alerting-Signature" # the header with the signature (the default)
+//! signature_timestamp_header = "X-Grafana-Alerting-Timestamp" # the header with the signed time; default none
+//!
 //! [[metrics.rules]]
 //! name = "shop_failures_total"
 //! signal = "error_ratio"                 # of a counter of failures:
@@ -77,6 +95,7 @@
 //! work. Each section is a struct of its own here and becomes data of the room that uses it; nothing below reads files.
 
 mod error;
+mod incidents;
 mod metrics;
 mod receiver;
 mod sources;
@@ -88,6 +107,7 @@ use serde::Deserialize;
 
 use crate::ingest::MetricSettings;
 use crate::live::Sources;
+use crate::respond;
 use crate::server;
 
 use error::nearest;
@@ -109,6 +129,8 @@ pub struct Settings {
     pub serve: server::Settings,
     /// What its store keeps.
     pub store: StoreSettings,
+    /// How alerts become analyses.
+    pub incidents: respond::Settings,
 }
 
 /// A table, with the tables that it is in, and its keys.
@@ -117,11 +139,12 @@ type Table = (&'static str, &'static [&'static str]);
 /// The keys of each table; a list of tables has the keys of one. Sections with tables of their own tell those themselves.
 const KEYS: &[&[Table]] = &[
     &[
-        ("", &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin", "serve", "store"]),
+        ("", &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin", "serve", "store", "incidents"]),
         ("traces", &["sampling_attribute"]),
     ],
     metrics::KEYS,
     receiver::KEYS,
+    incidents::KEYS,
     sources::KEYS,
 ];
 
@@ -146,6 +169,7 @@ struct File {
     zipkin: TraceSection,
     serve: receiver::Serve,
     store: receiver::Store,
+    incidents: incidents::Incidents,
 }
 
 #[derive(Deserialize, Default)]
@@ -188,7 +212,8 @@ impl Settings {
             zipkin: file.zipkin.checked(path, "zipkin")?,
         };
         let (serve, store) = (file.serve.checked(path)?, file.store.checked(path)?);
-        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute, sources, serve, store })
+        let incidents = file.incidents.checked(path)?;
+        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute, sources, serve, store, incidents })
     }
 }
 

@@ -112,13 +112,13 @@ impl Store {
 }
 
 /// A key of a file, to say what is wrong with it.
-struct At<'p> {
-    path: &'p Path,
-    key: String,
+pub(super) struct At<'p> {
+    pub(super) path: &'p Path,
+    pub(super) key: String,
 }
 
 impl At<'_> {
-    fn wrong(&self, problem: &'static str) -> SettingsError {
+    pub(super) fn wrong(&self, problem: &'static str) -> SettingsError {
         SettingsError::Value { path: self.path.to_owned(), key: self.key.clone(), problem }
     }
 
@@ -136,7 +136,7 @@ impl At<'_> {
             .ok_or_else(|| self.wrong("a size is a whole number above 0 with B, KiB, MiB, GiB or TiB, as in \"64MiB\""))
     }
 
-    fn duration(&self, text: Option<String>, default: Duration) -> Result<Duration, SettingsError> {
+    pub(super) fn duration(&self, text: Option<String>, default: Duration) -> Result<Duration, SettingsError> {
         let Some(text) = text else { return Ok(default) };
         let nanoseconds = parse_duration(&text).ok().and_then(|ns| u64::try_from(ns).ok()).filter(|ns| *ns > 0);
         nanoseconds.map(Duration::from_nanos).ok_or_else(|| {

@@ -40,7 +40,7 @@ use crate::telemetry::span::SpanTable;
 
 pub use counters::{Counted, Counters};
 pub use frame::Kind;
-pub use query::{extent, read};
+pub use query::{export, extent, read};
 pub use remote_write::{RemoteWriteError, check as check_remote_write};
 
 use files::Folders;

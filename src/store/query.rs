@@ -12,7 +12,10 @@ use super::files::{Content, Folders};
 use super::frame::{Kind, Records};
 use super::remote_write::{self, Gathered};
 use super::segment;
-use crate::ingest::{FileSummary, Format, ReadOptions, Telemetry, read_bytes_as, read_otlp, read_parts};
+use crate::ingest::{
+    FileSummary, Format, OtlpEncoding, OtlpSignal, ReadOptions, Telemetry, read_bytes_as, read_otlp, read_parts,
+    write_spans,
+};
 use crate::telemetry::span::{Marks, SpanTable};
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
@@ -77,7 +80,7 @@ pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>
 pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<Telemetry, StoreError> {
     let folders = open(folder)?;
     let (given, options) = (options.sampling_attribute.as_ref(), &as_kept(&folders, options)?);
-    let reader = Reader { folders: &folders, windows, options };
+    let reader = Reader { folders: &folders, windows, options, keeps_messages: false };
     let parts = reader.read().map_err(|source| unreadable(&folders, source))?;
     let mut all = Telemetry::default();
     let mut gathered = Gathered::default();
@@ -115,6 +118,69 @@ pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<
     }
     summarise(folder, &mut all);
     Ok(all)
+}
+
+/// Writes what the store holds of the windows and a little around them into files of a folder, for
+/// [`crate::ingest::read_paths`] to read: the spans as a table, metrics and logs as the messages that came. Signals that
+/// are to be left out are.
+///
+/// # Errors
+/// [`StoreError`] when the folder is no store or cannot be read, or `into` not be written.
+pub fn export(
+    folder: &Path,
+    windows: &[Window],
+    options: &ReadOptions,
+    leave_out: &[OtlpSignal],
+    into: &Path,
+) -> Result<(), StoreError> {
+    let folders = open(folder)?;
+    let options = &as_kept(&folders, options)?;
+    let reader = Reader { folders: &folders, windows, options, keeps_messages: true };
+    let parts = reader.read().map_err(|source| unreadable(&folders, source))?;
+    let mut spans = Vec::new();
+    let mut gathered = Gathered::default();
+    let (mut protobuf, mut json) = (Vec::new(), Vec::new());
+    let is_wanted = |signal: OtlpSignal| !leave_out.contains(&signal);
+    for part in parts {
+        if is_wanted(OtlpSignal::Traces) {
+            spans.push(part.telemetry);
+        }
+        for payload in part.remote_writes.iter().filter(|_| is_wanted(OtlpSignal::Metrics)) {
+            // What cannot be read was refused when it came.
+            gathered.add(payload, |at_ns| reader.wants(at_ns, at_ns, SIGNAL_MARGIN_NS)).ok();
+        }
+        for (kind, payload) in part.messages {
+            match kind {
+                Kind::Otlp(signal, _) if !is_wanted(signal) => {}
+                Kind::Otlp(_, OtlpEncoding::Json) => {
+                    json.extend(payload.into_iter().filter(|byte| *byte != b'\n').chain([b'\n']));
+                }
+                // As a collector's file exporter writes them.
+                _ => {
+                    protobuf.extend((payload.len() as u32).to_be_bytes());
+                    protobuf.extend(payload);
+                }
+            }
+        }
+    }
+    let mut all = Telemetry::default();
+    all.append_all(spans);
+    drop_repeated(&mut all.spans);
+    let write = |name: &str, bytes: &[u8]| match bytes {
+        [] => Ok(()),
+        bytes => fs::write(into.join(name), bytes),
+    };
+    let write_all = || {
+        fs::create_dir_all(into)?;
+        let rows: Vec<usize> = (0..all.spans.len()).collect();
+        if !rows.is_empty() {
+            write_spans(&all.spans, &rows, File::create(into.join("spans.parquet"))?)?;
+        }
+        write("metrics-and-logs.otlp.pb", &protobuf)?;
+        write("metrics-and-logs.otlp.jsonl", &json)?;
+        write("remote-write.json", &gathered.into_answer().unwrap_or_default())
+    };
+    write_all().map_err(|source| StoreError::Io { path: into.to_owned(), action: "cannot be written", source })
 }
 
 fn open(folder: &Path) -> Result<Folders, StoreError> {
@@ -180,12 +246,16 @@ enum Piece {
 struct Part {
     telemetry: Telemetry,
     remote_writes: Vec<Vec<u8>>,
+    /// Messages of OTLP without spans, where they are kept as they came.
+    messages: Vec<(Kind, Vec<u8>)>,
 }
 
 struct Reader<'r> {
     folders: &'r Folders,
     windows: &'r [Window],
     options: &'r ReadOptions,
+    /// Whether metrics and logs are kept as they came, instead of being read.
+    keeps_messages: bool,
 }
 
 impl Reader<'_> {
@@ -271,6 +341,7 @@ impl Reader<'_> {
         }
         match kind {
             Kind::RemoteWrite => part.remote_writes.push(payload.to_vec()),
+            Kind::Otlp(..) if self.keeps_messages && !kind.has_spans() => part.messages.push((kind, payload.to_vec())),
             Kind::Otlp(..) => part.telemetry.absorb(path, vec![decoded.telemetry]),
         }
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::CaseFile;
 use crate::case::CASE_FILE;
+use crate::case::quoted;
 use crate::simulate::fault::Fault;
 use crate::simulate::fault::traffic::{Need, Traffic};
 use crate::simulate::scenario::Scenario;
@@ -156,23 +157,6 @@ fn time(at_ns: i64) -> String {
 fn list(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
     format!("[{}]", names.join(", "))
-}
-
-/// A basic string of TOML 1.0: quotes, backslashes and control characters escaped.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            control if control.is_ascii_control() => {
-                write!(quoted, "\\u{:04X}", u32::from(control)).expect("a string takes any text");
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]

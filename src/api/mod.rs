@@ -1,0 +1,112 @@
+//! The HTTP API of `hypocenter serve`: alerts and changes in; incidents, reports and graphs out; and pages to look at.
+//!
+//! Answers have the shape of Prometheus' own API. `openapi.json` describes all of it; a test holds the two together.
+
+mod alerts;
+mod analyses;
+mod changes;
+mod graph;
+mod incidents;
+mod metrics;
+mod pages;
+mod problem;
+mod signature;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get, post};
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use crate::memory::MemoryError;
+use crate::respond::Responder;
+
+pub use metrics::metrics;
+use problem::Problem;
+
+/// The description of this API, OpenAPI 3.1.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// Most bytes of a request, except for alerts.
+const MOST_BYTES: usize = 1 << 20;
+/// Most bytes of a webhook: some thousand alerts.
+const MOST_WEBHOOK_BYTES: usize = 8 << 20;
+
+type Shared = Arc<Responder>;
+
+/// All paths with what they answer.
+fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    let webhook = post(alerts::take).put(alerts::take).layer(DefaultBodyLimit::max(MOST_WEBHOOK_BYTES));
+    vec![
+        ("/api/v1/alerts", webhook),
+        ("/api/v1/incidents", get(incidents::list)),
+        ("/api/v1/incidents/{id}", get(incidents::one)),
+        ("/api/v1/incidents/{id}/report", get(incidents::report)),
+        ("/api/v1/incidents/{id}/feedback", post(incidents::feedback).put(incidents::feedback)),
+        ("/api/v1/analyses", post(analyses::ask)),
+        ("/api/v1/changes", get(changes::list).post(changes::tell)),
+        ("/api/v1/graph", get(graph::graph)),
+        ("/api/v1/openapi.json", get(openapi)),
+        ("/", get(pages::list)),
+        ("/incidents", get(pages::list)),
+        ("/incidents/{id}", get(pages::one)),
+    ]
+}
+
+/// The routes, to be served with others.
+pub fn router(responder: Shared) -> Router {
+    let router = routes().into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method));
+    router.layer(DefaultBodyLimit::max(MOST_BYTES)).with_state(responder)
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+}
+
+/// What went well.
+#[derive(Serialize)]
+struct Success<T> {
+    status: &'static str,
+    data: T,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl<T> Success<T> {
+    fn new(data: T) -> Self {
+        Self { status: "success", data, warnings: Vec::new() }
+    }
+}
+
+/// Does work that waits for the disk.
+async fn off_thread<T, E>(
+    responder: &Shared,
+    work: impl FnOnce(&Responder) -> Result<T, E> + Send + 'static,
+) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    E: Into<Problem> + Send + 'static,
+{
+    let responder = Arc::clone(responder);
+    match spawn_blocking(move || work(&responder)).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(error) => {
+            tracing::error!(%error, "a request has panicked");
+            Err(Problem::Internal("this request met a defect; the log has more".to_owned()))
+        }
+    }
+}
+
+impl From<MemoryError> for Problem {
+    fn from(error: MemoryError) -> Self {
+        tracing::error!(%error, "the memory of incidents failed");
+        Self::Unavailable { problem: error.to_string(), after_seconds: 5 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

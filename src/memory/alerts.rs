@@ -1,0 +1,94 @@
+//! Alerts that came by webhook: by their identity one is known again, whoever sends it and how often.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Result, Transaction};
+
+/// An alert of an incident.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlertRecord {
+    /// Receiver, fingerprint and start: the same alert has the same whenever it is sent again.
+    pub identity: String,
+    /// The number of its incident.
+    pub incident: i64,
+    /// Name of the rule. Hostile text, as is all that follows.
+    pub name: String,
+    /// The service that it is about.
+    pub service: Option<String>,
+    /// `latency` or `errors`.
+    pub symptom: Option<String>,
+    /// When it began to fire, Unix nanoseconds.
+    pub starts_ns: i64,
+    /// When it stopped; `None` while it fires.
+    pub ends_ns: Option<i64>,
+    /// The sender's key of its group.
+    pub group_key: String,
+    /// The ticket that it names.
+    pub ticket: Option<String>,
+    /// The expression that fired.
+    pub expression: Option<String>,
+    /// Human summary from the annotations.
+    pub summary: Option<String>,
+    /// The alert as it came, JSON.
+    pub body: String,
+}
+
+const COLUMNS: &str =
+    "identity, incident, name, service, symptom, starts_ns, ends_ns, group_key, ticket, expression, summary, body";
+
+fn of_row(row: &Row<'_>) -> rusqlite::Result<AlertRecord> {
+    Ok(AlertRecord {
+        identity: row.get(0)?,
+        incident: row.get(1)?,
+        name: row.get(2)?,
+        service: row.get(3)?,
+        symptom: row.get(4)?,
+        starts_ns: row.get(5)?,
+        ends_ns: row.get(6)?,
+        group_key: row.get(7)?,
+        ticket: row.get(8)?,
+        expression: row.get(9)?,
+        summary: row.get(10)?,
+        body: row.get(11)?,
+    })
+}
+
+/// The alert of an identity.
+pub fn find_alert(transaction: &Transaction<'_>, identity: &str) -> Result<Option<AlertRecord>> {
+    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE identity = ?");
+    Ok(transaction.prepare_cached(&sql)?.query_row([identity], of_row).optional()?)
+}
+
+/// The alerts of an incident, the earliest first.
+pub fn alerts_of(transaction: &Transaction<'_>, incident: i64) -> Result<Vec<AlertRecord>> {
+    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE incident = ? ORDER BY starts_ns, identity");
+    let found = transaction.prepare_cached(&sql)?.query_map([incident], of_row)?.collect::<rusqlite::Result<_>>()?;
+    Ok(found)
+}
+
+/// Remembers a new alert.
+pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<()> {
+    let sql = format!("INSERT INTO alerts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    transaction.prepare_cached(&sql)?.execute(params![
+        new.identity,
+        new.incident,
+        new.name,
+        new.service,
+        new.symptom,
+        new.starts_ns,
+        new.ends_ns,
+        new.group_key,
+        new.ticket,
+        new.expression,
+        new.summary,
+        new.body
+    ])?;
+    Ok(())
+}
+
+/// Notes that an alert has ended; a second time changes nothing.
+pub fn close_alert(transaction: &Transaction<'_>, identity: &str, ends_ns: i64) -> Result<()> {
+    let sql = "UPDATE alerts SET ends_ns = ?2 WHERE identity = ?1 AND ends_ns IS NULL";
+    transaction.prepare_cached(sql)?.execute(params![identity, ends_ns])?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! What `hypocenter serve` remembers: incidents, their alerts, analyses to do and done, reports, messages to send,
+//! changes, feedback. One SQLite file; what a function here has returned from is on the disk, also after a crash.
+//!
+//! ```text
+//! alert ──> incident ──> job (an analysis that is due) ──> report (a version) ──> outbox (a message per sink)
+//!              └── feedback                    changes, edges: what every analysis may use
+//! ```
+
+mod alerts;
+mod changes;
+mod edges;
+mod feedback;
+mod incidents;
+mod jobs;
+mod outbox;
+mod reports;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+pub use alerts::{AlertRecord, alerts_of, close_alert, find_alert, insert_alert};
+pub use changes::{changes_in, insert_changes};
+pub use edges::{edges, see_edges};
+pub use feedback::{Feedback, feedback_of, give_feedback};
+pub use incidents::{
+    Condition, IncidentRecord, Origin, Search, delete_before, extend_incident, incident, insert_incident,
+    open_incidents, resolve_incident, search,
+};
+pub use jobs::{
+    Job, JobState, Reason, claim, due_next_ns, fail, finish, last_failure, put_back_unfinished, schedule,
+    schedule_unless_waiting, waiting,
+};
+pub use outbox::{
+    Delivery, Outgoing, delivered, due_delivery_ns, enqueue, give_up, next_delivery, not_delivered, undelivered,
+};
+pub use reports::{ReportRecord, Similar, insert_report, latest_report, report, similar, versions};
+
+/// Why something could not be remembered or recalled.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The file cannot be opened.
+    #[error("{}: cannot be opened as the memory of incidents; move it away to begin with an empty one", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A newer program has written it.
+    #[error(
+        "{}: written by a newer hypocenter (schema {found}, this one knows {}); use that one, or move the file away",
+        path.display(), schema::VERSION
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The schema that it has.
+        found: usize,
+    },
+    /// A statement failed: the disk is full or broken.
+    #[error("cannot read or write the memory of incidents: {0}")]
+    Statement(#[from] rusqlite::Error),
+}
+
+/// The result of anything that is remembered or recalled.
+pub type Result<T> = std::result::Result<T, MemoryError>;
+
+/// A transaction: all that the functions of this room are given is done, or nothing.
+pub struct Transaction<'c>(rusqlite::Transaction<'c>);
+
+impl<'c> std::ops::Deref for Transaction<'c> {
+    type Target = rusqlite::Transaction<'c>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// The open file. Used by one thread at a time, the others wait: a transaction takes about as long as one write to the
+/// disk.
+pub struct Memory {
+    connection: Mutex<Connection>,
+}
+
+/// Another process may hold the file for so long, as a backup does.
+const BUSY: Duration = Duration::from_secs(10);
+
+impl Memory {
+    /// Opens the file, makes it where it is not there, and brings an older one to today's schema.
+    ///
+    /// # Errors
+    /// [`MemoryError`] for a file that is something else, newer, or cannot be written.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |source| MemoryError::Open { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        // FULL: a commit is on the disk before it returns.
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+            .map_err(failed)?;
+        match schema::migrate(&mut connection).map_err(failed)? {
+            schema::Found::Known => Ok(Self { connection: Mutex::new(connection) }),
+            schema::Found::Newer(found) => Err(MemoryError::Newer { path: path.to_owned(), found }),
+        }
+    }
+
+    /// Does all of it or nothing.
+    ///
+    /// # Errors
+    /// Those of the work, and of writing to the disk; then nothing was done.
+    pub fn change<T, E: From<MemoryError>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = Transaction(transaction.map_err(MemoryError::Statement)?);
+        let done = work(&transaction)?;
+        transaction.0.commit().map_err(MemoryError::Statement)?;
+        Ok(done)
+    }
+
+    /// Reads, from one state of the file.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn read<T, E: From<MemoryError>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred);
+        work(&Transaction(transaction.map_err(MemoryError::Statement)?))
+    }
+
+    /// The name of this memory, random and for ever: it tells its incidents from those of other servers.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn name(&self) -> Result<String> {
+        self.read(|transaction| Ok(transaction.query_row("SELECT name FROM server", [], |row| row.get(0))?))
+    }
+
+    /// A transaction that panicked was rolled back: what is in the file counts.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! One analysis: from an incident that is remembered to a report.
+
+use super::gather::{GatherError, Wanted, gather};
+use super::{Configuration, Responder, now_ns, window};
+use crate::analysis;
+use crate::assemble::{Request, assemble};
+use crate::explain::{Diagnosis, Earlier, History, changed};
+use crate::ingest::Telemetry;
+use crate::memory::{self, AlertRecord, IncidentRecord, MemoryError, Origin, ReportRecord};
+use crate::telemetry::alert::{Alert, Symptom};
+use crate::telemetry::id::ServiceId;
+use crate::telemetry::time::{Window, without};
+use crate::timespec::{parse_window, window_text};
+use crate::windows::{Chosen, Rules, extent, holds_telemetry};
+
+/// So many earlier incidents are named in a report.
+const MOST_SIMILAR: u32 = 3;
+/// Of earlier incidents, those whose windows may lie in the baseline are looked at.
+const MOST_EARLIER: u32 = 200;
+
+/// What is known of an incident before its telemetry is read.
+pub(super) struct Known {
+    pub(super) incident: IncidentRecord,
+    pub(super) alerts: Vec<AlertRecord>,
+    /// The report before this one.
+    pub(super) before: Option<ReportRecord>,
+    /// When other incidents went on.
+    others: Vec<Window>,
+    changes: Vec<crate::telemetry::change::Change>,
+}
+
+/// What an analysis gave.
+pub(super) struct Analysed {
+    pub(super) diagnosis: Diagnosis,
+    pub(super) edges: Vec<(String, String)>,
+}
+
+impl Known {
+    /// Recalls an incident; `None` where it was forgotten in the meantime.
+    pub(super) fn recall(responder: &Responder, id: i64) -> Result<Option<Self>, MemoryError> {
+        let rules = responder.configuration().settings.windows;
+        responder.memory().read(|transaction| {
+            let Some(incident) = memory::incident(transaction, id)? else { return Ok(None) };
+            let reaches_back_ns = rules.before_alert_ns + rules.baseline_ns;
+            let from_ns = incident.starts_ns.saturating_sub(reaches_back_ns);
+            let earlier = memory::Search { limit: MOST_EARLIER, ..memory::Search::default() };
+            let others = memory::search(transaction, &earlier)?
+                .into_iter()
+                .filter(|other| other.id != id && other.origin == Origin::Alert)
+                .filter(|other| other.ends_ns.is_none_or(|ends| ends > from_ns))
+                .filter_map(|other| {
+                    window(other.starts_ns - rules.before_alert_ns, other.ends_ns.unwrap_or_else(now_ns))
+                })
+                .collect();
+            let ends_ns = incident.ends_ns.unwrap_or_else(now_ns).max(incident.starts_ns);
+            let changes = window(from_ns, ends_ns).map(|window| memory::changes_in(transaction, &window));
+            Ok(Some(Self {
+                alerts: memory::alerts_of(transaction, id)?,
+                before: memory::latest_report(transaction, id)?,
+                others,
+                changes: changes.transpose()?.unwrap_or_default(),
+                incident,
+            }))
+        })
+    }
+
+    /// The windows to read: as long as there may be telemetry.
+    pub(super) fn windows(&self, rules: &Rules, now_ns: i64) -> Result<Chosen, GatherError> {
+        let incident = match self.incident.origin {
+            Origin::Request => window(self.incident.starts_ns, self.incident.ends_ns.unwrap_or(now_ns)),
+            Origin::Alert => {
+                let alert = Alert {
+                    starts_ns: Some(self.incident.starts_ns),
+                    ends_ns: self.incident.ends_ns,
+                    ..Alert::default()
+                };
+                rules.incident_of(&[alert], now_ns)
+            }
+        };
+        let too_short = || GatherError::Nothing("the incident has no length".to_owned());
+        let incident = incident.ok_or_else(too_short)?;
+        let asked = self.incident.baseline.split(',').filter(|text| !text.is_empty());
+        let asked: Vec<Window> = asked.filter_map(|text| parse_window(text, now_ns).ok()).collect();
+        let baselines = match asked.is_empty() {
+            true => rules.baseline_before(&incident, 0).into_iter().collect(),
+            false => asked,
+        };
+        Ok(Chosen { incident, baselines })
+    }
+
+    /// The windows to compare: where there is telemetry and, of a derived baseline, no other incident.
+    pub(super) fn compared(&self, read: Chosen, telemetry: &Telemetry, rules: &Rules) -> Result<Chosen, GatherError> {
+        let nothing = |which: &str, window: &Window| {
+            GatherError::Nothing(format!(
+                "the {which} window {} holds no telemetry: check that services send to this server, or that the settings \
+                 name the live sources; `hypocenter doctor` tells",
+                window_text(window)
+            ))
+        };
+        let Chosen { incident, baselines } = read;
+        let extent = extent(telemetry).ok_or_else(|| nothing("incident", &incident))?;
+        // What is not there yet is no silence.
+        let incident = match self.incident.ends_ns {
+            None => window(incident.start_ns(), incident.end_ns().min(extent.end_ns())).unwrap_or(incident),
+            Some(_) => incident,
+        };
+        if !holds_telemetry(telemetry, &incident) {
+            return Err(nothing("incident", &incident));
+        }
+        let was_asked = !self.incident.baseline.is_empty();
+        let derived = rules.baseline_before(&incident, extent.start_ns());
+        let whole = match (was_asked, derived) {
+            (true, _) | (false, None) => baselines,
+            (false, Some(derived)) => vec![derived],
+        };
+        let quiet = if was_asked { whole.clone() } else { without(&whole, &self.others) };
+        let usable = |windows: &[Window]| -> Vec<Window> {
+            windows.iter().filter(|window| holds_telemetry(telemetry, window)).copied().collect()
+        };
+        // A baseline with another incident in it is better than none.
+        let baselines = [usable(&quiet), usable(&whole)].into_iter().find(|windows| !windows.is_empty());
+        match baselines {
+            Some(baselines) => Ok(Chosen { incident, baselines }),
+            None => Err(nothing("baseline", whole.first().unwrap_or(&incident))),
+        }
+    }
+
+    fn alerts(&self) -> Vec<Alert> {
+        let alert = |record: &AlertRecord| Alert {
+            name: record.name.clone(),
+            starts_ns: Some(record.starts_ns),
+            ends_ns: record.ends_ns,
+            service: record.service.as_deref().map(ServiceId::new),
+            symptom: record.symptom.as_deref().and_then(symptom),
+            expression: record.expression.clone(),
+            summary: record.summary.clone(),
+        };
+        self.alerts.iter().map(alert).collect()
+    }
+}
+
+fn symptom(word: &str) -> Option<Symptom> {
+    match word {
+        "latency" => Some(Symptom::Latency),
+        "errors" => Some(Symptom::Errors),
+        _ => None,
+    }
+}
+
+/// Reads, compares, explains.
+pub(super) fn analyse(
+    responder: &Responder,
+    configuration: &Configuration,
+    known: &Known,
+) -> Result<Analysed, GatherError> {
+    let rules = &configuration.settings.windows;
+    let IncidentRecord { id, title, entry, symptom: felt, origin, .. } = &known.incident;
+    let name = if title.is_empty() { format!("incident {id}") } else { title.clone() };
+    let windows = known.windows(rules, now_ns())?;
+    let wanted = Wanted { windows: &windows, name: &name, entry: entry.as_deref(), symptom: felt.as_deref() };
+    let mut telemetry = gather(&configuration.origin, &wanted, &responder.scratch())?;
+    let windows = known.compared(windows, &telemetry, rules)?;
+    telemetry.alerts = known.alerts();
+    telemetry.changes.extend(known.changes.iter().cloned());
+    let request = Request {
+        name,
+        window: windows.incident,
+        baselines: windows.baselines,
+        // An alert may call a service otherwise than traces do: then the entry is looked for.
+        entry: entry.as_deref().map(ServiceId::new).filter(|_| *origin == Origin::Request),
+        symptom: felt.as_deref().and_then(symptom),
+    };
+    let incident = assemble(telemetry, request)?;
+    let edges = incident.graph.edges().iter().map(|edge| (edge.caller.to_string(), edge.callee.to_string())).collect();
+    Ok(Analysed { diagnosis: analysis::analyze(&incident, &configuration.analysis), edges })
+}
+
+/// What went before, for a report that is the next version.
+pub(super) fn history(known: &Known, diagnosis: &Diagnosis, similar: Vec<memory::Similar>) -> History {
+    let earlier = |similar: memory::Similar| Earlier {
+        incident: similar.incident,
+        starts_ns: similar.starts_ns,
+        is_confirmed: similar.is_confirmed,
+        confirmed_cause: similar.confirmed,
+        note: similar.note,
+    };
+    let changed = match &known.before {
+        Some(before) => changed((&before.verdict, before.cause.as_deref(), before.probability), diagnosis),
+        None => Vec::new(),
+    };
+    History {
+        version: known.before.as_ref().map_or(1, |before| before.version + 1),
+        changed,
+        similar: similar.into_iter().map(earlier).collect(),
+    }
+}
+
+/// Earlier incidents that look like a diagnosis.
+pub(super) fn similar(
+    responder: &Responder,
+    incident: i64,
+    signature: Option<&str>,
+) -> Result<Vec<memory::Similar>, MemoryError> {
+    let Some(signature) = signature else { return Ok(Vec::new()) };
+    responder.memory().read(|transaction| memory::similar(transaction, signature, incident, MOST_SIMILAR))
+}

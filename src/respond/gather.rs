@@ -1,0 +1,130 @@
+//! The telemetry of windows, from the own store and from live sources.
+
+use std::fs;
+use std::path::Path;
+
+use super::Origin;
+use crate::case::{Case, CaseError};
+use crate::incident::IncidentError;
+use crate::ingest::{IngestError, OtlpSignal, ReadOptions, Telemetry, finish, read_parts};
+use crate::live::{self, LiveError};
+use crate::store::{self, StoreError};
+use crate::telemetry::span::SpanTable;
+use crate::telemetry::warning::Warning;
+use crate::windows::Chosen;
+
+/// Why there is no telemetry to analyse, or no analysis of it.
+#[derive(Debug, thiserror::Error)]
+pub enum GatherError {
+    /// The own store cannot be read.
+    #[error("cannot read the store")]
+    Store(#[from] StoreError),
+    /// A live source cannot be asked.
+    #[error("cannot pull from the live sources")]
+    Live(#[from] LiveError),
+    /// What was pulled cannot be read.
+    #[error("cannot read what was pulled")]
+    Case(#[from] CaseError),
+    /// The same.
+    #[error("cannot read what was pulled")]
+    Ingest(#[from] IngestError),
+    /// The telemetry does not make an incident.
+    #[error(transparent)]
+    Incident(#[from] IncidentError),
+    /// A folder cannot be written.
+    #[error("{}: cannot be written", path.display())]
+    Write {
+        /// The folder or file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is nothing to compare.
+    #[error("{0}")]
+    Nothing(String),
+}
+
+/// What to gather.
+pub(super) struct Wanted<'a> {
+    pub(super) windows: &'a Chosen,
+    pub(super) name: &'a str,
+    pub(super) entry: Option<&'a str>,
+    pub(super) symptom: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn of(windows: &'a Chosen) -> Self {
+        Self { windows, name: "window", entry: None, symptom: None }
+    }
+}
+
+/// Reads everything. A live source takes the place of what the store has of its kind: the same spans or samples may be in
+/// both, and would count twice.
+pub(super) fn gather(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<Telemetry, GatherError> {
+    let mut telemetry = Telemetry::default();
+    if let Some(folder) = &origin.store {
+        telemetry = store::read(folder, &wanted.windows.all(), &origin.options)?;
+        prefer_live(origin, &mut telemetry, folder);
+    }
+    if !origin.sources.is_empty() {
+        telemetry.append(pull(origin, wanted, scratch)?);
+    }
+    finish(&mut telemetry, &origin.options);
+    Ok(telemetry)
+}
+
+fn prefer_live(origin: &Origin, telemetry: &mut Telemetry, folder: &Path) {
+    for signal in origin.live_signals() {
+        match signal {
+            OtlpSignal::Traces => {
+                let affected = telemetry.spans.len() as u64;
+                telemetry.spans = SpanTable::default();
+                let message = "spans of the own store are left out: the traces come from the live source of the settings";
+                let source = folder.display().to_string();
+                let warning = Warning { source, place: String::new(), message: message.to_owned(), affected };
+                telemetry.warnings.extend(Some(warning).filter(|_| affected > 0));
+            }
+            OtlpSignal::Metrics => telemetry.forget_metrics(),
+            OtlpSignal::Logs => {}
+        }
+    }
+}
+
+fn pull(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<Telemetry, GatherError> {
+    let ReadOptions { metrics, .. } = &origin.options;
+    let request = live::Request {
+        name: wanted.name,
+        incident: wanted.windows.incident,
+        baselines: &wanted.windows.baselines,
+        entry: wanted.entry,
+        symptom: wanted.symptom,
+        metrics,
+        alert: None,
+    };
+    let removed = Removed(scratch);
+    let pulled = live::pull(&origin.sources, &request, scratch)?;
+    let case = Case::read(scratch)?;
+    let mut telemetry = read_parts(&case.files, &origin.options, &|_| {})?;
+    drop(removed);
+    let warning = |message: &String| Warning {
+        source: "live sources".to_owned(),
+        place: String::new(),
+        message: message.clone(),
+        affected: 1,
+    };
+    telemetry.warnings.extend(pulled.warnings.iter().map(warning));
+    Ok(telemetry)
+}
+
+/// Removes a folder when it is done with.
+struct Removed<'p>(&'p Path);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %self.0.display(), %error, "cannot be removed");
+        }
+    }
+}

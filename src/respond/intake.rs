@@ -1,0 +1,282 @@
+//! Alerts in: which of them are new, and to which incident they belong.
+
+use sha2::{Digest, Sha256};
+
+use super::related::Calls;
+use super::{Settings, nanoseconds};
+use crate::ingest::{Webhook, WebhookAlert};
+use crate::memory::{self, AlertRecord, Condition, IncidentRecord, Memory, MemoryError, Origin, Reason, Transaction};
+use crate::telemetry::alert::{Alert, Symptom};
+use crate::telemetry::id::ServiceId;
+use crate::telemetry::time::Window;
+use crate::timespec::window_text;
+
+/// What became of the alerts of a webhook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Taken {
+    /// New ones.
+    pub firing: u64,
+    /// Known ones of which nothing is new.
+    pub known: u64,
+    /// Known ones that have ended.
+    pub resolved: u64,
+    /// Such as had ended before they were heard of.
+    pub ended_before: u64,
+    /// Incidents that began.
+    pub incidents: u64,
+}
+
+/// Why alerts were not taken; none of them was.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Too much waits.
+    #[error("{waiting} incidents wait for their analysis: send it again later")]
+    Busy {
+        /// Incidents that wait.
+        waiting: usize,
+    },
+    /// The disk is full or broken.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+/// An analysis that somebody asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// For reports.
+    pub title: String,
+    /// When users felt it.
+    pub incident: Window,
+    /// Normal operation; empty for the derived one.
+    pub baselines: Vec<Window>,
+    /// Where users felt it.
+    pub entry: Option<ServiceId>,
+    /// What they felt.
+    pub symptom: Option<Symptom>,
+}
+
+/// Takes all alerts or none.
+pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_ns: i64) -> Result<Taken, IntakeError> {
+    // Most of what comes was there before: that needs no write, and nobody waits for the disk.
+    let identities: Vec<String> =
+        webhook.alerts.iter().flatten().map(|alert| identity(webhook, alert, now_ns)).collect();
+    let alerts = || webhook.alerts.iter().flatten().zip(&identities);
+    let is_known = memory.read(|transaction| {
+        for (alert, identity) in alerts() {
+            match memory::find_alert(transaction, identity)? {
+                Some(known) if known.ends_ns.is_some() || !alert.is_resolved => {}
+                None if alert.is_resolved => {}
+                _ => return Ok::<_, MemoryError>(false),
+            }
+        }
+        Ok(true)
+    })?;
+    if is_known {
+        let ended_before = memory.read(|transaction| {
+            let mut ended = 0;
+            for (_, identity) in alerts() {
+                ended += u64::from(memory::find_alert(transaction, identity)?.is_none());
+            }
+            Ok::<_, MemoryError>(ended)
+        })?;
+        return Ok(Taken { known: identities.len() as u64 - ended_before, ended_before, ..Taken::default() });
+    }
+    memory.change(|transaction| {
+        let mut intake = Intake { transaction, settings, now_ns, calls: None, taken: Taken::default() };
+        for (alert, identity) in alerts() {
+            intake.take(webhook, alert, identity)?;
+        }
+        Ok(intake.taken)
+    })
+}
+
+struct Intake<'a, 'c> {
+    transaction: &'a Transaction<'c>,
+    settings: &'a Settings,
+    now_ns: i64,
+    /// Read when the first alert needs them.
+    calls: Option<Calls>,
+    taken: Taken,
+}
+
+impl Intake<'_, '_> {
+    fn take(&mut self, webhook: &Webhook, alert: &WebhookAlert, identity: &str) -> Result<(), IntakeError> {
+        match memory::find_alert(self.transaction, identity)? {
+            Some(known) if alert.is_resolved && known.ends_ns.is_none() => self.end(&known, &alert.alert)?,
+            Some(_) => self.taken.known += 1,
+            None if alert.is_resolved => self.taken.ended_before += 1,
+            None => self.begin(webhook, alert, identity)?,
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, known: &AlertRecord, alert: &Alert) -> Result<(), IntakeError> {
+        self.taken.resolved += 1;
+        let ends_ns = alert.ends_ns.unwrap_or(self.now_ns).max(known.starts_ns);
+        memory::close_alert(self.transaction, &known.identity, ends_ns)?;
+        if memory::resolve_incident(self.transaction, known.incident, self.now_ns)? {
+            let due_ns = self.now_ns.saturating_add(nanoseconds(self.settings.analyse_after));
+            memory::schedule(self.transaction, known.incident, Reason::Resolved, due_ns)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, webhook: &Webhook, alert: &WebhookAlert, identity: &str) -> Result<(), IntakeError> {
+        self.taken.firing += 1;
+        let ticket = alert.named(&self.settings.ticket_labels);
+        let WebhookAlert { alert, body, .. } = alert;
+        let starts_ns = alert.starts_ns.unwrap_or(self.now_ns);
+        let (service, symptom) = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(symptom_word));
+        let incident = match self.belongs_to(webhook, alert)? {
+            Some(incident) => {
+                let felt = (service, symptom);
+                memory::extend_incident(self.transaction, incident, starts_ns, felt, self.now_ns)?;
+                incident
+            }
+            None => {
+                let new = IncidentRecord {
+                    id: 0,
+                    origin: Origin::Alert,
+                    condition: Condition::Firing,
+                    title: alert.name.clone(),
+                    entry: service.map(str::to_owned),
+                    symptom: symptom.map(str::to_owned),
+                    starts_ns,
+                    ends_ns: None,
+                    last_alert_ns: self.now_ns,
+                    baseline: String::new(),
+                    updated_ns: self.now_ns,
+                };
+                begin_incident(self.transaction, &new, Reason::First, self.settings)?
+            }
+        };
+        self.taken.incidents += u64::from(self.is_first_of(incident)?);
+        memory::insert_alert(
+            self.transaction,
+            &AlertRecord {
+                identity: identity.to_owned(),
+                incident,
+                name: alert.name.clone(),
+                service: service.map(str::to_owned),
+                symptom: symptom.map(str::to_owned),
+                starts_ns,
+                ends_ns: None,
+                group_key: webhook.group_key.clone(),
+                ticket,
+                expression: alert.expression.clone(),
+                summary: alert.summary.clone(),
+                body: body.clone(),
+            },
+        )?;
+        let after = self.settings.again_after.first().copied().unwrap_or(self.settings.analyse_after);
+        memory::schedule_unless_waiting(
+            self.transaction,
+            incident,
+            Reason::Later,
+            self.now_ns.saturating_add(nanoseconds(after)),
+        )?;
+        Ok(())
+    }
+
+    fn is_first_of(&self, incident: i64) -> Result<bool, IntakeError> {
+        Ok(memory::alerts_of(self.transaction, incident)?.is_empty())
+    }
+
+    /// The open incident whose alerts are about the same service or a related one; of alerts without a service, that of
+    /// the same group.
+    fn belongs_to(&mut self, webhook: &Webhook, alert: &Alert) -> Result<Option<i64>, IntakeError> {
+        let since_ns = self.now_ns.saturating_sub(nanoseconds(self.settings.group_within));
+        for open in memory::open_incidents(self.transaction, since_ns)? {
+            for other in memory::alerts_of(self.transaction, open.id)? {
+                let is_related = match (&alert.service, &other.service) {
+                    (Some(one), Some(other)) => self.calls()?.relate(one.as_str(), other),
+                    _ => !webhook.group_key.is_empty() && webhook.group_key == other.group_key,
+                };
+                if is_related {
+                    return Ok(Some(open.id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn calls(&mut self) -> Result<&Calls, IntakeError> {
+        let calls = match self.calls.take() {
+            Some(calls) => calls,
+            None => Calls::of(memory::edges(self.transaction)?),
+        };
+        Ok(self.calls.insert(calls))
+    }
+}
+
+/// A new incident with its analyses, unless too many wait already.
+fn begin_incident(
+    transaction: &Transaction<'_>,
+    new: &IncidentRecord,
+    reason: Reason,
+    settings: &Settings,
+) -> Result<i64, IntakeError> {
+    let waiting = memory::waiting(transaction)?;
+    if waiting >= settings.most_waiting {
+        return Err(IntakeError::Busy { waiting });
+    }
+    let id = memory::insert_incident(transaction, new)?;
+    let after = |duration| new.updated_ns.saturating_add(nanoseconds(duration));
+    match reason {
+        Reason::Request => memory::schedule(transaction, id, reason, new.updated_ns)?,
+        _ => {
+            memory::schedule(transaction, id, reason, after(settings.analyse_after))?;
+            for again in &settings.again_after {
+                memory::schedule(transaction, id, Reason::Later, after(*again))?;
+            }
+        }
+    }
+    Ok(id)
+}
+
+/// Makes an analysis due that somebody asks for.
+pub(super) fn ask(memory: &Memory, asked: &Asked, settings: &Settings, now_ns: i64) -> Result<i64, IntakeError> {
+    let baselines: Vec<String> = asked.baselines.iter().map(window_text).collect();
+    let new = IncidentRecord {
+        id: 0,
+        origin: Origin::Request,
+        condition: Condition::Resolved,
+        title: asked.title.clone(),
+        entry: asked.entry.as_ref().map(ToString::to_string),
+        symptom: asked.symptom.map(symptom_word).map(str::to_owned),
+        starts_ns: asked.incident.start_ns(),
+        ends_ns: Some(asked.incident.end_ns()),
+        last_alert_ns: now_ns,
+        baseline: baselines.join(","),
+        updated_ns: now_ns,
+    };
+    memory.change(|transaction| begin_incident(transaction, &new, Reason::Request, settings))
+}
+
+pub(super) fn symptom_word(symptom: Symptom) -> &'static str {
+    match symptom {
+        Symptom::Latency => "latency",
+        Symptom::Errors => "errors",
+    }
+}
+
+/// Receiver, fingerprint and start. The key of the group is left out: by it nothing is told apart that these do not tell
+/// apart, and it changes with the sender's routes. An alert without a start has the hour for one, so that it is new
+/// again on another day.
+fn identity(webhook: &Webhook, alert: &WebhookAlert, now_ns: i64) -> String {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let starts_ns = alert.alert.starts_ns.unwrap_or(now_ns - now_ns.rem_euclid(HOUR_NS));
+    let fingerprint = match alert.fingerprint.as_str() {
+        "" => {
+            let body: serde_json::Value = serde_json::from_str(&alert.body).unwrap_or_default();
+            let labels = body.get("labels").map(ToString::to_string).unwrap_or_default();
+            let digest = Sha256::digest(labels.as_bytes());
+            digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        }
+        told => told.to_owned(),
+    };
+    format!("{}\u{1f}{fingerprint}\u{1f}{starts_ns}", webhook.receiver)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! Who does what is due: analyses, messages, and forgetting what is old.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use super::analyse::{Analysed, Known, analyse, history, similar};
+use super::counters::count;
+use super::{Configuration, MOST_ATTEMPTS, Responder, nanoseconds, now_ns};
+use crate::explain::{Diagnosis, signature, suspect};
+use crate::memory::{self, Condition, Delivery, Job, MemoryError, Outgoing, Reason, ReportRecord};
+use crate::notify::{Message, NotDelivered, Retry};
+use crate::report::{self, Format};
+use crate::telemetry::warning::with_causes;
+
+/// The running workers.
+pub struct Workers(JoinSet<()>);
+
+/// However quiet it is, somebody looks so often whether anything is due: clocks are set, machines sleep.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+/// What is old is forgotten so often.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// An analysis that failed is made again after this, doubled each time.
+const ANALYSE_AGAIN_AFTER: Duration = Duration::from_secs(20);
+/// A message that was not taken is sent again after this, doubled each time, …
+const SEND_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// … up to this, …
+const SEND_AGAIN_WITHIN: Duration = Duration::from_secs(600);
+/// … and no more after so many attempts, which is about two days.
+const MOST_SENDS: u32 = 300;
+
+impl Workers {
+    /// Starts them on the current runtime.
+    pub fn start(responder: &Arc<Responder>) -> Self {
+        let mut tasks = JoinSet::new();
+        for _ in 0..responder.configuration().settings.workers.max(1) {
+            tasks.spawn(make_analyses(Arc::clone(responder)));
+        }
+        tasks.spawn(send_messages(Arc::clone(responder)));
+        tasks.spawn(forget(Arc::clone(responder)));
+        Self(tasks)
+    }
+
+    /// Begins nothing new and lets go of what is under way: it is due again at the next start.
+    pub async fn stop(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// Asks or changes the memory without keeping other tasks from running.
+async fn remember<T: Send + 'static>(
+    responder: &Arc<Responder>,
+    work: impl FnOnce(&Responder) -> Result<T, MemoryError> + Send + 'static,
+) -> Option<T> {
+    let responder = Arc::clone(responder);
+    match spawn_blocking(move || work(&responder)).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the memory of incidents failed; it is tried again");
+            sleep(Duration::from_secs(1)).await;
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "a worker has panicked");
+            None
+        }
+    }
+}
+
+/// Until something may be due: at the time when it is, or when somebody says so.
+async fn until_due(due_ns: Option<i64>, told: impl Future<Output = ()>) {
+    let wait = due_ns.map_or(LOOK_AT_LEAST_EVERY, |due_ns| {
+        Duration::from_nanos(u64::try_from(due_ns.saturating_sub(now_ns())).unwrap_or(0)).min(LOOK_AT_LEAST_EVERY)
+    });
+    // Either way it is time to look again.
+    timeout(wait, told).await.ok();
+}
+
+async fn make_analyses(responder: Arc<Responder>) {
+    loop {
+        let told = responder.analyses.notified();
+        let next = remember(&responder, |responder| {
+            responder.memory.change(|transaction| match memory::claim(transaction, now_ns())? {
+                Some(job) => Ok(Ok(job)),
+                None => Ok(Err(memory::due_next_ns(transaction)?)),
+            })
+        });
+        match next.await {
+            Some(Ok(job)) => {
+                // Another may be due for another worker.
+                responder.analyses.notify_one();
+                make(&responder, job).await;
+            }
+            Some(Err(due_ns)) => until_due(due_ns, told).await,
+            None => {}
+        }
+    }
+}
+
+/// Makes one analysis and remembers how it ended.
+async fn make(responder: &Arc<Responder>, job: Job) {
+    let configuration = responder.configuration();
+    let deadline = configuration.settings.deadline;
+    let started = Instant::now();
+    let (worker, of_worker, id) = (Arc::clone(responder), Arc::clone(&configuration), job.incident);
+    let mut work = spawn_blocking(move || {
+        let Some(known) = Known::recall(&worker, id).map_err(|error| error.to_string())? else {
+            return Err("the incident was forgotten".to_owned());
+        };
+        let analysed = analyse(&worker, &of_worker, &known).map_err(|error| with_causes(&error))?;
+        Ok((known, analysed))
+    });
+    let made = match timeout(deadline, &mut work).await {
+        Ok(Ok(made)) => made,
+        Ok(Err(error)) => Err(format!("the analysis has panicked, which is a defect: {error}")),
+        Err(_elapsed) => Err(format!("the analysis took longer than {} s", deadline.as_secs())),
+    };
+    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    responder.counters.analysis_milliseconds.fetch_add(elapsed, Ordering::Relaxed);
+    match made {
+        Ok((known, analysed)) => {
+            let job = job.clone();
+            let concluded =
+                remember(responder, move |responder| conclude(responder, &configuration, &known, &job, analysed));
+            if let Some((version, conclusion)) = concluded.await {
+                count(&responder.counters.analyses_done);
+                tracing::info!(incident = id, version, %conclusion, milliseconds = elapsed, "analysed");
+                responder.messages.notify_waiters();
+            }
+        }
+        Err(problem) => give_up_or_again(responder, job, problem).await,
+    }
+    // One that took too long still runs: the pool stays as small as it was set.
+    if !work.is_finished() {
+        work.await.ok();
+    }
+}
+
+async fn give_up_or_again(responder: &Arc<Responder>, job: Job, problem: String) {
+    count(&responder.counters.analyses_failed);
+    let after = ANALYSE_AGAIN_AFTER.saturating_mul(1 << job.attempts.min(8).saturating_sub(1));
+    let again_ns = (job.attempts < MOST_ATTEMPTS).then(|| now_ns().saturating_add(nanoseconds(after)));
+    tracing::warn!(incident = job.incident, problem, again = again_ns.is_some(), "no analysis");
+    remember(responder, move |responder| {
+        responder.memory.change(|transaction| memory::fail(transaction, job.id, &problem, again_ns, now_ns()))
+    })
+    .await;
+}
+
+/// Remembers a report together with the end of its job and its messages.
+fn conclude(
+    responder: &Responder,
+    configuration: &Configuration,
+    known: &Known,
+    job: &Job,
+    analysed: Analysed,
+) -> Result<(u32, String), MemoryError> {
+    let Analysed { mut diagnosis, edges } = analysed;
+    let signature = signature(&diagnosis);
+    let alike = similar(responder, job.incident, signature.as_deref())?;
+    let history = history(known, &diagnosis, alike);
+    let (version, changed) = (history.version, history.changed.clone());
+    diagnosis.history = Some(history);
+    let first = diagnosis.causes.first();
+    let record = ReportRecord {
+        incident: job.incident,
+        version,
+        job: job.id,
+        made_ns: now_ns(),
+        verdict: diagnosis.verdict.word().to_owned(),
+        cause: first.map(suspect),
+        probability: first.map(|cause| cause.candidate.probability),
+        signature: signature.unwrap_or_default(),
+        changed: changed.clone(),
+        json: written(&diagnosis, Format::Json),
+        markdown: written(&diagnosis, Format::Markdown),
+        text: written(&diagnosis, Format::Text { colour: false, width: report::DEFAULT_WIDTH }),
+    };
+    // An update without news would only ring.
+    let is_news = version == 1 || !changed.is_empty() || job.reason == Reason::Resolved;
+    let messages = if is_news { messages(&responder.name, configuration, known, &diagnosis) } else { Vec::new() };
+    responder.memory.change(|transaction| {
+        memory::insert_report(transaction, &record)?;
+        memory::finish(transaction, job.id, record.made_ns)?;
+        let edges = edges.iter().map(|(caller, callee)| (caller.as_str(), callee.as_str()));
+        memory::see_edges(transaction, edges, record.made_ns)?;
+        messages.iter().try_for_each(|message| memory::enqueue(transaction, message, record.made_ns))
+    })?;
+    let cause = record.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    Ok((version, format!("{}{cause}", record.verdict)))
+}
+
+fn written(diagnosis: &Diagnosis, format: Format) -> String {
+    let mut bytes = Vec::new();
+    report::write(diagnosis, format, &mut bytes).expect("memory takes all that is written");
+    String::from_utf8(bytes).expect("reports are text")
+}
+
+/// What each sink makes of the report.
+fn messages(server: &str, configuration: &Configuration, known: &Known, diagnosis: &Diagnosis) -> Vec<Outgoing> {
+    let id = known.incident.id;
+    let incident_id = format!("{server}-{id}");
+    let url = configuration.settings.external_url.as_deref();
+    let link = url.map(|url| format!("{}/incidents/{id}", url.trim_end_matches('/')));
+    let alerts: Vec<String> =
+        known.alerts.iter().map(|alert| alert.name.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let history = diagnosis.history.clone().unwrap_or_default();
+    let similar: Vec<String> = history.similar.iter().map(|earlier| earlier.sentence()).collect();
+    let message = Message {
+        incident_id: &incident_id,
+        version: history.version,
+        resolved: known.incident.condition == Condition::Resolved,
+        title: &diagnosis.name,
+        alerts: &alerts,
+        link: link.as_deref(),
+        diagnosis,
+        similar: &similar,
+        changed: &history.changed,
+        ticket: known.alerts.iter().find_map(|alert| alert.ticket.as_deref()),
+    };
+    let outgoing = |sink: &crate::notify::Sink| Outgoing {
+        sink: sink.name.clone(),
+        incident: id,
+        version: history.version,
+        payload: sink.render(&message),
+    };
+    configuration.sinks.iter().map(outgoing).collect()
+}
+
+/// A task for each sink, so that one that hangs holds up no other.
+async fn send_messages(responder: Arc<Responder>) {
+    let mut tasks: JoinSet<String> = JoinSet::new();
+    let mut names = BTreeSet::new();
+    loop {
+        for sink in &responder.configuration().sinks {
+            if names.insert(sink.name.clone()) {
+                tasks.spawn(send_to(Arc::clone(&responder), sink.name.clone()));
+            }
+        }
+        let told = responder.messages.notified();
+        tokio::select! {
+            () = until_due(None, told) => {}
+            Some(Ok(name)) = tasks.join_next(), if !tasks.is_empty() => {
+                names.remove(&name);
+            }
+        }
+    }
+}
+
+/// Sends what is due to a sink, until the settings name it no more; then gives its name back.
+async fn send_to(responder: Arc<Responder>, name: String) -> String {
+    loop {
+        let told = responder.messages.notified();
+        let configuration = responder.configuration();
+        let Some(sink) = configuration.sinks.iter().find(|sink| sink.name == name) else { return name };
+        let of_sink = name.clone();
+        let next = remember(&responder, move |responder| {
+            responder.memory.change(|transaction| match memory::next_delivery(transaction, &of_sink, now_ns())? {
+                Some(delivery) => Ok(Ok(delivery)),
+                None => Ok(Err(memory::due_delivery_ns(transaction, &of_sink)?)),
+            })
+        });
+        match next.await {
+            Some(Ok(delivery)) => {
+                let Delivery { message, mark, is_repeated, .. } = &delivery;
+                let sent = sink.deliver(&message.payload, mark.as_deref(), *is_repeated).await;
+                note(&responder, delivery, sent).await;
+            }
+            Some(Err(due_ns)) => until_due(due_ns, told).await,
+            None => {}
+        }
+    }
+}
+
+/// Notes what a sink answered.
+async fn note(responder: &Arc<Responder>, delivery: Delivery, sent: Result<Option<String>, NotDelivered>) {
+    let Outgoing { sink, incident, version, .. } = &delivery.message;
+    let counters = &responder.counters;
+    match &sent {
+        Ok(_) => {
+            count(&counters.messages_sent);
+            tracing::info!(sink, incident, version, "sent");
+        }
+        Err(NotDelivered { problem, .. }) => {
+            count(&counters.messages_not_taken);
+            tracing::warn!(sink, incident, version, problem, "not taken");
+        }
+    }
+    let attempts = delivery.attempts + 1;
+    let after = SEND_AGAIN_AFTER.saturating_mul(1 << delivery.attempts.min(10)).min(SEND_AGAIN_WITHIN);
+    let given_up = remember(responder, move |responder| {
+        responder.memory.change(|transaction| match sent {
+            Ok(mark) => memory::delivered(transaction, &delivery, mark.as_deref()).map(|()| false),
+            Err(NotDelivered { retry: Retry::Never, problem }) => {
+                memory::give_up(transaction, delivery.id, &problem).map(|()| true)
+            }
+            Err(NotDelivered { problem, .. }) if attempts >= MOST_SENDS => {
+                memory::give_up(transaction, delivery.id, &problem).map(|()| true)
+            }
+            Err(NotDelivered { retry, problem }) => {
+                let after = if let Retry::After(told) = retry { told.max(after) } else { after };
+                let again_ns = now_ns().saturating_add(nanoseconds(after));
+                memory::not_delivered(transaction, delivery.id, &problem, again_ns).map(|()| false)
+            }
+        })
+    });
+    if given_up.await == Some(true) {
+        count(&responder.counters.messages_given_up);
+    }
+}
+
+async fn forget(responder: Arc<Responder>) {
+    loop {
+        let forgotten = remember(&responder, |responder| {
+            let before_ns = now_ns().saturating_sub(nanoseconds(responder.configuration().settings.keep));
+            responder.memory.change(|transaction| memory::delete_before(transaction, before_ns))
+        });
+        if let Some(incidents @ 1..) = forgotten.await {
+            tracing::info!(incidents, "forgotten, as they ended long ago");
+        }
+        sleep(FORGET_EVERY).await;
+    }
+}
