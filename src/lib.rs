@@ -41,8 +41,10 @@
 //! | [`explain`] | path, evidence, victims, blast radius, exemplars, logs, changes, coverage, next steps |
 //! | [`report`] | one file per output format; the versioned JSON schema |
 //! | [`case`] | case folders |
+//! | [`http`] | speaking to a server that the settings name: address, credentials, TLS, no other host |
 //! | [`live`] | live sources: Prometheus, Jaeger, Tempo and Zipkin pulled into a case folder |
-//! | [`settings`] | the settings file, a section a file: metrics, live sources, the receiver and its store |
+//! | [`notify`] | the report where the team works: GitHub, Jira, Slack, PagerDuty, webhooks |
+//! | [`settings`] | the settings file, a section a file: metrics, live sources, the receiver and its store, sinks |
 //! | [`doctor`] | what was recognised, what is missing, what to do: before any analysis |
 //! | [`eval`] | recorded incidents with known causes to accuracy tables |
 //! | [`model`], [`train`] | the weights of the signs as a file; how they are learned from recorded incidents |
@@ -79,6 +81,7 @@ pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod graph;
+pub mod http;
 pub mod incident;
 pub mod ingest;
 pub mod live;

@@ -37,12 +37,10 @@ const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 fn page(name: &str, values: &serde_json::Value) -> Result<Response, Problem> {
-    let html = PAGES.get_template(name).and_then(|template| template.render(Serde(values))).map_err(
-        |error| {
-            tracing::error!(%error, "a page cannot be made");
-            Problem::Internal("this page met a defect; the log has more".to_owned())
-        },
-    )?;
+    let html = PAGES.get_template(name).and_then(|template| template.render(Serde(values))).map_err(|error| {
+        tracing::error!(%error, "a page cannot be made");
+        Problem::Internal("this page met a defect; the log has more".to_owned())
+    })?;
     let headers = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

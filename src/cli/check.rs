@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
-use crate::live::{self, Authentication, Endpoint};
+use crate::http::{Authentication, Endpoint};
+use crate::live;
 use crate::report::terminal_text;
 use crate::settings::Settings;
 
@@ -47,6 +48,10 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     for (kind, endpoint) in settings.sources.endpoints() {
         live::check(kind, endpoint).with_context(|| format!("{}: section [{kind}] cannot be used", file.display()))?;
     }
+    for sink in &settings.sinks {
+        let what = || format!("{}: the sink `{}` of [[notify]] cannot be used", file.display(), sink.name);
+        sink.check().with_context(what)?;
+    }
     let mut lines = vec![format!("OK  {}", file.display())];
     lines.extend(settings.sources.endpoints().map(|(kind, endpoint)| line(kind, endpoint)));
     if let Some((_, options)) = &settings.sources.prometheus {
@@ -61,6 +66,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         lines.push(format!("  sampling    by the attribute {name}"));
     }
     lines.extend(receiver(&settings));
+    lines.extend(settings.sinks.iter().map(|sink| format!("  notify      {}: {}", sink.name, sink.describe())));
     terminal.print(|out| lines.iter().try_for_each(|line| writeln!(out, "{}", terminal_text(line, 500))))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::http::{Endpoint, Secret, check_header};
 use crate::ingest::{Format, ReadOptions, Telemetry, read_paths};
-use crate::live::{self, Endpoint, Request, Secret, Sources, check_header};
+use crate::live::{self, Request, Sources};
 use crate::report::terminal_text;
 use crate::settings::Settings;
 use crate::telemetry::alert::Symptom;

@@ -3,41 +3,17 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::http::HttpError;
+
 /// Why a live source could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
-    /// The address is of no use.
-    #[error("{source_name}: {problem}")]
-    Address {
-        /// Which source it is of, for example `prometheus`.
-        source_name: &'static str,
-        /// What is wrong with it; the address itself may hold a password.
-        problem: String,
-    },
-    /// A file with a secret cannot be read.
-    #[error("{}: the file with the secret cannot be read", path.display())]
-    SecretFile {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A certificate or key cannot be used.
-    #[error("{}: {problem}", path.display())]
-    Certificate {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The client could not be made, for example because of a header's value.
-    #[error("{source_name}: the client cannot be set up: {problem}")]
-    Setup {
-        /// Which source.
-        source_name: &'static str,
-        /// What is wrong.
-        problem: String,
-    },
+    /// It cannot be spoken to at all.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The work cannot begin on this machine.
+    #[error("live sources: {0}")]
+    Runtime(String),
     /// No answer came.
     #[error("{url}: no answer after {attempts} attempts ({problem}); is the server there, and the address right?")]
     NoAnswer {

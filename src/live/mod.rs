@@ -4,7 +4,6 @@
 //! only. `pull.json` in the folder records what was asked of whom. Nothing secret is written there or anywhere else.
 
 mod client;
-mod endpoint;
 mod error;
 mod folder;
 mod jaeger;
@@ -22,12 +21,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::case::CaseToWrite;
+use crate::http::Endpoint;
 use crate::ingest::MetricSettings;
 use crate::telemetry::time::Window;
 use crate::timespec::{rfc3339, window_text};
 
 use client::Client;
-pub use endpoint::{Authentication, DEFAULT_TIMEOUT, Endpoint, Secret, Tls, check_header};
 pub use error::LiveError;
 use folder::Folder;
 pub use probe::{Probe, check, probe};
@@ -152,8 +151,7 @@ pub fn pull(sources: &Sources, request: &Request<'_>, folder: &Path) -> Result<P
 /// Lets the work of a source be done on this thread: it waits for servers and does little else.
 fn run<T>(work: impl Future<Output = Result<T, LiveError>>) -> Result<T, LiveError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| LiveError::Setup { source_name: "live sources", problem: error.to_string() })?;
+    let runtime = runtime.map_err(|error| LiveError::Runtime(format!("the client cannot be set up: {error}")))?;
     runtime.block_on(work)
 }
 

@@ -3,7 +3,8 @@
 use super::client::Client;
 use super::prometheus::{self, PrometheusOptions};
 use super::written::{known, services};
-use super::{Endpoint, LiveError, Sources, run};
+use super::{LiveError, Sources, run};
+use crate::http::Endpoint;
 use crate::ingest::MetricSettings;
 use crate::telemetry::time::Window;
 
@@ -42,7 +43,7 @@ pub fn check(kind: &'static str, endpoint: &Endpoint) -> Result<(), LiveError> {
 /// Asks every source what it is and has.
 ///
 /// # Errors
-/// [`LiveError::Setup`] when this machine cannot ask at all; what is wrong with a source is in its probe.
+/// [`LiveError::Runtime`] when this machine cannot ask at all; what is wrong with a source is in its probe.
 pub fn probe(
     sources: &Sources,
     windows: &[Window],

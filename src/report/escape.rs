@@ -100,6 +100,81 @@ pub(super) fn markdown(text: &str, limit: usize) -> String {
     escaped
 }
 
+/// Plain text inside Slack's mrkdwn: nothing is markup, notifies nobody, links nowhere.
+pub(super) fn slack(text: &str, limit: usize) -> String {
+    let clean = terminal(text, limit);
+    let mut escaped = String::with_capacity(clean.len() + 16);
+    for (index, c) in clean.char_indices() {
+        match c {
+            // The only three that Slack resolves: no `<!channel>`, no `<@U1>`, no `<http://…|text>`.
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            // Slack has no escape for the rest: a character without width keeps them from being markup, and what speaks
+            // Slack's dialect from taking `@here` for a mention.
+            '*' | '~' | '`' => {
+                escaped.push(ZERO_WIDTH);
+                escaped.push(c);
+                escaped.push(ZERO_WIDTH);
+            }
+            '_' if !is_inside_a_word(&clean, index) => {
+                escaped.push(ZERO_WIDTH);
+                escaped.push(c);
+                escaped.push(ZERO_WIDTH);
+            }
+            '@' => {
+                escaped.push(c);
+                escaped.push(ZERO_WIDTH);
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Plain text inside Jira's wiki markup: no macro, no mention, no link, no emphasis.
+pub(super) fn jira(text: &str, limit: usize) -> String {
+    let clean = terminal(text, limit);
+    let mut escaped = String::with_capacity(clean.len() + 16);
+    for (index, c) in clean.char_indices() {
+        match c {
+            // A backslash before another one is a line break, so it goes by its number.
+            '\\' => escaped.push_str("&#92;"),
+            '&' => escaped.push_str("&amp;"),
+            '{' | '}' | '[' | ']' | '|' | '!' | '#' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '*' | '_' | '-' | '+' | '^' | '~' | '?' if !is_inside_a_word(&clean, index) => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '@' => {
+                escaped.push(c);
+                escaped.push(ZERO_WIDTH);
+            }
+            '/' if clean[..index].ends_with(':') => {
+                escaped.push(ZERO_WIDTH);
+                escaped.push('/');
+            }
+            '.' if clean[..index].to_ascii_lowercase().ends_with("www") => {
+                escaped.push(ZERO_WIDTH);
+                escaped.push('.');
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Separates characters that would mean something together. Text from telemetry never has one.
+const ZERO_WIDTH: char = '\u{200b}';
+
+/// Whether the character (of one byte) at an index has letters or digits on both sides, where it begins no markup.
+fn is_inside_a_word(text: &str, index: usize) -> bool {
+    text[..index].ends_with(char::is_alphanumeric) && text[index + 1..].starts_with(char::is_alphanumeric)
+}
+
 /// The label of a Mermaid node or edge, to stand between double quotes.
 pub(super) fn mermaid(text: &str, limit: usize) -> String {
     let mut escaped = String::new();
@@ -161,6 +236,23 @@ mod tests {
             ("![i](x)", "\\!\\[i\\](x)"),
         ] {
             assert_eq!(markdown(hostile, 80), expected, "{hostile:?}");
+        }
+    }
+
+    #[test]
+    fn chats_and_wikis_are_not_steered() {
+        for (hostile, in_slack, in_jira) in [
+            ("<!channel> & <@U1>", "&lt;!channel&gt; &amp; &lt;@\u{200b}U1&gt;", "<\\!channel> &amp; <@\u{200b}U1>"),
+            ("@here", "@\u{200b}here", "@\u{200b}here"),
+            ("{code}[~admin]{code}", "{code}[\u{200b}~\u{200b}admin]{code}", "\\{code\\}\\[\\~admin\\]\\{code\\}"),
+            ("cart_v2_blue own-time", "cart_v2_blue own-time", "cart_v2_blue own-time"),
+            ("_a_ -b-", "\u{200b}_\u{200b}a\u{200b}_\u{200b} -b-", "\\_a\\_ \\-b\\-"),
+            ("a\\{b", "a\\{b", "a&#92;\\{b"),
+            ("http://evil", "http://evil", "http:\u{200b}//evil"),
+            ("!x.png! |a|", "!x.png! |a|", "\\!x.png\\! \\|a\\|"),
+            ("a\n\u{202e}b\u{200b}c", "a bc", "a bc"),
+        ] {
+            assert_eq!((slack(hostile, 80).as_str(), jira(hostile, 80).as_str()), (in_slack, in_jira), "{hostile:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::explain::{Cause, Diagnosis, PathStep, numbers};
 use crate::rank::{Suspect, Verdict};
 use crate::telemetry::topology::EdgeMode;
 
-use super::{coverage, escape};
+use super::{Note, coverage, escape};
 
 use super::wording::{self, MOST_ROWS};
 
@@ -15,10 +15,17 @@ const NAME: usize = 80;
 /// Longest sentence. All lists together stay well below the 32 767 characters that Jira takes.
 const SENTENCE: usize = 500;
 
-pub(super) fn write(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(diagnosis: &Diagnosis, notes: &[Note<'_>], out: &mut dyn Write) -> io::Result<()> {
     head(diagnosis, out)?;
     history(diagnosis, out)?;
     facts(diagnosis, out)?;
+    for note in notes {
+        writeln!(out, "### {}\n", sentence(note.title))?;
+        for line in note.lines {
+            writeln!(out, "- {}", sentence(line))?;
+        }
+        writeln!(out)?;
+    }
     for (index, cause) in diagnosis.causes.iter().enumerate() {
         reasons(cause, index, diagnosis.causes.len(), out)?;
     }
@@ -40,12 +47,7 @@ pub(super) fn write(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()
 }
 
 fn head(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
-    let verdict = match diagnosis.verdict {
-        Verdict::CauseFound if diagnosis.causes.len() > 1 => "Several causes found",
-        Verdict::CauseFound => "Cause found",
-        Verdict::NoAnomaly => "No anomaly",
-        Verdict::CannotTell => "Cannot tell",
-    };
+    let verdict = wording::verdict_title(diagnosis);
     let names: Vec<String> = diagnosis.causes.iter().map(|c| name(&wording::suspect(&c.candidate.suspect))).collect();
     match names.is_empty() {
         false => writeln!(out, "## {verdict}: {}\n", names.join(", "))?,

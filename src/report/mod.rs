@@ -4,6 +4,7 @@
 //! `explain::numbers`. The formats differ in form, not in content: what is cut short in one for its readers is complete in JSON.
 
 mod bounded_json;
+mod brief;
 mod coverage;
 mod coverage_json;
 mod escape;
@@ -18,6 +19,7 @@ use std::io;
 
 use crate::explain::Diagnosis;
 
+pub use brief::{Brief, BriefCause};
 pub use graph::{GraphFormat, write_graph};
 
 /// The form of a report.
@@ -50,9 +52,25 @@ pub const JSON_SCHEMA: &str = include_str!("schema-v1.json");
 pub fn write(diagnosis: &Diagnosis, format: Format, out: &mut dyn io::Write) -> io::Result<()> {
     match format {
         Format::Text { colour, width } => text::write(diagnosis, colour, width.max(80), out),
-        Format::Markdown => markdown::write(diagnosis, out),
+        Format::Markdown => markdown::write(diagnosis, &[], out),
         Format::Json => json::write(diagnosis, out),
     }
+}
+
+/// What someone else has to say beside a report: a short list with a title.
+#[derive(Clone, Copy, Debug)]
+pub struct Note<'a> {
+    /// What the lines are.
+    pub title: &'a str,
+    /// May hold telemetry's names: they are escaped as the report itself.
+    pub lines: &'a [String],
+}
+
+/// The report in Markdown with notes below its first table.
+pub(crate) fn markdown_with(diagnosis: &Diagnosis, notes: &[Note<'_>]) -> String {
+    let mut out = Vec::new();
+    markdown::write(diagnosis, notes, &mut out).expect("writing to memory does not fail");
+    String::from_utf8(out).expect("a report is text")
 }
 
 /// Writes pretty JSON in which no string is longer than 4096 bytes and a mark; see [`JSON_SCHEMA`].
@@ -63,6 +81,16 @@ pub(crate) fn write_bounded_json<T: serde::Serialize>(value: &T, out: &mut dyn i
 /// Makes foreign text safe in Markdown, in a sentence as in a table's cell: nothing in it is markup.
 pub(crate) fn markdown_text(text: &str, limit: usize) -> String {
     escape::markdown(text, limit)
+}
+
+/// Makes foreign text safe in Slack's mrkdwn, within a line.
+pub(crate) fn slack_text(text: &str, limit: usize) -> String {
+    escape::slack(text, limit)
+}
+
+/// Makes foreign text safe in Jira's wiki markup, within a line.
+pub(crate) fn jira_text(text: &str, limit: usize) -> String {
+    escape::jira(text, limit)
 }
 
 /// Makes foreign text safe to print on a terminal: one line, no control sequences, at most `limit` characters.

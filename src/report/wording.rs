@@ -92,6 +92,16 @@ pub(super) fn verdict(diagnosis: &Diagnosis) -> &'static str {
     }
 }
 
+/// The verdict as a title begins with it.
+pub(super) fn verdict_title(diagnosis: &Diagnosis) -> &'static str {
+    match (diagnosis.verdict, diagnosis.causes.len()) {
+        (Verdict::CauseFound, 0 | 1) => "Cause found",
+        (Verdict::CauseFound, _) => "Several causes found",
+        (Verdict::NoAnomaly, _) => "No anomaly",
+        (Verdict::CannotTell, _) => "Cannot tell",
+    }
+}
+
 /// What follows the verdict when there is no name to follow it.
 pub(super) fn verdict_gloss(diagnosis: &Diagnosis) -> &'static str {
     match diagnosis.verdict {

@@ -79,7 +79,8 @@ fn prefer_live(origin: &Origin, telemetry: &mut Telemetry, folder: &Path) {
             OtlpSignal::Traces => {
                 let affected = telemetry.spans.len() as u64;
                 telemetry.spans = SpanTable::default();
-                let message = "spans of the own store are left out: the traces come from the live source of the settings";
+                let message =
+                    "spans of the own store are left out: the traces come from the live source of the settings";
                 let source = folder.display().to_string();
                 let warning = Warning { source, place: String::new(), message: message.to_owned(), affected };
                 telemetry.warnings.extend(Some(warning).filter(|_| affected > 0));

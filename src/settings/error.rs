@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::notify::TemplateError;
+
 /// Why a settings file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -49,6 +51,14 @@ pub enum SettingsError {
         nearest: Option<String>,
         /// The words that it may be.
         known: Vec<&'static str>,
+    },
+    /// A template of a message that cannot be used.
+    #[error("{}: the template cannot be used", path.display())]
+    Template {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, with the line.
+        source: TemplateError,
     },
     /// A value that makes no sense.
     #[error("{}: key `{key}`: {problem}", path.display())]

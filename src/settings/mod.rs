@@ -89,6 +89,51 @@
 //! [tempo.authorization]
 //! type = "Bearer"                        # the scheme; default Bearer
 //! credentials_file = "token"             # file with the credentials, relative to this file
+//!
+//! [[notify]]                             # where reports are sent; each kind has its keys (docs/notify.md)
+//! name = "issues"                        # of the sink, unique
+//! kind = "github"                        # github, jira, slack, pagerduty, webhook
+//! url = "https://api.github.com"         # (the default); of an Enterprise server, https://HOST/api/v3
+//! repository = "acme/shop"               # owner and name
+//! issue = 42                             # comments on this one; default an issue per incident
+//! token_file = "github-token"            # file with the token
+//! timeout = "10s"                        # of one request, of any kind of sink (the default)
+//!
+//! [[notify]]
+//! name = "tickets"
+//! kind = "jira"
+//! url = "https://acme.atlassian.net"     # with what stands before /rest
+//! flavor = "cloud"                       # cloud or server (Server, Data Center)
+//! projects = ["OPS"]                     # comments on tickets of these, where an alert names one; default none
+//! project = "OPS"                        # else an issue per incident here; or `issue = "OPS-1"` for comments on that
+//! issue_type = "Incident"                # of such an issue; default Task
+//! basic_auth = { username = "me@acme.example", password_file = "jira-token" }    # or `authorization`
+//!
+//! [[notify]]
+//! name = "chat"
+//! kind = "slack"
+//! token_file = "slack-token"             # of a bot, with `channel`
+//! channel = "C0123456789"                # the channel's id, or #name
+//!
+//! [[notify]]
+//! name = "chat-without-a-bot"
+//! kind = "slack"
+//! webhook_url_file = "slack-webhook"     # in the place of a bot: an incoming webhook, which cannot edit messages
+//!
+//! [[notify]]
+//! name = "pager"
+//! kind = "pagerduty"
+//! routing_key_file = "pagerduty-key"     # of the service's integration with Events API v2
+//! severity = "warning"                   # critical, error, warning (the default), info
+//!
+//! [[notify]]
+//! name = "hook"
+//! kind = "webhook"
+//! url_file = "hook-url"                  # file with the address; or `url` where that is no secret
+//! method = "POST"                        # POST (the default) or PUT
+//! headers = { X-Team = "shop" }          # further headers, none with credentials; default none
+//! template_file = "hook.jinja"           # default: all fields as JSON
+//! max_size = "256KiB"                    # of the text (the default)
 //! ```
 //!
 //! A key that is not known is an error and not a silence: a misspelt rule would otherwise look like one that does not
@@ -97,8 +142,10 @@
 mod error;
 mod incidents;
 mod metrics;
+mod notify;
 mod receiver;
 mod sources;
+mod speaking;
 
 use std::fs;
 use std::path::Path;
@@ -107,6 +154,7 @@ use serde::Deserialize;
 
 use crate::ingest::MetricSettings;
 use crate::live::Sources;
+use crate::notify::Sink;
 use crate::respond;
 use crate::server;
 
@@ -131,6 +179,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// How alerts become analyses.
     pub incidents: respond::Settings,
+    /// Where reports are sent.
+    pub sinks: Vec<Sink>,
 }
 
 /// A table, with the tables that it is in, and its keys.
@@ -139,10 +189,14 @@ type Table = (&'static str, &'static [&'static str]);
 /// The keys of each table; a list of tables has the keys of one. Sections with tables of their own tell those themselves.
 const KEYS: &[&[Table]] = &[
     &[
-        ("", &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin", "serve", "store", "incidents"]),
+        (
+            "",
+            &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin", "serve", "store", "incidents", "notify"],
+        ),
         ("traces", &["sampling_attribute"]),
     ],
     metrics::KEYS,
+    notify::KEYS,
     receiver::KEYS,
     incidents::KEYS,
     sources::KEYS,
@@ -170,6 +224,7 @@ struct File {
     serve: receiver::Serve,
     store: receiver::Store,
     incidents: incidents::Incidents,
+    notify: Vec<notify::Notify>,
 }
 
 #[derive(Deserialize, Default)]
@@ -199,6 +254,7 @@ impl Settings {
         };
         let table: toml::Table = text.parse().map_err(syntax)?;
         check_keys(path, "", &table)?;
+        notify::check_kinds(path, &table)?;
         let file: File = toml::from_str(text).map_err(syntax)?;
         let sampling_attribute = file.traces.sampling_attribute;
         if sampling_attribute.as_deref().is_some_and(|name| name.trim().is_empty()) {
@@ -213,7 +269,8 @@ impl Settings {
         };
         let (serve, store) = (file.serve.checked(path)?, file.store.checked(path)?);
         let incidents = file.incidents.checked(path)?;
-        Ok(Self { metrics: file.metrics.checked(path)?, sampling_attribute, sources, serve, store, incidents })
+        let (metrics, sinks) = (file.metrics.checked(path)?, notify::checked(file.notify, path)?);
+        Ok(Self { metrics, sampling_attribute, sources, serve, store, incidents, sinks })
     }
 }
 

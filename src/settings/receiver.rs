@@ -145,7 +145,7 @@ impl At<'_> {
     }
 }
 
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<u64> {
     const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
     let (number, shift) = UNITS.iter().find_map(|(unit, shift)| Some((text.trim().strip_suffix(unit)?, *shift)))?;
     number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)

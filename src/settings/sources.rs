@@ -2,22 +2,19 @@
 //! `http_config`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::speaking::{AUTHORIZATION, Authorize, BAD_ADDRESS, BASIC, BasicAuth, Section, TLS, TlsConfig};
 use super::{SettingsError, Table};
+use crate::http::{Endpoint, Tls};
 use crate::ingest::NamePattern;
-use crate::live::{Authentication, Endpoint, PrometheusOptions, Secret, Tls, TraceOptions, check_header};
-use crate::telemetry::time::NANOS_PER_SECOND;
-use crate::timespec::parse_duration;
+use crate::live::{PrometheusOptions, TraceOptions};
 
 const TRACES: &[&str] =
     &["url", "org_id", "headers", "timeout", "basic_auth", "authorization", "tls_config", "max_traces"];
-const BASIC: &[&str] = &["username", "password_file"];
-const AUTHORIZATION: &[&str] = &["type", "credentials_file"];
-const TLS: &[&str] = &["ca_file", "cert_file", "key_file", "server_name", "insecure_skip_verify"];
 
 /// The keys of their tables; `headers` takes any key.
 pub(super) const KEYS: &[Table] = &[
@@ -79,30 +76,6 @@ pub(super) struct TraceSection {
     authorization: Option<Authorize>,
     tls_config: TlsConfig,
     max_traces: Option<usize>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct BasicAuth {
-    username: String,
-    password_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Authorize {
-    r#type: Option<String>,
-    credentials_file: PathBuf,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct TlsConfig {
-    ca_file: Option<PathBuf>,
-    cert_file: Option<PathBuf>,
-    key_file: Option<PathBuf>,
-    server_name: Option<String>,
-    insecure_skip_verify: bool,
 }
 
 impl PrometheusSection {
@@ -172,64 +145,17 @@ struct Common {
     tls_config: TlsConfig,
 }
 
-/// Where a value stands, for messages and for the files that it names.
-#[derive(Clone, Copy)]
-struct Section<'a> {
-    path: &'a Path,
-    name: &'static str,
-}
-
 impl Section<'_> {
-    fn wrong(&self, key: &str, problem: &'static str) -> SettingsError {
-        SettingsError::Value { path: self.path.to_owned(), key: format!("{}.{key}", self.name), problem }
-    }
-
-    /// Files are named relative to the settings file, as Prometheus does it.
-    fn file(&self, path: PathBuf) -> PathBuf {
-        self.path.parent().map_or(path.clone(), |folder| folder.join(&path))
-    }
-
-    fn seconds(&self, key: &str, text: &str) -> Result<u32, SettingsError> {
-        let seconds = parse_duration(text).ok().map(|ns| ns / NANOS_PER_SECOND).filter(|seconds| *seconds >= 1);
-        seconds
-            .and_then(|seconds| u32::try_from(seconds).ok())
-            .ok_or_else(|| self.wrong(key, "not a duration of at least a second; write it as 30s or 1m30s"))
-    }
-
     fn endpoint(&self, common: Common, says_more: bool) -> Result<Option<Endpoint>, SettingsError> {
-        let authentication = match (common.basic_auth, common.authorization) {
-            (Some(_), Some(_)) => {
-                return Err(self.wrong("authorization", "either this or basic_auth: both set the same header"));
-            }
-            (Some(BasicAuth { username, password_file }), None) => {
-                Some(Authentication::Basic { username, password_file: password_file.map(|path| self.file(path)) })
-            }
-            (None, Some(Authorize { r#type, credentials_file })) => Some(Authentication::Authorization {
-                scheme: r#type.unwrap_or_else(|| "Bearer".to_owned()),
-                credentials_file: self.file(credentials_file),
-            }),
-            (None, None) => None,
-        };
-        for name in common.headers.keys() {
-            check_header(name).map_err(|problem| self.wrong(&format!("headers.{name}"), problem))?;
-        }
-        let given = common.tls_config;
-        let tls = Tls {
-            ca_file: given.ca_file.map(|path| self.file(path)),
-            cert_file: given.cert_file.map(|path| self.file(path)),
-            key_file: given.key_file.map(|path| self.file(path)),
-            server_name: given.server_name,
-            insecure_skip_verify: given.insecure_skip_verify,
-        };
-        if tls.cert_file.is_some() != tls.key_file.is_some() {
-            return Err(self.wrong("tls_config", "cert_file and key_file belong together: one of them is missing"));
-        }
+        let authentication = self.authentication(common.basic_auth, common.authorization)?;
+        let headers = self.headers(common.headers)?;
+        let tls = self.tls(common.tls_config)?;
         let timeout = common.timeout.as_deref().map(|text| self.seconds("timeout", text)).transpose()?;
         let Some(url) = common.url else {
             // An address may come by a flag only where there is nothing to say about it here.
             let is_empty = !says_more
                 && authentication.is_none()
-                && common.headers.is_empty()
+                && headers.is_empty()
                 && common.org_id.is_none()
                 && timeout.is_none()
                 && tls == Tls::default();
@@ -238,13 +164,10 @@ impl Section<'_> {
         let mut endpoint = Endpoint::new(&url);
         endpoint.check_address(self.name).map_err(|_shown| self.wrong("url", BAD_ADDRESS))?;
         endpoint.org_id = common.org_id;
-        endpoint.headers = common.headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        endpoint.headers = headers;
         endpoint.timeout = timeout.map_or(endpoint.timeout, |seconds| Duration::from_secs(seconds.into()));
         endpoint.authentication = authentication;
         endpoint.tls = tls;
         Ok(Some(endpoint))
     }
 }
-
-const BAD_ADDRESS: &str = "not an address: http:// or https://, a host, perhaps a port and a path; a name and password belong \
-     into basic_auth";

@@ -1,11 +1,13 @@
-//! Where a live source is and how to speak to it: address, headers, authentication, TLS. Secrets come from files.
+//! Where a server is and how to speak to it: address, headers, authentication, TLS. Secrets come from files.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::LiveError;
+use reqwest::Url;
+
+use super::HttpError;
 
 /// How long one request may take, unless a setting says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,14 +23,17 @@ impl Secret {
     }
 
     /// Reads a file, without the line end that editors leave.
-    pub(super) fn read(path: &Path) -> Result<Self, LiveError> {
+    ///
+    /// # Errors
+    /// [`HttpError::SecretFile`].
+    pub fn read(path: &Path) -> Result<Self, HttpError> {
         let text =
-            fs::read_to_string(path).map_err(|source| LiveError::SecretFile { path: path.to_owned(), source })?;
+            fs::read_to_string(path).map_err(|source| HttpError::SecretFile { path: path.to_owned(), source })?;
         Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     /// The text itself, for the wire.
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -73,10 +78,10 @@ pub struct Tls {
     pub insecure_skip_verify: bool,
 }
 
-/// A live source.
+/// A server and how to speak to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its address, with what stands before `/api/…`, without a name or password.
+    /// Its address, with what stands before the paths of its API, without a name or password.
     pub url: String,
     /// The tenant, sent as `X-Scope-OrgID`.
     pub org_id: Option<String>,
@@ -91,7 +96,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A source that asks for nothing but its address.
+    /// A server that asks for nothing but its address.
     pub fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
@@ -106,9 +111,17 @@ impl Endpoint {
     /// Whether the address can be used.
     ///
     /// # Errors
-    /// [`LiveError::Address`].
-    pub fn check_address(&self, source_name: &'static str) -> Result<(), LiveError> {
-        super::client::address(source_name, &self.url).map(|_url| ())
+    /// [`HttpError::Address`].
+    pub fn check_address(&self, server_name: &str) -> Result<(), HttpError> {
+        address(server_name, &self.url).map(|_url| ())
+    }
+
+    /// The same for an address that may have a query, as those of webhooks.
+    ///
+    /// # Errors
+    /// [`HttpError::Address`].
+    pub fn check_whole_address(&self, server_name: &str) -> Result<(), HttpError> {
+        whole_address(server_name, &self.url).map(|_url| ())
     }
 }
 
@@ -117,6 +130,34 @@ impl fmt::Debug for Endpoint {
         // The address may hold a password until it is refused for that.
         f.debug_struct("Endpoint").field("authentication", &self.authentication).field("tls", &self.tls).finish()
     }
+}
+
+/// The address of an API, to which paths are added, if it is one of HTTP without credentials.
+fn address(server_name: &str, text: &str) -> Result<Url, HttpError> {
+    let url = whole_address(server_name, text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        let problem = "the address ends with its path: `?` and `#` are not taken".to_owned();
+        return Err(HttpError::Address { server_name: server_name.to_owned(), problem });
+    }
+    Ok(url)
+}
+
+/// An address of HTTP without credentials; a query may follow, as in those of webhooks.
+pub(super) fn whole_address(server_name: &str, text: &str) -> Result<Url, HttpError> {
+    let wrong = |problem: String| HttpError::Address { server_name: server_name.to_owned(), problem };
+    let url = Url::parse(text).map_err(|error| {
+        wrong(format!("the address cannot be read ({error}); write it as http://host:9090 or https://host/path"))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(wrong("the address has to begin with http:// or https:// and name a host".to_owned()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(
+            "the address holds a name or password; put them into `basic_auth` of the settings file (password_file)"
+                .to_owned(),
+        ));
+    }
+    Ok(url)
 }
 
 /// Headers that carry credentials, which belong into files.
@@ -149,6 +190,16 @@ mod tests {
         let mut endpoint = Endpoint::new("http://me:hunter2@localhost");
         endpoint.headers.push(("X-Key".to_owned(), Secret::new("hunter2".to_owned())));
         assert!(!format!("{endpoint:?} {:?}", endpoint.headers).contains("hunter2"));
+    }
+
+    #[test]
+    fn addresses_are_checked_and_passwords_not_repeated() {
+        for text in ["localhost:9090", "ftp://a", "http://", "http://a?x=1", "http://me:hunter2@a"] {
+            let message = address("prometheus", text).unwrap_err().to_string();
+            assert!(message.starts_with("prometheus: ") && !message.contains("hunter2"), "{message}");
+        }
+        assert_eq!(address("tempo", "https://a/tempo/").unwrap().as_str(), "https://a/tempo/");
+        assert_eq!(whole_address("hook", "https://a/b?c=d").unwrap().as_str(), "https://a/b?c=d");
     }
 
     #[test]
