@@ -92,7 +92,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["live/"]),
     ("tokio", &["live/", "server/", "store/mod.rs", "cli/serve.rs"]),
     ("polars", &["aggregate/local.rs", "ingest/", "simulate/write/parquet.rs", "store/segment.rs"]),
-    ("axum", &["server/"]),
+    ("axum", &["server/", "cli/serve.rs"]),
     ("tonic", &["server/"]),
     ("crc32c", &["store/frame.rs"]),
     ("rand_pcg", &["simulate/random.rs"]),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -74,7 +75,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // First, so that a start that fails leaves no store behind.
     let listeners = runtime.block_on(Listeners::bind(&serve)).context("cannot serve")?;
     let opened = Store::open(&store.at(folder.clone()), options.clone()).context("cannot open the store")?;
-    let server = Server::new(listeners, &serve, opened.store(), options);
+    let server = Server::new(listeners, &serve, opened.store(), options, Router::new());
     let served: anyhow::Result<()> = runtime.block_on(async {
         // Told apart from the start, so that no signal is lost.
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -129,8 +129,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves what comes to the listeners, once it runs.
-    pub fn new(listeners: Listeners, settings: &Settings, store: Store, options: ReadOptions) -> Self {
+    /// Serves what comes to the listeners, once it runs. The web address serves the routes of `api` as well, behind the
+    /// same authentication and limits; it must neither have a fallback nor the receiver's own paths.
+    pub fn new(listeners: Listeners, settings: &Settings, store: Store, options: ReadOptions, api: Router) -> Self {
         let intake = Arc::new(Intake {
             store,
             options,
@@ -139,7 +140,8 @@ impl Server {
             timeout: settings.request_timeout,
             received: Received::default(),
         });
-        let routers = [grpc::router(Arc::clone(&intake)), http::router(Arc::clone(&intake)), web::router(intake)];
+        let web = web::router(Arc::clone(&intake)).merge(api);
+        let routers = [grpc::router(Arc::clone(&intake)), http::router(intake), web];
         let served = listeners.0.into_iter().zip(routers);
         let served =
             served.map(|((purpose, listener), router)| (purpose, listener, router.layer(CatchPanicLayer::new())));
