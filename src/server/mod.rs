@@ -2,31 +2,56 @@
 //!
 //! A request is read within limits (`budget`), looked through once (`intake`), and answered when the store has it on
 //! the disk. Three addresses: gRPC, OTLP over HTTP, and one for remote-write, health and the receiver's own metrics.
+//!
+//! In front of all three stands one door (`door`): TLS and who may come in, as the web config file says, which is read
+//! again while it runs (`reload`). Connections are bounded in number and in patience (`listen`, `connection`, `pulse`).
 
+mod auth;
 mod budget;
+mod connection;
+mod counters;
+mod door;
+mod failed_logins;
 mod grpc;
 mod http;
 mod intake;
+mod listen;
+mod metrics;
+mod problem;
+mod pulse;
+mod reload;
 mod status;
+mod tls;
 mod web;
+mod web_config;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use axum::{Router, middleware};
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyDeadlineLayer;
 
 use crate::ingest::ReadOptions;
 use crate::store::Store;
 
 use budget::Budget;
+use connection::Shared;
+use counters::Counts;
+use door::{Dialect, Door, Entry};
 use intake::{Intake, Received};
+use listen::Listener;
+use metrics::Metrics;
+use reload::{Outcomes, Reloads};
+
+pub use listen::Listeners;
+pub use reload::{NotReloaded, Reload};
+pub use web_config::WebConfigError;
 
 /// Where the receiver listens, and what it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +68,14 @@ pub struct Settings {
     pub memory_bytes: u64,
     /// A request is given up after so long, and its sender told to try again.
     pub request_timeout: Duration,
+    /// Most connections at once, of all addresses.
+    pub max_connections: u32,
+    /// A connection on which nothing is asked is closed after so long.
+    pub idle_timeout: Duration,
+    /// Who may come in, and TLS; without it everybody on loopback.
+    pub web_config_file: Option<PathBuf>,
+    /// Whether a request may ask for a reload.
+    pub enable_lifecycle: bool,
 }
 
 impl Default for Settings {
@@ -55,6 +88,10 @@ impl Default for Settings {
             max_request_bytes: 16 << 20,
             memory_bytes: 256 << 20,
             request_timeout: Duration::from_secs(10),
+            max_connections: 1024,
+            idle_timeout: Duration::from_secs(120),
+            web_config_file: None,
+            enable_lifecycle: false,
         }
     }
 }
@@ -87,50 +124,39 @@ pub enum ServerError {
         /// Why.
         source: io::Error,
     },
-    /// A listener failed later.
-    #[error("cannot serve {purpose} any more")]
-    Serve {
-        /// What.
-        purpose: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// Open connections may take so long to end after they were told to.
-const FAREWELL: Duration = Duration::from_secs(5);
-
-/// The three listeners, whose connections wait until there is a [`Server`].
-pub struct Listeners(Vec<(&'static str, TcpListener)>);
-
-impl Listeners {
-    /// Listens on all addresses; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// [`ServerError::Listen`] for the first address that cannot be had.
-    pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
-        let mut listeners = Vec::new();
-        for (purpose, flag, address) in [
-            ("OTLP over gRPC", "--otlp.grpc-address", settings.grpc_address),
-            ("OTLP over HTTP", "--otlp.http-address", settings.http_address),
-            ("remote-write and health", "--web.listen-address", settings.web_address),
-        ] {
-            let listener = TcpListener::bind(address).await;
-            let listener = listener.map_err(|source| ServerError::Listen { address, purpose, flag, source })?;
-            listeners.push((purpose, listener));
-        }
-        Ok(Self(listeners))
-    }
+    /// The web config is not safe or of no use.
+    #[error("cannot serve as the web config is")]
+    WebConfig(#[from] WebConfigError),
 }
 
 /// The receiver with its three listeners.
 pub struct Server {
-    listeners: Vec<(&'static str, TcpListener, Router)>,
+    listeners: Vec<(Listener, Arc<Counts>, Router)>,
+    door: Arc<Door>,
+    places: Arc<Semaphore>,
+    idle_timeout: Duration,
+    reload: Reload,
+    reloads: Reloads,
+}
+
+/// What the web address serves beside the receiver, behind the same authentication and limits.
+pub struct Further {
+    /// Its routes; none with the receiver's own paths.
+    pub routes: Router,
+    /// Writes what `/metrics` has of it, in Prometheus' text format. May wait for the disk.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Server {
     /// Serves what comes to the listeners, once it runs.
-    pub fn new(listeners: Listeners, settings: &Settings, store: Store, options: ReadOptions) -> Self {
+    pub fn new(
+        listeners: Listeners,
+        settings: &Settings,
+        store: Store,
+        options: ReadOptions,
+        further: Further,
+    ) -> Self {
+        let Listeners { all, door, places } = listeners;
         let intake = Arc::new(Intake {
             store,
             options,
@@ -139,51 +165,64 @@ impl Server {
             timeout: settings.request_timeout,
             received: Received::default(),
         });
-        let routers = [grpc::router(Arc::clone(&intake)), http::router(Arc::clone(&intake)), web::router(intake)];
-        let served = listeners.0.into_iter().zip(routers);
-        let served =
-            served.map(|((purpose, listener), router)| (purpose, listener, router.layer(CatchPanicLayer::new())));
-        Self { listeners: served.collect() }
+        let outcomes = Arc::new(Outcomes::new());
+        let (reload, reloads) = Reloads::new(Arc::clone(&door), Arc::clone(&outcomes));
+        let counts: Vec<Arc<Counts>> = all.iter().map(|listener| Arc::new(Counts::new(listener.name()))).collect();
+        let of_further = further.metrics;
+        let metrics =
+            Arc::new(Metrics { intake: Arc::clone(&intake), listeners: counts.clone(), outcomes, of_further });
+        // The receiver's own routes read within their limits themselves.
+        let api = further.routes.layer(RequestBodyDeadlineLayer::new(settings.request_timeout));
+        let lifecycle = settings.enable_lifecycle.then(|| reload.clone());
+        let web = web::router(Arc::clone(&intake), metrics, lifecycle, api);
+        let router = |dialect| match dialect {
+            Dialect::Grpc => grpc::router(Arc::clone(&intake)),
+            Dialect::Otlp => http::router(Arc::clone(&intake)),
+            Dialect::Web => web.clone(),
+        };
+        let listeners = all.into_iter().zip(counts).map(|(listener, counts)| {
+            let entry = Entry { door: Arc::clone(&door), dialect: listener.dialect, counts: Arc::clone(&counts) };
+            let guarded = router(listener.dialect).layer(middleware::from_fn_with_state(entry, door::guard));
+            (listener, counts, guarded.layer(CatchPanicLayer::new()))
+        });
+        let listeners = listeners.collect();
+        Self { listeners, door, places, idle_timeout: settings.idle_timeout, reload, reloads }
     }
 
     /// What each listener is for, and where it really listens.
     pub fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
-        let address = |listener: &TcpListener| listener.local_addr().ok();
-        self.listeners.iter().filter_map(|(purpose, listener, _)| Some((*purpose, address(listener)?))).collect()
+        let with_address = |(listener, ..): &(Listener, _, _)| Some((listener.purpose, listener.address().ok()?));
+        self.listeners.iter().filter_map(with_address).collect()
     }
 
-    /// Serves until `stop` is there, then lets open requests end.
-    ///
-    /// # Errors
-    /// [`ServerError::Serve`] when a listener fails.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+    /// What asks this server for a reload.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Serves until `stop` is there, then lets open requests end. At a reload `reread` is called, for what is not of the
+    /// server.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        reread: impl Fn() -> Result<(), NotReloaded> + Send + Sync + 'static,
+    ) {
         let (stopping, stopped) = watch::channel(false);
+        let reloads = tokio::spawn(self.reloads.run(reread));
         let mut tasks = tokio::task::JoinSet::new();
-        for (purpose, listener, router) in self.listeners {
-            let mut stopped = stopped.clone();
-            let until = async move {
-                // The sender lives until all have stopped.
-                stopped.wait_for(|stopped| *stopped).await.ok();
-            };
-            // Answers are small and clients wait for them.
-            let listener = listener.tap_io(|connection| {
-                connection.set_nodelay(true).ok();
-            });
-            tasks.spawn(async move {
-                let served = axum::serve(listener, router).with_graceful_shutdown(until).await;
-                served.map_err(|source| ServerError::Serve { purpose, source })
-            });
+        for (listener, counts, router) in self.listeners {
+            tasks.spawn(listener.run(Shared {
+                router,
+                counts,
+                rules: self.door.rules(),
+                stopped: stopped.clone(),
+                places: Arc::clone(&self.places),
+                idle_timeout: self.idle_timeout,
+            }));
         }
-        tokio::select! {
-            () = stop => {}
-            Some(Ok(Err(error))) = tasks.join_next() => return Err(error),
-        }
+        stop.await;
         stopping.send_replace(true);
-        let all_end = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(FAREWELL, all_end).await.is_err() {
-            tracing::warn!("some connections did not end in time and were cut");
-        }
-        tasks.shutdown().await;
-        Ok(())
+        while tasks.join_next().await.is_some() {}
+        reloads.abort();
     }
 }

@@ -101,12 +101,22 @@ fn status(refusal: &Refusal) -> Status {
 /// A refusal as the body of an answer over HTTP.
 pub(super) fn failure(refusal: &Refusal) -> Vec<u8> {
     // Over HTTP the header `Retry-After` tells when to try again.
-    Status { details: Vec::new(), ..status(refusal) }.encode_to_vec()
+    plain(code(refusal), &refusal.to_string())
 }
 
 /// The same in JSON.
 pub(super) fn failure_json(refusal: &Refusal) -> Vec<u8> {
-    json!({ "code": code(refusal) as i32, "message": refusal.to_string() }).to_string().into_bytes()
+    plain_json(code(refusal), &refusal.to_string())
+}
+
+/// An error that is no refusal of a message, as the body of an answer over HTTP.
+pub(super) fn plain(code: Code, message: &str) -> Vec<u8> {
+    Status { code: code as i32, message: message.to_owned(), details: Vec::new() }.encode_to_vec()
+}
+
+/// The same in JSON.
+pub(super) fn plain_json(code: Code, message: &str) -> Vec<u8> {
+    json!({ "code": code as i32, "message": message }).to_string().into_bytes()
 }
 
 /// A refusal over gRPC.

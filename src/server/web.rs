@@ -1,8 +1,6 @@
-//! Prometheus remote-write, health, and the receiver's own metrics.
+//! Prometheus remote-write, health, reload, and the receiver's own metrics.
 
-use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -10,24 +8,56 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
 use super::http::{http_status, retry_after};
 use super::intake::{Intake, Refusal};
+use super::metrics::Metrics;
+use super::problem::problem;
+use super::reload::Reload;
 
-pub(super) fn router(intake: Arc<Intake>) -> Router {
-    Router::new()
+/// The routes of the web address. Without `lifecycle` nobody can ask for a reload over HTTP.
+pub(super) fn router(intake: Arc<Intake>, metrics: Arc<Metrics>, lifecycle: Option<Reload>, api: Router) -> Router {
+    let reload = move || reload(lifecycle.clone());
+    let metrics = move || async move {
+        let text = spawn_blocking(move || metrics.text()).await.unwrap_or_default();
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    };
+    let own = Router::new()
         .route("/api/v1/write", post(remote_write))
         .route("/-/healthy", get(|| async { "healthy\n" }))
         // It answers only after its store is open.
         .route("/-/ready", get(|| async { "ready\n" }))
+        .route("/-/reload", post(reload.clone()).put(reload))
         .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::disable())
-        .with_state(intake)
+        .with_state(intake);
+    own.merge(api).fallback(no_such_path).method_not_allowed_fallback(no_such_method)
+}
+
+async fn no_such_path(request: Request) -> Response {
+    problem(StatusCode::NOT_FOUND, "not_found", &format!("nothing is served at {}", request.uri().path()))
+}
+
+async fn no_such_method(request: Request) -> Response {
+    let message = format!("{} is not served at {}", request.method(), request.uri().path());
+    problem(StatusCode::METHOD_NOT_ALLOWED, "bad_data", &message)
+}
+
+async fn reload(lifecycle: Option<Reload>) -> Response {
+    let Some(reload) = lifecycle else {
+        let message = "a reload over HTTP is not enabled (--web.enable-lifecycle); SIGHUP does the same";
+        return problem(StatusCode::FORBIDDEN, "forbidden", message);
+    };
+    match reload.request().await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", &format!("not reloaded: {error}")),
+    }
 }
 
 async fn remote_write(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     if let Err(message) = check(request.headers()) {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data", message);
     }
     let held = Arc::new(intake.budget.hold());
     let taken = async {
@@ -46,7 +76,8 @@ async fn remote_write(State(intake): State<Arc<Intake>>, request: Request) -> Re
     match taken {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => {
-            let mut response = (http_status(&refusal), format!("{refusal}\n")).into_response();
+            let error_type = if matches!(refusal, Refusal::Overloaded(_)) { "unavailable" } else { "bad_data" };
+            let mut response = problem(http_status(&refusal), error_type, &refusal.to_string());
             retry_after(Some(&refusal), &mut response);
             response
         }
@@ -60,31 +91,10 @@ fn check(headers: &HeaderMap) -> Result<(), &'static str> {
     let mut parts = content.split(';').map(str::trim);
     let is_protobuf = parts.next() == Some("application/x-protobuf");
     if !is_protobuf || !parts.all(|part| part == "proto=prometheus.WriteRequest") {
-        return Err("only remote-write 1.0 is spoken here: application/x-protobuf;proto=prometheus.WriteRequest\n");
+        return Err("only remote-write 1.0 is spoken here: application/x-protobuf;proto=prometheus.WriteRequest");
     }
     if !matches!(text(header::CONTENT_ENCODING), "snappy" | "") {
-        return Err("the body must be packed as a snappy block: Content-Encoding: snappy\n");
+        return Err("the body must be packed as a snappy block: Content-Encoding: snappy");
     }
     Ok(())
-}
-
-async fn metrics(State(intake): State<Arc<Intake>>) -> impl IntoResponse {
-    let received = &intake.received;
-    let own = [
-        ("requests_accepted", "requests taken", &received.accepted),
-        ("records_rejected", "spans, points and records that made no sense", &received.rejected),
-        ("requests_refused", "requests refused for good", &received.refused),
-        ("requests_deferred", "requests whose senders were told to try again", &received.deferred),
-    ];
-    let own = own.into_iter().map(|(name, help, value)| ("receiver", name, help, value.load(Ordering::Relaxed)));
-    let stored = intake.store.counters().all().map(|(name, help, value)| ("store", name, help, value));
-    let mut text = String::new();
-    for (room, name, help, value) in own.chain(stored) {
-        let name = format!("hypocenter_{room}_{name}_total");
-        writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}").expect("memory takes text");
-    }
-    let (name, help) = ("hypocenter_receiver_memory_bytes", "bytes of requests that are in memory");
-    let taken = intake.budget.taken();
-    writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {taken}").expect("memory takes text");
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -30,6 +30,10 @@
 //! max_request_size = "16MiB"             # of one request, uncompressed (the default)
 //! memory_limit = "256MiB"                # of all requests that are read or wait for the disk (the default)
 //! request_timeout = "10s"                # then a sender is told to try again (the default)
+//! max_connections = 1024                 # at once, of all addresses (the default)
+//! idle_timeout = "2m"                    # then a connection on which nothing is asked is closed (the default)
+//! web_config_file = "web.yml"            # TLS and who may come in, for all addresses, as for --web.config.file
+//! enable_lifecycle = false               # whether POST /-/reload does what SIGHUP does (the default)
 //!
 //! [store]
 //! path = "hypocenter-data"               # the store's folder, as for --data, which wins; default in the user's data folder

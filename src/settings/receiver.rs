@@ -13,7 +13,21 @@ use crate::timespec::parse_duration;
 
 /// The sections with their keys.
 pub(super) const KEYS: &[Table] = &[
-    ("serve", &["grpc_address", "http_address", "web_address", "max_request_size", "memory_limit", "request_timeout"]),
+    (
+        "serve",
+        &[
+            "grpc_address",
+            "http_address",
+            "web_address",
+            "max_request_size",
+            "memory_limit",
+            "request_timeout",
+            "max_connections",
+            "idle_timeout",
+            "web_config_file",
+            "enable_lifecycle",
+        ],
+    ),
     ("store", &["path", "segment_size", "segment_age", "retention_age", "retention_size"]),
 ];
 
@@ -26,6 +40,10 @@ pub(super) struct Serve {
     max_request_size: Option<String>,
     memory_limit: Option<String>,
     request_timeout: Option<String>,
+    max_connections: Option<u32>,
+    idle_timeout: Option<String>,
+    web_config_file: Option<PathBuf>,
+    enable_lifecycle: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -76,7 +94,14 @@ impl Serve {
             max_request_bytes: key("max_request_size").size(self.max_request_size, default.max_request_bytes)?,
             memory_bytes: key("memory_limit").size(self.memory_limit, default.memory_bytes)?,
             request_timeout: key("request_timeout").duration(self.request_timeout, default.request_timeout)?,
+            max_connections: self.max_connections.unwrap_or(default.max_connections),
+            idle_timeout: key("idle_timeout").duration(self.idle_timeout, default.idle_timeout)?,
+            web_config_file: self.web_config_file.map(|file| beside(path, &file)),
+            enable_lifecycle: self.enable_lifecycle,
         };
+        if settings.max_connections == 0 {
+            return Err(key("max_connections").wrong("at least one connection has to be allowed"));
+        }
         // A request takes room packed and unpacked.
         if settings.memory_bytes < settings.max_request_bytes.saturating_mul(2) {
             return Err(key("memory_limit")
@@ -97,8 +122,7 @@ impl Store {
         let default = StoreSettings::default();
         let key = |name: &'static str| At { path, key: format!("store.{name}") };
         let settings = StoreSettings {
-            // Relative to the settings file, as all files that it names.
-            folder: self.path.map(|folder| path.parent().unwrap_or(Path::new("")).join(folder)),
+            folder: self.path.map(|folder| beside(path, &folder)),
             segment_bytes: key("segment_size").size(self.segment_size, default.segment_bytes)?,
             segment_age: key("segment_age").duration(self.segment_age, default.segment_age)?,
             retention_age: key("retention_age").duration(self.retention_age, default.retention_age)?,
@@ -109,6 +133,11 @@ impl Store {
         }
         Ok(settings)
     }
+}
+
+/// A file that the settings file names, relative to it.
+fn beside(settings: &Path, named: &Path) -> PathBuf {
+    settings.parent().unwrap_or(Path::new("")).join(named)
 }
 
 /// A key of a file, to say what is wrong with it.

@@ -37,7 +37,7 @@ else:
 
 def endpoint(signal):
     """The SDK adds the path to an address of the environment only, and over gRPC there is none."""
-    return {"endpoint": collector, "insecure": True} if over_grpc else {"endpoint": f"{collector}/v1/{signal}"}
+    return {"endpoint": collector, "insecure": collector.startswith("http:")} if over_grpc else {"endpoint": f"{collector}/v1/{signal}"}
 
 
 class Service:
