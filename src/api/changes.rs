@@ -19,6 +19,9 @@ use crate::timespec::{parse_time, rfc3339};
 
 /// What is told is taken as a file with a list of changes would be; nothing of it, if any of it makes no sense.
 pub(super) async fn tell(State(responder): State<Shared>, Body(body): Body) -> Result<Response, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Err(Problem::BadData("the body is empty: give a change or a list of changes".to_owned()));
+    }
     let read = read_bytes_as(Format::ChangesJson, Path::new("body"), &body, &ReadOptions::default());
     if read.changes.is_empty() || read.skipped > 0 {
         let problems: Vec<String> = read.warnings.iter().take(5).map(ToString::to_string).collect();

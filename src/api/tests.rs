@@ -111,7 +111,7 @@ async fn mistakes_are_told_in_the_shape_of_prometheus() {
             "overlaps",
         ),
         ("POST", "/api/v1/changes", r#"[{"service": "cart"}]"#, 400, "bad_data", "no readable time"),
-        ("POST", "/api/v1/changes", "", 400, "bad_data", "no change"),
+        ("POST", "/api/v1/changes", " ", 400, "bad_data", "body is empty"),
         ("GET", "/api/v1/graph?format=png", "", 400, "bad_data", "`dot`"),
         ("GET", "/api/v1/changes?from=now&to=now-1h", "", 400, "bad_data", "later than"),
     ] {

@@ -15,6 +15,8 @@ mod intake;
 mod related;
 mod workers;
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -139,6 +141,8 @@ pub struct Responder {
     counters: Counters,
 }
 
+/// What is pulled for an analysis lies here, below the data folder, as long as it is made.
+const SCRATCH: &str = "pulled";
 /// So often an analysis is begun, before it is held for what ends the process.
 const MOST_ATTEMPTS: u32 = 3;
 
@@ -149,6 +153,13 @@ impl Responder {
     /// [`MemoryError`] when the memory cannot be written.
     pub fn new(memory: Memory, folder: PathBuf, configuration: Configuration) -> Result<Self, MemoryError> {
         memory.change(|transaction| memory::put_back_unfinished(transaction, MOST_ATTEMPTS, now_ns()))?;
+        // What a process that was killed had pulled.
+        let scratch = folder.join(SCRATCH);
+        if let Err(error) = fs::remove_dir_all(&scratch)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %scratch.display(), %error, "cannot be removed");
+        }
         Ok(Self {
             name: memory.name()?,
             memory,
@@ -244,7 +255,7 @@ impl Responder {
 
     /// A folder for what is pulled, which is new each time.
     fn scratch(&self) -> PathBuf {
-        self.folder.join("pulled").join(now_ns().to_string())
+        self.folder.join(SCRATCH).join(now_ns().to_string())
     }
 }
 
