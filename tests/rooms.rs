@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["telemetry", "timespec", "graph", "detect", "rank", "explain"]),
     ("http", &[]),
     ("live", &["telemetry", "timespec", "http", "ingest", "case"]),
-    ("notify", &["telemetry", "timespec", "http", "rank", "explain", "report"]),
+    ("notify", &["timespec", "http", "explain", "report"]),
     ("store", &["telemetry", "ingest"]),
     ("server", &["telemetry", "ingest", "store"]),
     ("memory", &["telemetry"]),

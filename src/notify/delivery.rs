@@ -91,8 +91,8 @@ pub(super) fn refused(what: &str, answer: &Answer) -> NotDelivered {
             Some(pause) => after(pause, problem),
             None => later(problem),
         },
-        // A page of a proxy with a good status: the sink itself has not spoken.
-        (None, 200..300) => later(problem),
+        // Also a page with a good status: it stands before the sink, or the sink is none that was meant. Asking again and
+        // again could flood one that did take the message.
         (None, _) => never(problem),
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::analyse::{Analysed, Known, analyse, history, similar};
 use super::counters::count;
 use super::{Configuration, MOST_ATTEMPTS, Responder, nanoseconds, now_ns};
-use crate::explain::{Diagnosis, signature, suspect};
+use crate::explain::{Diagnosis, History, signature, suspect};
 use crate::memory::{self, Condition, Delivery, Job, MemoryError, Outgoing, Reason, ReportRecord};
 use crate::notify::{Message, NotDelivered, Retry};
 use crate::report::{self, Format};
@@ -165,6 +165,11 @@ fn conclude(
     let alike = similar(responder, job.incident, signature.as_deref())?;
     let history = history(known, &diagnosis, alike);
     let (version, changed) = (history.version, history.changed.clone());
+    // An update without news would only ring.
+    let is_news = version == 1 || !changed.is_empty() || job.reason == Reason::Resolved;
+    // Sinks say in their own place what went before.
+    let messages =
+        if is_news { messages(&responder.name, configuration, known, &diagnosis, &history) } else { Vec::new() };
     diagnosis.history = Some(history);
     let first = diagnosis.causes.first();
     let record = ReportRecord {
@@ -181,9 +186,6 @@ fn conclude(
         markdown: written(&diagnosis, Format::Markdown),
         text: written(&diagnosis, Format::Text { colour: false, width: report::DEFAULT_WIDTH }),
     };
-    // An update without news would only ring.
-    let is_news = version == 1 || !changed.is_empty() || job.reason == Reason::Resolved;
-    let messages = if is_news { messages(&responder.name, configuration, known, &diagnosis) } else { Vec::new() };
     responder.memory.change(|transaction| {
         memory::insert_report(transaction, &record)?;
         memory::finish(transaction, job.id, record.made_ns)?;
@@ -202,14 +204,13 @@ fn written(diagnosis: &Diagnosis, format: Format) -> String {
 }
 
 /// What each sink makes of the report.
-fn messages(server: &str, configuration: &Configuration, known: &Known, diagnosis: &Diagnosis) -> Vec<Outgoing> {
+fn messages(server: &str, configuration: &Configuration, known: &Known, diagnosis: &Diagnosis, history: &History) -> Vec<Outgoing> {
     let id = known.incident.id;
     let incident_id = format!("{server}-{id}");
     let url = configuration.settings.external_url.as_deref();
     let link = url.map(|url| format!("{}/incidents/{id}", url.trim_end_matches('/')));
     let alerts: Vec<String> =
         known.alerts.iter().map(|alert| alert.name.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    let history = diagnosis.history.clone().unwrap_or_default();
     let similar: Vec<String> = history.similar.iter().map(|earlier| earlier.sentence()).collect();
     let message = Message {
         incident_id: &incident_id,

@@ -136,7 +136,7 @@
 //! url_file = "hook-url"                  # file with the address; or `url` where that is no secret
 //! method = "POST"                        # POST (the default) or PUT
 //! headers = { X-Team = "shop" }          # further headers, none with credentials; default none
-//! template_file = "hook.jinja"           # default: all fields as JSON
+//! # template_file = "hook.jinja"         # read and checked with the settings; default: all fields as JSON
 //! max_size = "256KiB"                    # of the text (the default)
 //! ```
 //!

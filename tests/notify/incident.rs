@@ -1,0 +1,102 @@
+//! A recorded incident with its report, and the same with what a hostile label could say, ten million bytes of it.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use hypocenter::analysis::{Settings, analyze};
+use hypocenter::assemble::{Request, assemble};
+use hypocenter::case::Case;
+use hypocenter::explain::Diagnosis;
+use hypocenter::ingest::{ReadOptions, read_paths};
+use hypocenter::notify::Message;
+
+pub(crate) fn diagnosis() -> &'static Diagnosis {
+    static MADE: OnceLock<Diagnosis> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/checkout-db-latency");
+        let case = Case::read(&dir).unwrap();
+        let telemetry = read_paths(&case.files, &ReadOptions::default(), &|_| {}).unwrap();
+        let incident = assemble(telemetry, Request::from(&case)).unwrap();
+        analyze(&incident, &Settings::default())
+    })
+}
+
+/// What is said beside a report.
+#[derive(Clone)]
+pub(crate) struct Said {
+    pub(crate) diagnosis: Diagnosis,
+    pub(crate) version: u32,
+    pub(crate) resolved: bool,
+    pub(crate) title: String,
+    pub(crate) alerts: Vec<String>,
+    pub(crate) similar: Vec<String>,
+    pub(crate) changed: Vec<String>,
+    pub(crate) ticket: Option<String>,
+}
+
+impl Said {
+    pub(crate) fn first() -> Self {
+        Self {
+            diagnosis: diagnosis().clone(),
+            version: 1,
+            resolved: false,
+            title: "FrontendLatencyHigh at frontend".to_owned(),
+            alerts: vec![
+                "FrontendLatencyHigh at frontend since 2026-03-02T10:12:00Z: p99 above 1 s for 90 s".to_owned(),
+            ],
+            similar: vec!["incident 9 (2026-02-11): payments, confirmed: an index was dropped".to_owned()],
+            changed: Vec::new(),
+            ticket: None,
+        }
+    }
+
+    pub(crate) fn second() -> Self {
+        let changed = vec!["payments is now 99 % likely, was 71 %".to_owned()];
+        Self { version: 2, changed, ..Self::first() }
+    }
+
+    pub(crate) fn resolved() -> Self {
+        Self { version: 3, resolved: true, ..Self::second() }
+    }
+
+    /// Ten million bytes of what would steer each dialect, wherever a text can stand.
+    pub(crate) fn hostile() -> Self {
+        let one =
+            "<!channel> @here @org/team {code}[~admin]{noformat} ``` \u{202e}\u{1b}[31m </details> \"\\ #1 <b>ünï𝄞 ";
+        let long = one.repeat(1_000_000 / one.len());
+        let mut said = Self::second();
+        let diagnosis = &mut said.diagnosis;
+        diagnosis.verdict_reason.clone_from(&long);
+        diagnosis.name.clone_from(&long);
+        let cause = &mut diagnosis.causes[0];
+        let line = cause.evidence[0].clone();
+        cause.evidence = vec![line; 20];
+        for (line, number) in cause.evidence.iter_mut().zip(0..) {
+            line.text = format!("{number} {}", &one.repeat(1_000));
+        }
+        cause.candidate.suspect = hypocenter::rank::Suspect::Service(long.as_str().into());
+        for step in &mut cause.path {
+            step.callee = long.as_str().into();
+        }
+        diagnosis.next_steps = vec![long.clone(); 2];
+        let said_of = |n: usize| vec![format!("```\n<details>\n{}", one.repeat(2_000)); n];
+        (said.alerts, said.similar, said.changed) = (said_of(10), said_of(10), said_of(10));
+        said.title = long;
+        said
+    }
+
+    pub(crate) fn message(&self) -> Message<'_> {
+        Message {
+            incident_id: "17",
+            version: self.version,
+            resolved: self.resolved,
+            title: &self.title,
+            alerts: &self.alerts,
+            link: Some("http://hypocenter.example:9464/api/v1/incidents/17"),
+            diagnosis: &self.diagnosis,
+            similar: &self.similar,
+            changed: &self.changed,
+            ticket: self.ticket.as_deref(),
+        }
+    }
+}
