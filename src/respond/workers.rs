@@ -204,19 +204,29 @@ fn written(diagnosis: &Diagnosis, format: Format) -> String {
 }
 
 /// What each sink makes of the report.
-fn messages(server: &str, configuration: &Configuration, known: &Known, diagnosis: &Diagnosis, history: &History) -> Vec<Outgoing> {
+fn messages(
+    server: &str,
+    configuration: &Configuration,
+    known: &Known,
+    diagnosis: &Diagnosis,
+    history: &History,
+) -> Vec<Outgoing> {
     let id = known.incident.id;
     let incident_id = format!("{server}-{id}");
     let url = configuration.settings.external_url.as_deref();
     let link = url.map(|url| format!("{}/incidents/{id}", url.trim_end_matches('/')));
     let alerts: Vec<String> =
         known.alerts.iter().map(|alert| alert.name.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let title = match &known.incident.entry {
+        Some(entry) => format!("{} at {entry}", diagnosis.name),
+        None => diagnosis.name.clone(),
+    };
     let similar: Vec<String> = history.similar.iter().map(|earlier| earlier.sentence()).collect();
     let message = Message {
         incident_id: &incident_id,
         version: history.version,
         resolved: known.incident.condition == Condition::Resolved,
-        title: &diagnosis.name,
+        title: &title,
         alerts: &alerts,
         link: link.as_deref(),
         diagnosis,
