@@ -12,6 +12,8 @@ use super::endpoint::{Authentication, Endpoint, Secret, Tls, whole_address};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 3;
+/// A shorter part of a path is a word, such as `services`, and no secret.
+const SECRET_SEGMENT: usize = 9;
 
 /// Which redirects on the same host and port are followed; those to another never are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,10 +60,14 @@ impl Connection {
         Ok(Self { http, base, headers, basic, secrets })
     }
 
-    /// The same, where what follows the host in the address is a secret.
+    /// The same, where what follows the host in the address is a secret: as a whole and in parts, since who answers may
+    /// repeat either.
     pub(crate) fn hiding_the_path(mut self) -> Self {
-        let parts = [Some(self.base.path()), self.base.query()].into_iter().flatten();
-        self.secrets.extend(parts.map(|part| Secret::new(part.to_owned())));
+        let segments = self.base.path().split('/').filter(|segment| segment.len() >= SECRET_SEGMENT);
+        let mut parts: Vec<String> = segments.map(str::to_owned).collect();
+        parts.extend(self.base.query_pairs().map(|(_, value)| value.into_owned()));
+        parts.extend(self.base.query().map(str::to_owned));
+        self.secrets.extend(parts.into_iter().map(Secret::new));
         self
     }
 

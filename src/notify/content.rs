@@ -3,6 +3,7 @@
 use crate::report::{Brief, terminal_text};
 
 use super::Message;
+use super::cut::line;
 
 /// Longest line of a list.
 const LINE: usize = 240;
@@ -47,9 +48,9 @@ impl Content {
         }
     }
 
-    /// What, where and how sure in one line of at most so many characters.
+    /// What, where and how sure in one line of at most so many UTF-16 units.
     pub(super) fn subject(&self, limit: usize) -> String {
-        terminal_text(&format!("{}: {}", self.title, self.brief.headline), limit)
+        line(&format!("{}: {}", self.title, self.brief.headline), limit)
     }
 
     /// What users felt and when, and why the verdict is what it is.

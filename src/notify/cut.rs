@@ -8,6 +8,20 @@ pub(super) fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
+/// A line of at most so many units, which ends in `…` where it was cut.
+pub(super) fn line(text: &str, limit: usize) -> String {
+    if units(text) <= limit {
+        return text.to_owned();
+    }
+    let mut size = 1;
+    let fits = |c: &char| {
+        size += c.len_utf16();
+        size <= limit
+    };
+    let kept: String = text.chars().take_while(fits).collect();
+    format!("{}…", kept.trim_end())
+}
+
 /// UTF-16 units of a text inside a JSON string.
 pub(super) fn units_as_json(text: &str) -> usize {
     let escaped = |c: char| match c {
@@ -123,6 +137,11 @@ mod tests {
                 assert_eq!(shown.matches("```").count() % 2 * usize::from(kind == Kind::Markdown), 0, "{shown}");
             }
         }
+    }
+
+    #[test]
+    fn lines_are_cut_by_units() {
+        assert_eq!([line("abc", 3), line("ab c", 3), line("𝄞𝄞", 4), line("𝄞𝄞", 3)], ["abc", "ab…", "𝄞𝄞", "𝄞…"]);
     }
 
     #[test]

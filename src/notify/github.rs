@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::content::{Beside, Content, marker};
-use super::cut::{Kind, cut, units};
+use super::cut::{Kind, cut, line, units};
 use super::{Message, NotDelivered, delivery, who};
 use crate::http::{self, Answer, Connection, Endpoint, Method};
 use crate::report::{self, Note, markdown_text};
@@ -65,7 +65,7 @@ impl GitHub {
         let body = cut(&text, Kind::Markdown, BODY - units(&mark), units, &content.whole()) + &mark;
         let since = crate::timespec::rfc3339(message.diagnosis.window.start_ns().saturating_sub(MARGIN_NS));
         // A title is no Markdown; a character without width keeps a name in it from being a mention.
-        let title: String = content.subject(TITLE).replace('@', "@\u{200b}").chars().take(TITLE).collect();
+        let title = line(&content.subject(TITLE).replace('@', "@\u{200b}"), TITLE);
         json!(Payload { incident: content.incident, since, title, body }).to_string()
     }
 
@@ -150,7 +150,7 @@ impl GitHub {
     async fn find(&self, connection: &Connection, payload: &Payload) -> Result<Option<Ours>, NotDelivered> {
         let what = "looking for an earlier message on GitHub";
         let path = self.issue.map_or(self.path(""), |issue| self.path(&format!("/{issue}/comments")));
-        let line = format!("<!-- {} -->", marker(&payload.incident));
+        let last = format!("<!-- {} -->", marker(&payload.incident));
         for page in 1..=MOST_PAGES {
             let mut query =
                 vec![("since", payload.since.clone()), ("per_page", PER_PAGE.to_string()), ("page", page.to_string())];
@@ -160,7 +160,8 @@ impl GitHub {
             let asked = http::Message { method: Method::GET, path: &path, query: &query, headers: HEADERS, body: None };
             let items: Vec<Item> = delivery::read(what, &delivery::send(connection, what, asked).await?)?;
             // As a line of its own at the end: in what someone quotes there stands something before it.
-            let is_ours = |item: &&Item| item.body.as_deref().is_some_and(|b| b.lines().next_back() == Some(&line));
+            let is_ours =
+                |item: &&Item| item.body.as_deref().is_some_and(|b| b.trim_end().lines().next_back() == Some(&last));
             if let Some(item) = items.iter().find(is_ours) {
                 return Ok(match self.issue {
                     Some(_) => Some(Ours::Comment(item.id)),

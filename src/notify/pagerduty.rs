@@ -115,7 +115,8 @@ fn details(content: &Content) -> Map<String, Value> {
     put("verdict", json!(content.brief.headline));
     if let Some(cause) = content.brief.causes.first() {
         put("cause", json!(cause.name));
-        put("probability", json!(cause.probability));
+        // Three digits for people.
+        put("probability", json!((cause.probability * 1e3).round() / 1e3));
     }
     put("why", json!(content.lead().join("\n")));
     for section in &content.sections {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::content::{Content, marker};
-use super::cut::{Kind, cut, units};
+use super::cut::{Kind, cut, line, units};
 use super::{Message, NotDelivered, delivery};
 use crate::http::{self, Answer, Connection, Endpoint, HttpError, Method};
 use crate::report::{slack_text, terminal_text};
@@ -244,7 +244,7 @@ fn checked(what: &str, told: Told, answer: &Answer) -> Result<Told, NotDelivered
 
 /// The message: a header, what and how sure, the lists, which incident it is.
 fn blocks(content: &Content) -> Vec<Value> {
-    let header = terminal_text(&content.title, HEADER);
+    let header = line(&content.title, HEADER);
     let mut texts = vec![section(&format!("*{}*", escaped(&content.brief.headline)), &content.lead(), "", content)];
     for list in &content.sections {
         texts.push(section(&format!("*{}*", escaped(&list.title)), &list.lines, "• ", content));

@@ -13,6 +13,8 @@ const SENTENCE: usize = 240;
 const FEW: usize = 3;
 /// Pieces of evidence and next steps that are told.
 const REASONS: usize = 3;
+/// Evidence that does not even double the odds is none to tell in brief.
+const LEAST_BITS: f64 = 1.0;
 
 /// A diagnosis in brief. All texts are single lines of bounded length without control characters; they hold telemetry's
 /// names, so each dialect escapes them.
@@ -62,12 +64,13 @@ impl Brief {
         let gloss = wording::verdict_gloss(diagnosis);
         let reason = if diagnosis.verdict_reason.is_empty() { gloss } else { &diagnosis.verdict_reason };
         let evidence = diagnosis.causes.iter().flat_map(|cause| &cause.evidence);
-        let evidence = evidence.filter(|line| line.bits > 0.0 && line.text != diagnosis.verdict_reason);
+        let evidence = evidence.filter(|line| line.bits >= LEAST_BITS && line.text != diagnosis.verdict_reason);
         let mut changes: Vec<_> = diagnosis.changes.iter().collect();
         changes.sort_by_key(|line| !line.at_cause);
         let change = |line: &&_| {
             let (service, what) = (wording::change_service(line), wording::change_what(line));
-            sentence(&format!("{service}: {what}, {}", wording::change_time(line)))
+            let place = if line.at_cause { " (the cause)" } else { "" };
+            sentence(&format!("{service}{place}: {what}, {}", wording::change_time(line)))
         };
         let candidate = |candidate: &crate::rank::Candidate| {
             let probability = numbers::probability(candidate.probability);

@@ -207,7 +207,7 @@ pub(crate) fn slack(kept: &mut Kept, asked: &Asked) -> Told {
     }
     let item = asked.json();
     if let Some(error) = slack_message(&item) {
-        return failed(error);
+        return failed(&error);
     }
     assert_eq!(item["metadata"]["event_type"], "hypocenter_incident");
     let known = ["blocks", "channel", "metadata", "text", "ts", "unfurl_links"];
@@ -238,7 +238,7 @@ pub(crate) fn slack_webhook(kept: &mut Kept, asked: &Asked) -> Told {
     let item = asked.json();
     assert_eq!(asked.fields(), ["blocks", "text"]);
     match slack_message(&item) {
-        Some(_) => Told::new(400, "invalid_blocks").with("content-type", "text/plain"),
+        Some(error) => Told::new(400, &error).with("content-type", "text/plain"),
         None => {
             kept.add(item);
             // So the real one has it.
@@ -248,7 +248,7 @@ pub(crate) fn slack_webhook(kept: &mut Kept, asked: &Asked) -> Told {
 }
 
 /// What Slack would say of a message.
-fn slack_message(item: &Value) -> Option<&'static str> {
+fn slack_message(item: &Value) -> Option<String> {
     let blocks = item["blocks"].as_array().unwrap();
     let mut total = 0;
     for block in blocks {
@@ -256,18 +256,18 @@ fn slack_message(item: &Value) -> Option<&'static str> {
             "header" if block["text"]["type"] == "plain_text" => (vec![&block["text"]], 150),
             "section" => (vec![&block["text"]], 3_000),
             "context" => (block["elements"].as_array().unwrap().iter().collect(), 3_000),
-            _ => return Some("invalid_blocks"),
+            other => return Some(format!("invalid_blocks: {other}")),
         };
         for text in texts {
             let is_mrkdwn = text["type"] == "mrkdwn" && text["verbatim"] == true;
             let units = text["text"].as_str().unwrap().encode_utf16().count();
             if units > limit || units == 0 || !(is_mrkdwn || block["type"] == "header") {
-                return Some("invalid_blocks");
+                return Some(format!("invalid_blocks: {units} in {block}"));
             }
             total += units;
         }
     }
-    (blocks.len() > 50 || total > 13_000).then_some("msg_blocks_too_long")
+    (blocks.len() > 50 || total > 13_000).then(|| "msg_blocks_too_long".to_owned())
 }
 
 /// The Events API of PagerDuty.

@@ -21,6 +21,10 @@ pub(crate) fn diagnosis() -> &'static Diagnosis {
     })
 }
 
+/// What would steer one dialect or another.
+pub(crate) const STEERING: &str = "<!channel> @here @org/team {code}[~admin]{noformat} ``` \u{202e}\u{1b}[31m </details> \"\\ #1 \
+                                   <b>ünï𝄞 ";
+
 /// What is said beside a report.
 #[derive(Clone)]
 pub(crate) struct Said {
@@ -59,10 +63,8 @@ impl Said {
         Self { version: 3, resolved: true, ..Self::second() }
     }
 
-    /// Ten million bytes of what would steer each dialect, wherever a text can stand.
-    pub(crate) fn hostile() -> Self {
-        let one =
-            "<!channel> @here @org/team {code}[~admin]{noformat} ``` \u{202e}\u{1b}[31m </details> \"\\ #1 <b>ünï𝄞 ";
+    /// Ten million bytes of a text, wherever one can stand.
+    pub(crate) fn hostile(one: &str) -> Self {
         let long = one.repeat(1_000_000 / one.len());
         let mut said = Self::second();
         let diagnosis = &mut said.diagnosis;
@@ -81,7 +83,7 @@ impl Said {
         diagnosis.next_steps = vec![long.clone(); 2];
         let said_of = |n: usize| vec![format!("```\n<details>\n{}", one.repeat(2_000)); n];
         (said.alerts, said.similar, said.changed) = (said_of(10), said_of(10), said_of(10));
-        said.title = long;
+        said.title = format!("{}{long}", "𝄞".repeat(60));
         said
     }
 
