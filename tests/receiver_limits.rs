@@ -54,11 +54,15 @@ fn metric(receiver: &Receiver, name: &str) -> u64 {
 fn who_does_not_end_the_head_of_a_request_is_cut() {
     let (_folder, receiver) = start("");
     let half = b"POST /v1/traces HTTP/1.1\r\nhost: a\r\n";
+    let mut second = connect(&receiver.web, b"GET /-/healthy HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut answer = [0; 4096];
+    assert!(second.read(&mut answer).unwrap() > 0);
+    second.write_all(half).unwrap();
     let slow = [
         connect(&receiver.http, half),
         connect(&receiver.web, b""),
         connect(&receiver.grpc, b"PRI * HTTP/2.0"),
-        connect(&receiver.web, &[b"GET /-/healthy HTTP/1.1\r\nhost: a\r\n\r\n".as_slice(), half].concat()),
+        second,
     ];
     // Bytes that trickle help nobody.
     let mut trickling = slow[0].try_clone().unwrap();
@@ -126,7 +130,9 @@ fn a_thousand_idle_connections_do_not_keep_a_new_one_out() {
     new.read_to_string(&mut answer).unwrap();
     let seconds = began.elapsed().as_secs_f64();
     assert!(answer.starts_with("HTTP/1.0 415"), "{answer}");
-    assert!((2.0..20.0).contains(&seconds), "{seconds}");
+    assert!(seconds < 20.0, "{seconds}");
+    // Long before their time, since others wait.
+    assert!(metric(&receiver, "hypocenter_server_connections_closed_total{listener=\"web\",reason=\"idle\"}") > 0);
     assert!(metric(&receiver, "hypocenter_server_connections_accepted_total{listener=\"web\"}") >= 1000);
     drop(idle);
 }
