@@ -9,11 +9,14 @@ mod certificates;
 mod program;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use certificates::Certificates;
 use hypocenter::ingest::ReadOptions;
 use hypocenter::server::{Listeners, Server, Settings};
@@ -39,6 +42,7 @@ fn prometheus() -> Router {
         .route("/api/v1/query", any(none))
         .route("/api/v1/query_range", any(series))
         .route("/api/v1/status/buildinfo", get(|| async { r#"{"status":"success","data":{"version":"3.0.0"}}"# }))
+        .route("/api/v1/length", post(|body: Bytes| async move { body.len().to_string() }))
 }
 
 /// Serves it with a web config, to the end of the test's process.
@@ -51,6 +55,7 @@ fn serve(folder: &std::path::Path, web_config: &str) -> SocketAddr {
         http_address: free,
         web_address: free,
         web_config_file: Some(file),
+        request_timeout: Duration::from_secs(2),
         ..Settings::default()
     };
     let (told, address) = std::sync::mpsc::channel();
@@ -115,4 +120,28 @@ fn authorities_a_name_and_a_certificate_of_its_own_are_used() {
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["coverage"]["series"], 1, "{report:#}");
     }
+}
+
+/// Routes that the program adds are behind the same door and within the same limits as those of the receiver.
+#[test]
+fn further_routes_are_behind_the_door_and_within_its_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), "s3cret").unwrap();
+    let address = serve(folder.path(), "bearer_tokens: [{name: a, token_file: token}]\n");
+    let post = |token: &str, length: usize| {
+        let head = format!(
+            "POST /api/v1/length HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Bearer {token}\r\n"
+        );
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        connection.write_all(format!("{head}content-length: {length}\r\n\r\nfive!").as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(post("s3cret", 5).ends_with("\r\n\r\n5"));
+    assert!(post("secret", 5).starts_with("HTTP/1.1 401"));
+    let began = Instant::now();
+    let answer = post("s3cret", 6);
+    assert!(answer.starts_with("HTTP/1.1 4") && began.elapsed() < Duration::from_secs(6), "{answer}");
 }
