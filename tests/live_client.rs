@@ -260,6 +260,8 @@ fn settings_are_checked_before_they_are_used() {
         ("[jaeger]\nurl = \"http://a\"\nmax_traces = 3\n", ["jaeger.max_traces", "20"]),
         ("[prometheus]\nurl = \"http://a\"\nalso = [\"[\"]\n", ["prometheus.also", "brackets"]),
         ("[zipkin]\nurl = \"http://a\"\ntls_config = { cert_file = \"a\" }\n", ["zipkin.tls_config", "together"]),
+        ("[serve]\nweb_config_file = \"none.yml\"\n", ["section [serve]", "none.yml"]),
+        ("[serve]\nmax_connections = 0\n", ["serve.max_connections", "at least one"]),
         ("[zipkin]\nurl = 5\n", ["line 2", "key `url`"]),
         ("[prometheus]\nulr = \"http://a\"\n", ["prometheus.ulr", "did you mean `url`?"]),
         ("[prometheus]\nurl = \"http://a\"\n[prometheus.headers]\nX-Api-Key = \"hunter2\n", ["line 4", "column"]),

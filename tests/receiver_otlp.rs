@@ -51,6 +51,25 @@ fn unpacked(path: &Path) -> Vec<u8> {
     zstd::decode_all(fs::File::open(path).unwrap()).unwrap()
 }
 
+/// The store while it is written to: its extent, its services, and a command that works.
+fn the_doctor_knows_the_store(windows: &[String; 2], folder: &Path) {
+    let asked = ["doctor", "--data", "data", "--incident", &windows[0], "--baseline", &windows[1]];
+    let told: Value = serde_json::from_slice(&run(&[&asked[..], &["-o", "json"]].concat(), folder)).unwrap();
+    let extent = told["findings"].as_array().unwrap().iter().find(|finding| finding["id"] == "store_extent");
+    assert!(extent.is_some_and(|finding| finding["what"].as_str().unwrap().contains(" reaches from 20")), "{told:#}");
+    assert!(told["nodes"].as_array().is_some_and(|nodes| nodes.len() > 3), "{told:#}");
+    let command = told["command"].as_str().unwrap();
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    assert!(words.contains(&"--data") && !run(&words, folder).is_empty(), "{command}");
+    // Without windows the end of what there is, which holds spans.
+    let told = String::from_utf8(run(&["doctor", "--data", "data"], folder)).unwrap();
+    assert!(told.contains("looked at: "), "{told}");
+    let elsewhere = ["doctor", "--data", "data", "--incident", "2020-03-02T10:00:00Z/5m"];
+    let output = Command::new(env!("CARGO_BIN_EXE_hypocenter")).args(elsewhere).current_dir(folder).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && told.contains("none of the windows lies in it"), "{told}");
+}
+
 #[tokio::test]
 async fn an_incident_over_grpc_is_analysed_as_from_its_file_while_it_runs_and_after() {
     let folder = tempfile::tempdir().unwrap();
@@ -70,6 +89,7 @@ async fn an_incident_over_grpc_is_analysed_as_from_its_file_while_it_runs_and_af
     let expected = analysed(&["--traces", case.join("traces.pb.zst").to_str().unwrap()], &windows, folder.path());
     assert_eq!(expected["verdict"], "cause_found");
     assert!(analysed(&["--data", "data"], &windows, folder.path()) == expected, "from the log");
+    the_doctor_knows_the_store(&windows, folder.path());
     assert!(receiver.stop().success());
     assert_eq!(fs::read_dir(data.join("log")).unwrap().count(), 0, "a stop closes the log");
     assert!(analysed(&["--data", "data"], &windows, folder.path()) == expected, "from segments");

@@ -52,6 +52,11 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         let what = || format!("{}: the sink `{}` of [[notify]] cannot be used", file.display(), sink.name);
         sink.check().with_context(what)?;
     }
+    // Where none is named here, a flag may name one.
+    if settings.serve.web_config_file.is_some() {
+        let used = settings.serve.check_web_config();
+        used.with_context(|| format!("{}: section [serve] cannot be used", file.display()))?;
+    }
     let mut lines = vec![format!("OK  {}", file.display())];
     lines.extend(settings.sources.endpoints().map(|(kind, endpoint)| line(kind, endpoint)));
     if let Some((_, options)) = &settings.sources.prometheus {
@@ -72,18 +77,23 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
 }
 
 /// Where `hypocenter serve` would listen, and what its store would keep.
-fn receiver(settings: &Settings) -> [String; 2] {
+fn receiver(settings: &Settings) -> [String; 3] {
     let (serve, folder) = (&settings.serve, settings.store.folder.clone());
     let shown =
         folder.as_ref().map_or("the folder of --data or the default one".to_owned(), |f| f.display().to_string());
     let store = settings.store.at(folder.unwrap_or_default());
     let hours = store.retention_age.as_secs_f64() / 3600.0;
     let gibibytes = store.retention_bytes as f64 / f64::from(1 << 30);
+    let door = match &serve.web_config_file {
+        Some(file) => format!("as {} says", file.display()),
+        None => "no authentication and no TLS, unless --web.config.file says so".to_owned(),
+    };
     [
         format!(
             "  serve       OTLP/gRPC {}, OTLP/HTTP {}, web {}",
             serve.grpc_address, serve.http_address, serve.web_address
         ),
+        format!("  door        {door}; at most {} connections", serve.max_connections),
         format!("  store       {shown}, keeps {hours} h and at most {gibibytes} GiB"),
     ]
 }

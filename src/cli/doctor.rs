@@ -20,6 +20,7 @@ use super::exit;
 use super::inputs::{TIMES_HELP, columns, format_named, window};
 use super::live::{self, Before, Live, PulledCase};
 use super::progress::Progress;
+use super::store_in_windows::Kept;
 use super::terminal::Terminal;
 use super::windows;
 
@@ -35,6 +36,8 @@ Examples:
       --incident 2026-03-02T10:10:00Z/5m --baseline 2026-03-02T09:00:00Z/1h
   What the live sources have of the last quarter of an hour and the hour before:
     hypocenter doctor --prometheus http://localhost:9090 --tempo http://localhost:3200 --entry frontend
+  What the receiver has of the last hour and a quarter:
+    hypocenter doctor --data ~/.local/share/hypocenter
   A case folder, for a program:
     hypocenter doctor datasets/checkout-db-latency -o json
 
@@ -55,8 +58,11 @@ Exit codes:
 #[command(after_help = format!("{TIMES_HELP}\n\n{AFTER_HELP}"))]
 pub(super) struct Args {
     /// Traces, metrics, alerts, anything: files, folders or globs; or one case folder
-    #[arg(required_unless_present_any = ["prometheus", "jaeger", "tempo", "zipkin", "config"], value_name = "PATH")]
+    #[arg(required_unless_present_any = ["prometheus", "jaeger", "tempo", "zipkin", "config", "data"], value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// The store of `hypocenter serve`; without --incident its last hour and a quarter
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["paths", "prometheus", "jaeger", "tempo", "zipkin", "format"])]
+    data: Option<PathBuf>,
     #[command(flatten)]
     live: Live,
     /// The service where users felt it, whose traces are asked for
@@ -122,24 +128,36 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         Some(case) => case.files.clone(),
         None => args.paths.clone(),
     };
-    let telemetry = {
-        let progress = Progress::start("reading");
-        read_paths(&read, &options, &|p| progress.reading(p)).context("cannot read the telemetry")?
+    let kept =
+        args.data.as_deref().map(|folder| Kept::of(folder, args.incident, &args.baseline, &options)).transpose()?;
+    let telemetry = match &kept {
+        Some(kept) => kept.read(&options)?,
+        None => {
+            let progress = Progress::start("reading");
+            read_paths(&read, &options, &|p| progress.reading(p)).context("cannot read the telemetry")?
+        }
     };
     let windows = windows_of(args, case.as_ref());
     let examination = {
         let _progress = Progress::start("examining");
-        let alone = |path: &Path| read_paths(&[path.to_owned()], &options, &|_| {}).ok();
+        let alone = |path: &Path| match &kept {
+            Some(kept) => kept.read(&options).ok(),
+            None => read_paths(&[path.to_owned()], &options, &|_| {}).ok(),
+        };
         let files = FileFacts::of(&telemetry, |summary| alone(&summary.path));
         let mut examination = doctor::examine(&telemetry, files, windows.as_ref());
-        let mut of_sources = Vec::new();
+        let mut of_sources: Vec<Finding> = kept.iter().map(Kept::finding).collect();
         if let Some(asked) = &answers {
-            of_sources = asked.findings.clone();
+            of_sources.extend(asked.findings.iter().cloned());
             if examination.files.is_empty() {
                 // Nobody named files: what is wrong is wrong with the sources.
                 examination.findings.retain(|finding| finding.id != "nothing_read");
                 of_sources.extend(asked.nothing());
             }
+        }
+        if kept.is_some() && telemetry.first_and_last_ns().is_none() {
+            // The store says what it lacks.
+            examination.findings.retain(|finding| finding.id != "nothing_read");
         }
         examination.with(of_sources)
     };
@@ -183,10 +201,10 @@ impl Asked {
 
 /// Asks the live sources, if there are any: first what they are, then, of those that answer, for telemetry.
 fn ask(args: &Args, settings: &Settings) -> anyhow::Result<Option<Asked>> {
-    let mut sources = args.live.sources(settings, !args.paths.is_empty())?;
+    let mut sources = args.live.sources(settings, !args.paths.is_empty() || args.data.is_some())?;
     if sources.is_empty() {
         return match args.paths.as_slice() {
-            [] => Err(Usage(
+            [] if args.data.is_none() => Err(Usage(
                 "nothing to look at: name files, a case folder, or a live source such as --prometheus".into(),
             )
             .into()),
@@ -257,6 +275,7 @@ fn command(args: &Args, case: Option<&Case>, asked: Option<&doctor::Windows>, te
     let line = args
         .live
         .words(line)
+        .paths("--data", args.data.as_slice())
         .flag_if("--entry", args.entry.as_deref())
         .flag_if("--format", args.format.map(Format::name))
         .flag_if("--span-columns", args.span_columns.as_deref())

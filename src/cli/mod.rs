@@ -20,6 +20,7 @@ mod progress;
 mod schema;
 mod serve;
 mod simulate;
+mod store_in_windows;
 mod terminal;
 mod train;
 mod windows;

@@ -2,6 +2,7 @@
 //! idle, or has to begin anew since the rules at the door are others.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
@@ -38,6 +39,11 @@ const MOST_HEAD_BYTES: usize = 128 << 10;
 const MOST_HEADER_LIST_BYTES: u32 = 32 << 10;
 /// Requests at once in a connection of HTTP/2.
 const STREAMS: u32 = 128;
+/// Bytes of a peer that was told why it cannot come in are read so long.
+const PARTING: Duration = Duration::from_secs(1);
+/// To who speaks HTTP where TLS is spoken.
+const SPEAK_TLS: &str = "HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
+                         TLS is spoken here: use https://\n";
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -61,18 +67,19 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, mut shared: Share
     stream.set_nodelay(true).ok();
     let acceptor = shared.rules.borrow_and_update().tls.clone();
     let Some(acceptor) = acceptor else { return speak(stream, peer, began, shared).await };
-    let deadline = began + HEAD_TIMEOUT;
     let agreed = async {
         if speaks_plainly(&stream).await {
-            return Err(say_that_tls_is_spoken(stream).await);
+            return Err((io::Error::other("the client speaks HTTP without TLS"), stream, SPEAK_TLS));
         }
-        acceptor.accept(stream).await
+        // What is wrong was told by an alert.
+        acceptor.accept(stream).into_fallible().await.map_err(|(error, stream)| (error, stream, ""))
     };
-    match timeout_at(deadline, agreed).await {
+    match timeout_at(began + HEAD_TIMEOUT, agreed).await {
         Ok(Ok(stream)) => speak(stream, peer, began, shared).await,
-        Ok(Err(error)) => {
+        Ok(Err((error, stream, last_words))) => {
             one_more(&shared.counts.handshake);
             tracing::debug!(%peer, %error, "TLS was not agreed on");
+            part(stream, last_words).await;
         }
         Err(_elapsed) => one_more(&shared.counts.slow),
     }
@@ -84,13 +91,16 @@ async fn speaks_plainly(stream: &TcpStream) -> bool {
     stream.peek(&mut first).await.is_ok_and(|length| length == 1) && first[0].is_ascii_uppercase()
 }
 
-async fn say_that_tls_is_spoken(mut stream: TcpStream) -> std::io::Error {
-    let answer = b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
-                   TLS is spoken here: use https://\n";
+/// Closes so that the peer gets what it was told: with bytes of it unread the system would cut the connection.
+async fn part(mut stream: TcpStream, last_words: &str) {
+    let heard = async {
+        stream.write_all(last_words.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut unread = stream.take(MOST_HEAD_BYTES as u64);
+        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
+    };
     // Who does not listen need not be told.
-    stream.write_all(answer).await.ok();
-    stream.shutdown().await.ok();
-    std::io::Error::other("the client speaks HTTP without TLS")
+    tokio::time::timeout(PARTING, heard).await.ok();
 }
 
 async fn speak<S>(stream: S, peer: SocketAddr, began: Instant, mut shared: Shared)

@@ -82,7 +82,6 @@ impl Door {
             failed: FailedLogins::default(),
         };
         door.check(&door.rules.borrow())?;
-        door.tell(settings);
         Ok(door)
     }
 
@@ -99,7 +98,7 @@ impl Door {
     }
 
     /// Logs who can come in without showing who they are, or be overheard.
-    fn tell(&self, settings: &Settings) {
+    pub(super) fn tell(&self, settings: &Settings) {
         let rules = self.rules.borrow();
         let addresses = [
             ("OTLP over gRPC", settings.grpc_address),

@@ -169,7 +169,7 @@ mod tests {
     use super::super::intake::Received;
     use super::*;
     use crate::ingest::ReadOptions;
-    use crate::store::{Settings, Store};
+    use crate::store::{Opened, Settings, Store};
 
     /// A call whose message is there and whose end does not come.
     struct Endless(Option<Bytes>);
@@ -186,19 +186,35 @@ mod tests {
         }
     }
 
+    /// With memory for two and a half of the largest requests.
+    fn intake(folder: &std::path::Path, max_request_bytes: u64, timeout: Duration) -> (Opened, Arc<Intake>) {
+        let opened = Store::open(&Settings::new(folder.to_owned()), ReadOptions::default()).unwrap();
+        let intake = Intake {
+            store: opened.store(),
+            options: ReadOptions::default(),
+            budget: Arc::new(Budget::new(max_request_bytes / 2 * 5)),
+            max_request_bytes,
+            timeout,
+            received: Received::default(),
+        };
+        (opened, Arc::new(intake))
+    }
+
+    #[tokio::test]
+    async fn a_call_that_does_not_end_is_answered_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_opened, intake) = intake(folder.path(), 1 << 20, Duration::from_millis(100));
+        let request = Request::builder().header("content-type", "application/grpc").body(Body::new(Endless(None)));
+        let answer = export(OtlpSignal::Traces, Arc::clone(&intake), request.unwrap());
+        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.expect("an answer");
+        assert_eq!(answer.headers()["grpc-status"], "14", "to be tried again");
+    }
+
     #[tokio::test]
     async fn what_a_message_unfolds_to_counts_before_its_call_has_ended() {
         const UNFOLDED: usize = 1 << 20;
         let folder = tempfile::tempdir().unwrap();
-        let opened = Store::open(&Settings::new(folder.path().to_owned()), ReadOptions::default()).unwrap();
-        let intake = Arc::new(Intake {
-            store: opened.store(),
-            options: ReadOptions::default(),
-            budget: Arc::new(Budget::new(5 << 19)),
-            max_request_bytes: UNFOLDED as u64,
-            timeout: Duration::from_secs(20),
-            received: Received::default(),
-        });
+        let (_opened, intake) = intake(folder.path(), UNFOLDED as u64, Duration::from_secs(20));
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         packed.write_all(&vec![0; UNFOLDED]).unwrap();
         let packed = packed.finish().unwrap();

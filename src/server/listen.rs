@@ -43,6 +43,7 @@ impl Listeners {
     /// cannot be had.
     pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
         let door = Arc::new(Door::new(settings)?);
+        door.tell(settings);
         let mut all = Vec::new();
         for (purpose, dialect, flag, address) in [
             ("OTLP over gRPC", Dialect::Grpc, "--otlp.grpc-address", settings.grpc_address),

@@ -97,6 +97,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether the web config file is of use, and safe for these addresses.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_web_config(&self) -> Result<(), WebConfigError> {
+        Door::new(self).map(drop)
+    }
+
     /// What is wrong where two addresses are the same; port 0 is a free one each time.
     pub fn same_address(&self) -> Option<&'static str> {
         let (grpc, http, web) = (self.grpc_address, self.http_address, self.web_address);
