@@ -6,10 +6,10 @@ import threading
 import time
 
 PATH = os.environ["SHOP_DATABASE"]
-PRODUCTS = 4000
+PRODUCTS = 5000
 # A statement that does so much work has read pages that are not in memory; each such read takes a while.
-INSTRUCTIONS_PER_READ = 2000
-READ_S = 0.004
+INSTRUCTIONS_PER_READ = 1000
+READ_S = 0.006
 
 _idle = []
 _lock = threading.Lock()

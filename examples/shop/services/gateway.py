@@ -1,16 +1,23 @@
 """The front of the shop: what customers ask for, put together from the services behind."""
 
 import random
+import threading
 import time
 
 from service import call, faults, serve
 
+# So many pages are made at the same time.
+makers = threading.BoundedSemaphore(8)
+
 
 def render(parts):
     """A page; some milliseconds of work."""
-    rows = "".join(f"<tr><td>{key}</td><td>{value}</td></tr>" for key, value in parts.items())
+    with makers:
+        # A bestseller is shown beside. Gone wrong, it is looked for in all that was ever sold, for each page.
+        best = max(range(400_000 if "busy" in faults else 1000), key=lambda n: n * 7919 % 1009)
+        rows = "".join(f"<tr><td>{key}</td><td>{value}</td></tr>" for key, value in parts.items())
     time.sleep(random.uniform(0.001, 0.003))
-    return {"page": f"<table>{rows}</table>"}
+    return {"page": f"<table>{rows}</table>", "best": best}
 
 
 def products(request):
@@ -29,16 +36,6 @@ def checkout(request):
     return render(call("checkout", "POST", "/orders", request.body, timeout_s=6.0))
 
 
-def recount():
-    """Ranks the bestsellers, from time to time. Gone wrong, it never rests."""
-    while True:
-        runaway = "busy-loop" in faults
-        best = sorted(range(20_000 if runaway else 2000), key=lambda n: n * 7919 % 1009)
-        assert best
-        if not runaway:
-            time.sleep(1)
-
-
 if __name__ == "__main__":
     routes = {
         "GET /products": products,
@@ -46,4 +43,4 @@ if __name__ == "__main__":
         "POST /cart": fill_cart,
         "POST /checkout": checkout,
     }
-    serve(routes, {"busy-loop"}, [recount] * 3)
+    serve(routes, {"busy"})
