@@ -1,4 +1,4 @@
-"""A server without any telemetry but /metrics, for what is not of the shop's making: the broker and the card provider."""
+"""A server with no telemetry but /metrics, for what is not of the shop's making: the broker, the card provider."""
 
 import json
 import os

@@ -57,7 +57,8 @@ def play(world, tickets, fault, say):
         outcome.verdict, outcome.named, outcome.sure = read(ticket.first_body)
         outcome.right = outcome.named in fault.guilty and outcome.report_after_s <= REPORT_WITHIN_S
         said = f"{outcome.verdict}: {outcome.named} ({outcome.sure})" if outcome.named else outcome.verdict
-        say(f"  ticket {ticket.id} after {outcome.report_after_s} s more: {said}, {'right' if outcome.right else 'WRONG'}")
+        judged = "right" if outcome.right else "WRONG"
+        say(f"  ticket {ticket.id} after {outcome.report_after_s} s more: {said}, {judged}")
         return outcome
     finally:
         fault.off(world)
@@ -86,8 +87,7 @@ def firing(world):
 def calm(world, seconds=CALM_S):
     """Waits until no alert fires and what there is to compare with is normal."""
     began = time.monotonic()
-    quiet = lambda: not firing(world) and not pending(world)
-    if not wait(world, 90, quiet):
+    if not wait(world, 90, lambda: not firing(world) and not pending(world)):
         raise Broken("an alert goes on though no fault is switched on: is this machine too busy?")
     world.tick(max(0.0, seconds - (time.monotonic() - began)))
 
@@ -116,8 +116,14 @@ def as_json(outcomes):
 
 def as_table(outcomes):
     """A table in Markdown, as the README has it."""
-    rows = ["| fault | what goes wrong | guilty | alert | report | it names | |", "| --- | --- | --- | ---: | ---: | --- | --- |"]
-    seconds = lambda value: "none" if value is None else f"{value:.0f} s"
+    rows = [
+        "| fault | what goes wrong | guilty | alert | report | it names | |",
+        "| --- | --- | --- | ---: | ---: | --- | --- |",
+    ]
+
+    def seconds(value):
+        return "none" if value is None else f"{value:.0f} s"
+
     for outcome in outcomes:
         named = f"{outcome.named}, {outcome.sure}" if outcome.named else outcome.verdict.lower() or "nothing"
         times = f"{seconds(outcome.alert_after_s)} | {seconds(outcome.report_after_s)}"

@@ -5,7 +5,8 @@
     POST  /repos/OWNER/NAME/issues/N/comments          GET the same
     PATCH /repos/OWNER/NAME/issues/comments/ID
 
-As there: a token, a User-Agent, titles of at most 256 and bodies of at most 65,536 characters, 404 for what is not there.
+As there: a token, a User-Agent, titles of at most 256 and bodies of at most 65,536 characters, 404 for what is not
+there.
 """
 
 import json
@@ -100,8 +101,8 @@ class Tickets:
 
     def all_or_new(self, method, query, body):
         if method == "GET":
-            is_asked = lambda ticket: query.get("state", "open") in ("all", ticket.state)
-            return 200, [self.shown(ticket) for ticket in paged(self.tickets[::-1], query) if is_asked(ticket)]
+            states = ("open", "closed") if query.get("state") == "all" else (query.get("state", "open"),)
+            return 200, [self.shown(ticket) for ticket in paged(self.tickets[::-1], query) if ticket.state in states]
         if not text(body, "title"):
             raise Refused(422, "Validation Failed: title is missing")
         ticket = Ticket(len(self.tickets) + 1, text(body, "body") or "", title=body["title"])

@@ -72,7 +72,7 @@ class World:
     def __init__(self, folder, hypocenter, python=sys.executable):
         self.folder, self.hypocenter, self.python = Path(folder), hypocenter, python
         self.ports = free_ports(USUAL_PORTS)
-        self.children, self.commands = {}, {}
+        self.children = {}
         self.ended_at, self.versions, self.faults = {}, dict.fromkeys(SERVICES, "1.0.0"), {}
 
     def __enter__(self):
@@ -99,21 +99,28 @@ class World:
         for folder in ("logs", "prometheus", "alertmanager"):
             (self.folder / folder).mkdir(exist_ok=True)
         self.settings("rules.yml")
-        web, alerts = f"127.0.0.1:{self.ports['web']}", f"127.0.0.1:{self.ports['alertmanager']}"
-        # Their own words for listening: what is not named would be a usual port.
         self.start("hypocenter", [self.hypocenter, "serve", "--config", self.settings("hypocenter.toml")])
+        address = lambda name: f"127.0.0.1:{self.ports[name]}"  # noqa: E731
         self.start(
             "alertmanager",
-            [find("prometheus-alertmanager", "alertmanager"), f"--config.file={self.settings('alertmanager.yml')}"]
-            + [f"--storage.path={self.folder}/alertmanager", f"--web.listen-address={alerts}"]
-            + ["--cluster.listen-address="],
+            [
+                find("prometheus-alertmanager", "alertmanager"),
+                f"--config.file={self.settings('alertmanager.yml')}",
+                f"--storage.path={self.folder}/alertmanager",
+                f"--web.listen-address={address('alertmanager')}",
+                "--cluster.listen-address=",  # alone
+            ],
         )
         self.start(
             "prometheus",
-            [find("prometheus"), f"--config.file={self.settings('prometheus.yml')}"]
-            + [f"--storage.tsdb.path={self.folder}/prometheus", f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}"],
+            [
+                find("prometheus"),
+                f"--config.file={self.settings('prometheus.yml')}",
+                f"--storage.tsdb.path={self.folder}/prometheus",
+                f"--web.listen-address={address('prometheus')}",
+            ],
         )
-        self.await_answer(f"http://{web}/-/ready", "hypocenter")
+        self.await_answer(self.url("web", "/-/ready"), "hypocenter")
         subprocess.run([self.python, SHOP / "services/database.py"], env=self.environment("database"), check=True)
         for name in SERVICES:
             self.start_service(name)
@@ -147,19 +154,17 @@ class World:
         }
 
     def start(self, name, command, environment=None):
-        log = open(self.folder / "logs" / f"{name}.log", "ab")
-        self.commands[name] = (command, environment)
-        self.children[name] = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # a Ctrl-C is for the script, which ends them in order
-            preexec_fn=_end_with_parent,
-        )
-        log.close()
+        with open(self.folder / "logs" / f"{name}.log", "ab") as log:
+            self.children[name] = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C is for the script, which ends them in order
+                preexec_fn=_end_with_parent,
+            )
 
     def await_answer(self, url, name, seconds=30):
         until = time.monotonic() + seconds
