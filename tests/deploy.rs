@@ -133,7 +133,8 @@ fn the_manifests_fit_the_program() {
 fn each_tool_takes_its_file() {
     let folder = tempfile::tempdir().unwrap();
     // A unit is checked with the program that it starts.
-    let unit = text("systemd/hypocenter.service").replace("/usr/local/bin/hypocenter", env!("CARGO_BIN_EXE_hypocenter"));
+    let unit =
+        text("systemd/hypocenter.service").replace("/usr/local/bin/hypocenter", env!("CARGO_BIN_EXE_hypocenter"));
     let unit_file = folder.path().join("hypocenter.service");
     fs::write(&unit_file, unit).unwrap();
     let rules = path("prometheus-rules.yml");
@@ -145,7 +146,8 @@ fn each_tool_takes_its_file() {
     ] {
         match Command::new(tool).args(arguments).arg(file).output() {
             Ok(output) => {
-                let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+                let told =
+                    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
                 assert!(output.status.success() && !told.contains("hypocenter.service:"), "{tool}: {told}");
             }
             Err(error) => println!("skipped: {tool}: {error}"),

@@ -1,5 +1,6 @@
 """Plays faults: each is switched on, an alert fires, a ticket is written, and the fault is switched off again."""
 
+import html
 import json
 import re
 import time
@@ -104,9 +105,8 @@ def read(report):
         return "not a report", "", ""
     causes = head[2].split(", ") if head[2] else []
     sure = re.search(r"^\*\*.+?\*\*: (\S+ %)", report, re.MULTILINE)
-    # Names are escaped for Markdown.
     named = re.sub(r"\\(.)", r"\1", causes[0]) if causes else ""
-    return head[1], named, sure[1] if sure else ""
+    return head[1], html.unescape(named), html.unescape(sure[1]) if sure else ""
 
 
 def as_json(outcomes):
