@@ -1,0 +1,1 @@
+"""What sets the stage for the shop: processes, settings, tickets, and the play itself."""
