@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use hypocenter::detect::{Change, Finding, Onset};
 use hypocenter::explain::{
-    AffectedEntry, BeforeAfter, Cause, ChangeLine, Coverage, Deduction, Diagnosis, EvidenceLine, ExemplarPair,
-    KeptShares, KnownFrom, Listed, LogLine, OneWindow, OnsetRow, PathStep, SeriesGap, SeriesName, Shortfall, Silent,
-    UnweightedSample, Victim,
+    AffectedEntry, BeforeAfter, Cause, ChangeLine, Coverage, Deduction, Diagnosis, Earlier, EvidenceLine, ExemplarPair,
+    History, KeptShares, KnownFrom, Listed, LogLine, OneWindow, OnsetRow, PathStep, SeriesGap, SeriesName, Shortfall,
+    Silent, UnweightedSample, Victim,
 };
 use hypocenter::rank::{Candidate, Evidence, Modality, Suspect, SymptomChange, Verdict};
 use hypocenter::report::{DEFAULT_WIDTH, Format, JSON_SCHEMA, write};
@@ -189,6 +189,25 @@ fn found() -> Diagnosis {
             change_line(-4, Some("payments"), ChangeKind::Deploy, "2.3.1", "rollout by ci"),
             change_line(1, None, ChangeKind::Scale, "", "node pool from 5 to 4 nodes"),
         ],
+        history: Some(History {
+            version: 2,
+            changed: vec!["the cause was thought to be checkout".into()],
+            similar: vec![
+                earlier(7, Some("payments-db"), "the pool was too small"),
+                Earlier { is_confirmed: true, ..earlier(5, None, "") },
+                earlier(3, None, ""),
+            ],
+        }),
+    }
+}
+
+fn earlier(incident: i64, confirmed_cause: Option<&str>, note: &str) -> Earlier {
+    Earlier {
+        incident,
+        starts_ns: at(incident - 100),
+        is_confirmed: confirmed_cause.is_some(),
+        confirmed_cause: confirmed_cause.map(str::to_owned),
+        note: note.into(),
     }
 }
 
@@ -325,6 +344,7 @@ fn no_anomaly() -> Diagnosis {
         warnings: vec![],
         logs: vec![],
         changes: vec![],
+        history: None,
         coverage: Coverage { factor: 1.0, deductions: vec![], silent: Listed::default(), ..coverage() },
         ..found()
     }
@@ -364,6 +384,11 @@ fn hostile() -> Diagnosis {
     let mut d = two_causes();
     d.name = format!("{EVIL}{}", "n".repeat(5_000));
     d.verdict_reason = EVIL.repeat(100);
+    if let Some(history) = &mut d.history {
+        history.changed = vec![EVIL.repeat(100)];
+        history.similar[0].confirmed_cause = Some(EVIL.repeat(100));
+        history.similar[0].note = EVIL.repeat(100);
+    }
     for line in &mut d.logs {
         line.template = EVIL.repeat(1_000);
         line.service = EVIL.into();

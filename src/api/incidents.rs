@@ -211,7 +211,7 @@ pub(super) async fn report(
         (Some(report), ..) => report,
         (None, false, _) => return Err(no_incident(id)),
         (None, true, problem) => {
-            let why = problem.map_or_else(|| "it is not made yet".to_owned(), |problem| problem);
+            let why = problem.unwrap_or_else(|| "it is not made yet".to_owned());
             return Err(Problem::NotFound(format!("incident {id} has no such report: {why}")));
         }
     };

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::memory::{self, MemoryError};
+use crate::memory;
 use crate::respond::Responder;
 
 /// Its metrics in Prometheus' text format.
@@ -36,8 +36,7 @@ pub fn metrics(responder: &Responder) -> String {
     let seconds = format!("{:.3}", milliseconds as f64 / 1e3);
     one("analysis_seconds_total", "counter", "time that analyses took", seconds);
     // Where the memory fails, its gauge is missing and says so by that.
-    if let Ok(waiting) = responder.memory().read(|transaction| memory::waiting(transaction).map_err(MemoryError::from))
-    {
+    if let Ok(waiting) = responder.memory().read(memory::waiting) {
         one("incidents_waiting", "gauge", "incidents that wait for their first analysis", waiting.to_string());
     }
     text

@@ -240,7 +240,7 @@ fn the_same_change_told_twice_is_one() {
     let (_folder, memory) = memory();
     let change = |at_ns, service: Option<&str>| Change {
         at_ns,
-        service: service.map(|name| crate::telemetry::id::ServiceId::new(name)),
+        service: service.map(crate::telemetry::id::ServiceId::new),
         kind: ChangeKind::Deploy,
         version: "2".into(),
         description: String::new(),
