@@ -19,7 +19,7 @@ use axum::extract::Path;
 use axum::routing::{any, get, post};
 use certificates::Certificates;
 use hypocenter::ingest::ReadOptions;
-use hypocenter::server::{Listeners, Server, Settings};
+use hypocenter::server::{Further, Listeners, Server, Settings};
 use hypocenter::store::{self, Store};
 use program::{analyze, failure, hypocenter, stderr};
 
@@ -65,7 +65,10 @@ fn serve(folder: &std::path::Path, web_config: &str) -> SocketAddr {
         runtime.block_on(async {
             let opened = Store::open(&store::Settings::new(data), ReadOptions::default()).unwrap();
             let listeners = Listeners::bind(&settings).await.unwrap();
-            let server = Server::new(listeners, &settings, opened.store(), ReadOptions::default(), prometheus());
+            let server = {
+                let further = Further { routes: prometheus(), metrics: Box::new(String::new) };
+                Server::new(listeners, &settings, opened.store(), ReadOptions::default(), further)
+            };
             told.send(server.addresses()[2].1).unwrap();
             server.run(std::future::pending(), || Ok(())).await;
         });
