@@ -289,6 +289,8 @@ fn slack_tells_of_failures_with_status_200() {
     assert_eq!(fails(Told::new(200, r#"{"ok":false,"error":"internal_error"}"#), None).retry, Retry::Later);
     let failure = fails(Told::new(200, r#"{"ok":false,"error":"not_in_channel"}"#), None);
     assert!(failure.retry == Retry::Never && failure.problem.contains("invite the bot"), "{failure}");
+    let failure = fails(Told::new(200, &format!("{{\"ok\":false,\"error\":\"bad {TOKEN}\"}}")), None);
+    assert!(failure.problem.contains("an unknown code") && !failure.problem.contains(TOKEN), "{failure}");
     // A message that someone deleted stays deleted.
     let payload = sink.render(&Said::first().message());
     let failure = deliver(&sink, &payload, Some("C1/1999.5"), false).unwrap_err();

@@ -85,8 +85,9 @@ impl PagerDuty {
         let mut event: Map<String, Value> = delivery::payload(payload)?;
         let dedup_key = event.get("dedup_key").and_then(Value::as_str).map(str::to_owned);
         let key = Secret::read(&self.routing_key_file).map_err(|error| delivery::cannot_speak(&error))?;
+        let key = Secret::new(key.reveal().trim().to_owned());
         let connection = delivery::connect(name, &self.endpoint)?.hiding(key.clone());
-        event.insert("routing_key".to_owned(), json!(key.reveal().trim()));
+        event.insert("routing_key".to_owned(), json!(key.reveal()));
         let body = Some(("application/json", Value::Object(event).to_string()));
         let path = "/v2/enqueue";
         let message = http::Message { method: Method::POST, path, query: &[], headers: &[], body };

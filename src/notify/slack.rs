@@ -10,7 +10,7 @@ use super::content::{Content, marker};
 use super::cut::{Kind, cut, line, units};
 use super::{Message, NotDelivered, delivery};
 use crate::http::{self, Answer, Connection, Endpoint, HttpError, Method};
-use crate::report::{slack_text, terminal_text};
+use crate::report::slack_text;
 
 /// Characters of a section's text; a little below Slack's 3 000, since how it counts is not documented.
 const SECTION: usize = 2_900;
@@ -222,7 +222,9 @@ fn checked(what: &str, told: Told, answer: &Answer) -> Result<Told, NotDelivered
     if told.ok {
         return Ok(told);
     }
-    let error = terminal_text(&told.error, 100);
+    // A code of Slack's; anything else is none, and may repeat what it was sent.
+    let is_code = told.error.len() <= 60 && told.error.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let error = if is_code { told.error.as_str() } else { "an unknown code" };
     let advice = match told.error.as_str() {
         "not_in_channel" | "channel_not_found" => ": invite the bot to the channel, and check its name",
         "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive" => {
