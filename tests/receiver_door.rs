@@ -409,7 +409,7 @@ async fn the_documentation_has_all_metrics() {
     let text = reqwest::get(format!("http://{}/metrics", receiver.web)).await.unwrap().text().await.unwrap();
     let mut served: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let documentation = include_str!("../docs/receiver.md");
+    let documentation = concat!(include_str!("../docs/receiver.md"), include_str!("../docs/alerts.md"));
     let named = documentation.lines().filter_map(|line| line.strip_prefix("| `hypocenter_")?.split('`').next());
     let mut named: Vec<String> = named.map(|name| format!("hypocenter_{}", name.split('{').next().unwrap())).collect();
     served.sort_unstable();

@@ -265,10 +265,13 @@ impl<'de> SpanFacts<'de> {
     }
 
     /// The role of the span: a client that fetches messages is their consumer, and one that acknowledges them plays no
-    /// part in a call (messaging conventions since 1.24).
+    /// part in a call (messaging conventions since 1.24), nor does one of a database inside the service.
     pub(crate) fn role(&self, kind: SpanKind) -> SpanKind {
         if kind != SpanKind::Client {
             return kind;
+        }
+        if self.is_embedded() {
+            return SpanKind::Internal;
         }
         match self.text(Fact::MessagingOperation).as_deref() {
             Some("receive") => SpanKind::Consumer,

@@ -57,6 +57,9 @@ const DEFAULT_PORTS: &[(&str, u16)] = &[
     ("clickhouse", 8123),
 ];
 
+/// Databases that are libraries: without a host in the span their work is done inside the service, and is its own.
+const EMBEDDED: [&str; 5] = ["sqlite", "h2database", "hsqldb", "derby", "duckdb"];
+
 /// Databases whose clients talk to many nodes of one cluster: what they name is the database, not the host.
 const CLUSTERS: [&str; 12] = [
     "cassandra",
@@ -100,12 +103,20 @@ impl SpanFacts<'_> {
             return Some(Peer { name, kind, place: Place::default() });
         }
         if let Some(system) = database {
-            return Some(self.database(&system));
+            return (!self.is_embedded()).then(|| self.database(&system));
         }
         if !outgoing {
             return None;
         }
         self.queue().or_else(|| self.aws()).or_else(|| self.external())
+    }
+
+    /// Whether the span is of a database that is a library in its own service.
+    pub(super) fn is_embedded(&self) -> bool {
+        let system = self.system(Fact::DatabaseSystem);
+        system.is_some_and(|system| EMBEDDED.contains(&system.as_str()))
+            && self.place().host.is_empty()
+            && self.text(Fact::PeerService).is_none()
     }
 
     /// A database by its name, else by its host.

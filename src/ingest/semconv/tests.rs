@@ -39,7 +39,17 @@ fn peers_have_stable_names_by_what_they_are() {
     check(&postgres, SpanKind::Server, None);
     let redis = [("db.system.name", text("redis")), ("server.address", text("cache"))];
     check(&redis, SpanKind::Client, Some(("redis@cache", PeerKind::Database)));
-    check(&[("db.system", text("sqlite"))], SpanKind::Client, Some(("sqlite", PeerKind::Database)));
+    // A library inside the service is no other end; a server that speaks for it is.
+    let sqlite = [("db.system", text("sqlite")), ("db.name", text("/data/shop.db")), ("server.address", text("rqlite"))];
+    for (attributes, role, peer) in [
+        (&sqlite[..2], SpanKind::Internal, None),
+        (&sqlite[..], SpanKind::Client, Some(("sqlite//data/shop.db", PeerKind::Database))),
+        (&[("db.type", text("H2"))], SpanKind::Internal, None),
+        (&postgres[..1], SpanKind::Client, Some(("postgresql", PeerKind::Database))),
+    ] {
+        assert_eq!(facts(attributes).role(SpanKind::Client), role, "{attributes:?}");
+        check(attributes, SpanKind::Client, peer);
+    }
 
     let kafka = [
         ("messaging.system", text("kafka")),
