@@ -283,6 +283,49 @@ fn the_official_sdk_sends_over_tls_with_credentials() {
     }
 }
 
+/// A real Prometheus remote-writes over TLS with a password what it scrapes with a token.
+#[test]
+fn a_real_prometheus_comes_in() {
+    if !Command::new("prometheus").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no prometheus");
+        return;
+    }
+    let Some(made) = Certificates::make().filter(|_| has_curl()) else { return };
+    let config = tls(&made, &users());
+    let receiver = config.start(&[]);
+    let folder = config.0.path();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (web, ca) = (&receiver.web, made.text("ca.pem"));
+    let settings = format!(
+        "global:\n  scrape_interval: 500ms\nscrape_configs:\n- job_name: receiver\n  scheme: https\n  \
+         tls_config: {{ca_file: {ca}}}\n  authorization: {{credentials_file: {token}}}\n  static_configs:\n  \
+         - targets: ['{web}']\nremote_write:\n- url: https://{web}/api/v1/write\n  \
+         tls_config: {{ca_file: {ca}}}\n  basic_auth: {{username: test, password: test}}\n",
+        token = folder.join("token").display(),
+    );
+    fs::write(folder.join("prometheus.yml"), settings).unwrap();
+    let prometheus = Command::new("prometheus")
+        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", &format!("--web.listen-address={address}")])
+        .current_dir(folder)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let mut prometheus = prometheus.unwrap();
+    let metrics = || curl(&["--cacert", &ca, "-u", "test:test", &format!("https://{web}/metrics")]).body;
+    let began = Instant::now();
+    while metric(&metrics(), "hypocenter_receiver_requests_accepted_total") < 0.5
+        && began.elapsed() < Duration::from_secs(40)
+    {
+        thread::sleep(Duration::from_millis(500));
+    }
+    prometheus.kill().unwrap();
+    prometheus.wait().unwrap();
+    let told = metrics();
+    assert!(metric(&told, "hypocenter_receiver_requests_accepted_total") > 0.5, "{told}");
+    let refused = metric(&told, "hypocenter_server_authentication_failures_total{listener=\"web\",reason=\"wrong\"}");
+    assert!(refused < 0.5, "{told}");
+}
+
 /// Asks again until it is so; for at most 15 seconds.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
