@@ -7,14 +7,14 @@ import time
 from service import call, faults, serve
 
 # So many pages are made at the same time.
-makers = threading.BoundedSemaphore(8)
+makers = threading.BoundedSemaphore(2)
 
 
 def render(parts):
     """A page; some milliseconds of work."""
     with makers:
         # A bestseller is shown beside. Gone wrong, it is looked for in all that was ever sold, for each page.
-        best = max(range(1_500_000 if "busy" in faults else 1000), key=lambda n: n * 7919 % 1009)
+        best = max(range(1_200_000 if "busy" in faults else 1000), key=lambda n: n * 7919 % 1009)
         rows = "".join(f"<tr><td>{key}</td><td>{value}</td></tr>" for key, value in parts.items())
     time.sleep(random.uniform(0.001, 0.003))
     return {"page": f"<table>{rows}</table>", "best": best}
