@@ -15,9 +15,10 @@ mod signature;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -60,7 +61,24 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
 /// The routes, to be served with others.
 pub fn router(responder: Shared) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method));
-    router.layer(DefaultBodyLimit::max(MOST_BYTES)).with_state(responder)
+    let router = router.layer(DefaultBodyLimit::max(MOST_BYTES)).layer(middleware::from_fn(not_across_sites));
+    router.with_state(responder)
+}
+
+/// On loopback nobody has to say who he is, so that any page in a browser on this machine could tell alerts: browsers say
+/// of each request from which site it comes.
+async fn not_across_sites(request: Request, next: Next) -> Response {
+    if is_across_sites(&request) && !request.method().is_safe() {
+        return Problem::Forbidden("this comes from a page of another site".to_owned()).into_response();
+    }
+    next.run(request).await
+}
+
+fn is_across_sites(request: &Request) -> bool {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host_of_origin = header("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    host_of_origin.is_some_and(|origin| header("host") != Some(origin))
+        || header("sec-fetch-site").is_some_and(|site| matches!(site, "cross-site" | "same-site"))
 }
 
 async fn openapi() -> impl IntoResponse {

@@ -21,6 +21,8 @@ pub(super) enum Problem {
     NotFound(String),
     /// The signature is missing or wrong.
     Unauthorized(String),
+    /// It may not come from there.
+    Forbidden(String),
     /// It is too long.
     TooLarge(String),
     /// It makes sense, but cannot be done with the telemetry that there is.
@@ -37,6 +39,7 @@ impl IntoResponse for Problem {
             Self::BadData(problem) => (StatusCode::BAD_REQUEST, "bad_data", problem, None),
             Self::NotFound(problem) => (StatusCode::NOT_FOUND, "not_found", problem, None),
             Self::Unauthorized(problem) => (StatusCode::UNAUTHORIZED, "unauthorized", problem, None),
+            Self::Forbidden(problem) => (StatusCode::FORBIDDEN, "forbidden", problem, None),
             Self::TooLarge(problem) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", problem, None),
             Self::Execution(problem) => (StatusCode::UNPROCESSABLE_ENTITY, "execution", problem, None),
             Self::Unavailable { problem, after_seconds } => {

@@ -126,6 +126,23 @@ async fn mistakes_are_told_in_the_shape_of_prometheus() {
 }
 
 #[tokio::test]
+async fn pages_of_other_sites_cannot_tell_alerts() {
+    let api = api();
+    for (name, value, status) in [
+        ("origin", "http://evil.example", 403),
+        ("origin", "null", 403),
+        ("sec-fetch-site", "cross-site", 403),
+        ("origin", "http://localhost:9464", 200),
+        ("sec-fetch-site", "same-origin", 200),
+        ("x-nothing", "x", 200),
+    ] {
+        let request = Request::builder().method("POST").uri("/api/v1/alerts").header("host", "localhost:9464");
+        let request = request.header(name, value).body(Body::from(alert("web", "firing"))).unwrap();
+        assert_eq!(api.router.clone().oneshot(request).await.unwrap().status().as_u16(), status, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
 async fn changes_are_told_once_and_listed() {
     let api = api();
     let now = crate::timespec::rfc3339(crate::respond::now_ns() - 1_000_000_000);

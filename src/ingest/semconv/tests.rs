@@ -40,7 +40,8 @@ fn peers_have_stable_names_by_what_they_are() {
     let redis = [("db.system.name", text("redis")), ("server.address", text("cache"))];
     check(&redis, SpanKind::Client, Some(("redis@cache", PeerKind::Database)));
     // A library inside the service is no other end; a server that speaks for it is.
-    let sqlite = [("db.system", text("sqlite")), ("db.name", text("/data/shop.db")), ("server.address", text("rqlite"))];
+    let sqlite =
+        [("db.system", text("sqlite")), ("db.name", text("/data/shop.db")), ("server.address", text("rqlite"))];
     for (attributes, role, peer) in [
         (&sqlite[..2], SpanKind::Internal, None),
         (&sqlite[..], SpanKind::Client, Some(("sqlite//data/shop.db", PeerKind::Database))),

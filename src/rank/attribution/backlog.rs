@@ -48,7 +48,8 @@ pub(super) fn leave_to_consumers(
                     part.z = part.delta() / *scale;
                 }
                 None => {
-                    contributions.push((Contribution { suspect, baseline: 0.0, incident: share, z: share / scale }, scale));
+                    contributions
+                        .push((Contribution { suspect, baseline: 0.0, incident: share, z: share / scale }, scale));
                 }
             }
         }
