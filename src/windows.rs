@@ -49,12 +49,12 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// From a while before the earliest alert until it ended, or as long as there is telemetry.
+    /// From a while before the earliest alert until it ended, or as long as there is telemetry; of a long one the first part.
     pub fn incident_of(&self, alerts: &[Alert], telemetry_ends_ns: i64) -> Option<Window> {
         let alert = alerts.iter().filter(|a| a.starts_ns.is_some()).min_by_key(|a| (a.starts_ns, a.name.clone()))?;
         let starts_ns = alert.starts_ns?;
-        let while_firing = || telemetry_ends_ns.min(starts_ns.saturating_add(self.longest_firing_ns));
-        let end_ns = alert.ends_ns.filter(|end| *end > starts_ns).unwrap_or_else(while_firing);
+        let end_ns = alert.ends_ns.filter(|end| *end > starts_ns).unwrap_or(telemetry_ends_ns);
+        let end_ns = end_ns.min(starts_ns.saturating_add(self.longest_firing_ns));
         let start_ns = floor_second(starts_ns.saturating_sub(self.before_alert_ns));
         Window::new(start_ns, ceil_second(end_ns.max(starts_ns))).ok()
     }
@@ -118,6 +118,7 @@ mod tests {
         assert_eq!(of(&[alert(120, None), alert(100, Some(110))], 200), Some(minutes(95, 110)));
         assert_eq!(of(&[alert(100, None)], 111), Some(minutes(95, 111)));
         assert_eq!(of(&[alert(100, None)], 500), Some(minutes(95, 130)));
+        assert_eq!(of(&[alert(100, Some(3_000))], 5_000), Some(minutes(95, 130)));
         assert_eq!(of(&[Alert::default()], 500), None);
         let before = |incident: Window, starts: i64| rules.baseline_before(&incident, starts * MINUTE_NS);
         assert_eq!(before(minutes(95, 110), 0), Some(minutes(35, 85)));

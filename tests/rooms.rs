@@ -35,6 +35,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "telemetry",
             "timespec",
+            "graph",
+            "aggregate",
             "incident",
             "ingest",
             "windows",

@@ -1,5 +1,7 @@
 //! Webhooks of Alertmanager and Grafana.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -30,8 +32,12 @@ pub(super) async fn take(
     if let Some(expected) = &configuration.settings.signature {
         signature::check(expected, &headers, &body, now_ns())?;
     }
-    let service_labels = &configuration.origin.options.metrics.service_labels;
-    let webhook = read_webhook(&body, service_labels).map_err(|error| Problem::BadData(error.to_string()))?;
+    let of_body = Arc::clone(&configuration);
+    let read = off_thread(&responder, move |_responder| {
+        let service_labels = &of_body.origin.options.metrics.service_labels;
+        read_webhook(&body, service_labels).map_err(|error| Problem::BadData(error.to_string()))
+    });
+    let webhook = read.await?;
     let odd = webhook.alerts.iter().filter(|alert| alert.is_none()).count();
     let truncated = webhook.truncated;
     let taken = off_thread(&responder, move |responder| responder.take(&webhook)).await?;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::problem::{JsonBody, Problem};
-use super::{Shared, Success, off_thread};
+use super::{LONGEST_SECONDS, Shared, Success, off_thread};
 use crate::respond::{Asked, now_ns};
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
@@ -28,8 +28,6 @@ pub(super) struct Wanted {
 
 /// Most baselines of one analysis.
 const MOST_BASELINES: usize = 20;
-/// The longest window: what is read for it is held in memory.
-const LONGEST_SECONDS: f64 = 24.0 * 3_600.0;
 
 impl Wanted {
     fn checked(self, now_ns: i64) -> Result<Asked, Problem> {

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::problem::{Parameters, Problem};
-use super::{Shared, off_thread};
+use super::{LONGEST_SECONDS, Shared, off_thread};
 use crate::aggregate::aggregate;
 use crate::assemble::grid_for;
 use crate::graph::ServiceGraph;
@@ -39,7 +39,12 @@ pub(super) async fn graph(
 ) -> Result<Response, Problem> {
     let now_ns = now_ns();
     let window = |name: &str, text: &str| {
-        parse_window(text, now_ns).map_err(|error| Problem::BadData(format!("parameter `{name}`: {error}")))
+        let wrong = |problem: String| Problem::BadData(format!("parameter `{name}`: {problem}"));
+        let window = parse_window(text, now_ns).map_err(|error| wrong(error.to_string()))?;
+        match window.seconds() <= LONGEST_SECONDS {
+            true => Ok(window),
+            false => Err(wrong("a window has 24 hours at most".to_owned())),
+        }
     };
     let incident = window("window", wanted.window.as_deref().unwrap_or(DEFAULT))?;
     let baselines = wanted.baseline.map(|text| window("baseline", &text)).transpose()?;
@@ -53,6 +58,7 @@ pub(super) async fn graph(
             return Err(Problem::BadData(problem.to_owned()));
         }
     };
+    let _turn = responder.turn().await;
     let text = off_thread(&responder, move |responder| {
         let mut telemetry = responder.telemetry(&windows)?;
         let (calls, _) = aggregate(&telemetry.spans, &grid_for(&windows.incident));

@@ -261,6 +261,7 @@ pub(super) async fn feedback(
         return wrong("`cause` and `note` have 4,000 characters at most");
     }
     let feedback = Feedback { cause, note: told.note, given_ns: now_ns() };
+    let _turn = responder.turn().await;
     let kept = off_thread(&responder, move |responder| responder.feedback(id, &feedback)).await?;
     let mut success = Success::new(Kept { case: None });
     match kept.ok_or_else(|| no_incident(id))? {

@@ -21,6 +21,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::memory::MemoryError;
@@ -35,13 +36,31 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 /// Most bytes of a request, except for alerts.
 const MOST_BYTES: usize = 1 << 20;
 /// Most bytes of a webhook: some thousand alerts.
-const MOST_WEBHOOK_BYTES: usize = 8 << 20;
+const MOST_WEBHOOK_BYTES: usize = 4 << 20;
+
+/// The longest window that is read for a request: its telemetry is held in memory.
+const LONGEST_SECONDS: f64 = 24.0 * 3_600.0;
+/// Webhooks that are read at the same time; senders of more try again.
+const MOST_WEBHOOKS: usize = 32;
 
 type Shared = Arc<Responder>;
 
 /// All paths with what they answer.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    let places = Arc::new(Semaphore::new(MOST_WEBHOOKS));
     let webhook = post(alerts::take).put(alerts::take).layer(DefaultBodyLimit::max(MOST_WEBHOOK_BYTES));
+    let webhook = webhook.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let places = Arc::clone(&places);
+        async move {
+            match places.try_acquire() {
+                Ok(_place) => next.run(request).await,
+                Err(_none_left) => {
+                    let problem = "too many webhooks at once: send it again later".to_owned();
+                    Problem::Unavailable { problem, after_seconds: 5 }.into_response()
+                }
+            }
+        }
+    }));
     vec![
         ("/api/v1/alerts", webhook),
         ("/api/v1/incidents", get(incidents::list)),

@@ -26,6 +26,10 @@ pub(super) fn check(expected: &Signature, headers: &HeaderMap, body: &[u8], now_
         tracing::error!(file = %expected.secret_file.display(), %error, "the key of signatures cannot be read");
         Problem::Unavailable { problem: "the key of signatures cannot be read".to_owned(), after_seconds: 30 }
     })?;
+    if secret.trim().is_empty() {
+        tracing::error!(file = %expected.secret_file.display(), "the key of signatures is empty");
+        return Err(Problem::Unavailable { problem: "the key of signatures is empty".to_owned(), after_seconds: 30 });
+    }
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.trim().as_bytes()).expect("a key of any length is taken");
     if let Some(name) = &expected.timestamp_header {
         let timestamp = header(name).ok_or_else(|| wrong(format!("the header {name} with the time is missing")))?;

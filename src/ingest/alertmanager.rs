@@ -160,7 +160,8 @@ fn alert_of(fields: &Map<String, Value>, body: &Value, service_labels: &[String]
     let symptom =
         [Some(name.as_str()), summary.as_deref(), expression.as_deref()].into_iter().flatten().find_map(symptom_of);
     let told = service_labels.iter().find_map(|name| label(name)).filter(|name| !name.is_empty());
-    let service = told.map(ServiceId::new).or_else(|| signals::service(label));
+    let matched = |key: &str| matcher(expression.as_deref()?, key);
+    let service = told.map(ServiceId::new).or_else(|| signals::service(label)).or_else(|| signals::service(matched));
     Alert { starts_ns: time("startsAt"), ends_ns: time("endsAt"), service, symptom, expression, summary, name }
 }
 
@@ -212,6 +213,17 @@ fn expression_of(url: &str) -> Option<String> {
     (!expression.is_empty()).then_some(expression)
 }
 
+/// The value that an expression asks a label to have: of `rate(x{service="cart",code=~"5.."}[5m])` that of `service` is
+/// `cart`. Values with escapes are passed over.
+fn matcher<'e>(expression: &'e str, label: &str) -> Option<&'e str> {
+    expression.match_indices(label).find_map(|(at, _)| {
+        let before = expression[..at].trim_end().chars().next_back();
+        let value = expression[at + label.len()..].trim_start().strip_prefix('=')?.trim_start().strip_prefix('"')?;
+        let value = value.split('"').next()?;
+        (matches!(before, Some('{' | ',')) && !value.is_empty() && !value.contains('\\')).then_some(value)
+    })
+}
+
 /// Undoes `application/x-www-form-urlencoded`; what is no valid escape stands for itself, what is not UTF-8 becomes
 /// U+FFFD.
 fn decode_form(text: &str) -> String {
@@ -248,6 +260,16 @@ mod tests {
         assert_eq!(expression_of("https://grafana.example/alerting/1afz29v7z/edit"), None);
         assert_eq!(expression_of("http://prom/graph?g0.expr="), None);
         assert_eq!(decode_form("100%+%zz%e2%98%ba%ff%2"), "100% %zz\u{263a}\u{fffd}%2");
+    }
+
+    #[test]
+    fn an_expression_tells_the_service_that_the_labels_do_not() {
+        let expression = r#"sum(rate(http_requests_total{job!="x", service = "cart",code=~"5.."}[5m])) > 1"#;
+        assert_eq!(matcher(expression, "service"), Some("cart"));
+        for label in ["job", "code", "vice", "missing"] {
+            assert_eq!(matcher(expression, label), None, "{label}");
+        }
+        assert_eq!(matcher(r#"x{my_service="a",service=""} + y{service="b\"c"}"#, "service"), None);
     }
 
     #[test]

@@ -66,6 +66,22 @@ pub fn alerts_of(transaction: &Transaction<'_>, incident: i64) -> Result<Vec<Ale
     Ok(found)
 }
 
+/// What the alerts of an incident are about: their services with the keys of their groups.
+pub fn subjects_of(transaction: &Transaction<'_>, incident: i64) -> Result<Vec<(Option<String>, String)>> {
+    let sql = "SELECT DISTINCT service, group_key FROM alerts WHERE incident = ? ORDER BY service, group_key";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let found = statement.query_map([incident], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// When the first and the last of an incident's alerts began.
+pub fn starts_of(transaction: &Transaction<'_>, incident: i64) -> Result<Option<(i64, i64)>> {
+    let sql = "SELECT min(starts_ns), max(starts_ns) FROM alerts WHERE incident = ?";
+    let (first, last): (Option<i64>, Option<i64>) =
+        transaction.prepare_cached(sql)?.query_row([incident], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(first.zip(last))
+}
+
 /// Remembers a new alert.
 pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<()> {
     let sql = format!("INSERT INTO alerts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -83,6 +99,12 @@ pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<
         new.summary,
         new.body
     ])?;
+    Ok(())
+}
+
+/// Notes that an alert fires again that had ended.
+pub fn reopen_alert(transaction: &Transaction<'_>, identity: &str) -> Result<()> {
+    transaction.prepare_cached("UPDATE alerts SET ends_ns = NULL WHERE identity = ?")?.execute([identity])?;
     Ok(())
 }
 

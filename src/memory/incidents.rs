@@ -129,7 +129,7 @@ pub fn incident(transaction: &Transaction<'_>, id: i64) -> Result<Option<Inciden
     Ok(transaction.prepare_cached(&sql)?.query_row([id], of_row).optional()?)
 }
 
-/// Incidents from alerts that fire, or whose last alert joined since then.
+/// Incidents from alerts whose last one joined since then.
 pub fn open_incidents(transaction: &Transaction<'_>, since_ns: i64) -> Result<Vec<IncidentRecord>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM incidents WHERE origin = 'alert' AND last_alert_ns >= ? ORDER BY last_alert_ns DESC, id DESC"
@@ -197,9 +197,10 @@ pub fn search(transaction: &Transaction<'_>, wanted: &Search) -> Result<Vec<Inci
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Forgets incidents that ended before an instant, with all that belongs to them, and changes of before.
+/// Forgets incidents that ended before an instant, or of which nothing was heard since, with all that belongs to them, and
+/// changes of before.
 pub fn delete_before(transaction: &Transaction<'_>, before_ns: i64) -> Result<usize> {
-    let sql = "DELETE FROM incidents WHERE condition = 'resolved' AND updated_ns < ?1 AND coalesce(ends_ns, starts_ns) < ?1 \
+    let sql = "DELETE FROM incidents WHERE updated_ns < ?1 AND coalesce(ends_ns, starts_ns) < ?1 \
                AND NOT EXISTS (SELECT 1 FROM jobs WHERE incident = incidents.id AND state IN ('waiting', 'running'))";
     let incidents = transaction.execute(sql, [before_ns])?;
     transaction.execute("DELETE FROM changes WHERE at_ns < ?1", [before_ns])?;

@@ -94,9 +94,10 @@ pub fn claim(transaction: &Transaction<'_>, now_ns: i64) -> Result<Option<Job>> 
     Ok(job.optional()?)
 }
 
-/// When the next analysis is due.
+/// When the next analysis is due, of an incident that none is being made of.
 pub fn due_next_ns(transaction: &Transaction<'_>) -> Result<Option<i64>> {
-    let sql = "SELECT min(due_ns) FROM jobs WHERE state = 'waiting'";
+    let sql = "SELECT min(due_ns) FROM jobs AS j WHERE state = 'waiting' AND NOT EXISTS \
+               (SELECT 1 FROM jobs WHERE incident = j.incident AND state = 'running')";
     Ok(transaction.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
@@ -120,6 +121,12 @@ pub fn last_failure(transaction: &Transaction<'_>, incident: i64) -> Result<Opti
     let sql =
         "SELECT problem FROM jobs WHERE incident = ? AND ended_ns IS NOT NULL ORDER BY ended_ns DESC, id DESC LIMIT 1";
     Ok(transaction.prepare_cached(sql)?.query_row([incident], |row| row.get(0)).optional()?.flatten())
+}
+
+/// Before an orderly end: what is being made is due again, as if it had not been begun.
+pub fn put_back_interrupted(transaction: &Transaction<'_>) -> Result<usize> {
+    let sql = "UPDATE jobs SET state = 'waiting', attempts = attempts - 1 WHERE state = 'running'";
+    Ok(transaction.execute(sql, [])?)
 }
 
 /// After a start: what was being made when the process ended is due again, unless it ended so often that the analysis

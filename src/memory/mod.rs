@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-pub use alerts::{AlertRecord, alerts_of, close_alert, find_alert, insert_alert};
+pub use alerts::{AlertRecord, alerts_of, close_alert, find_alert, insert_alert, reopen_alert, starts_of, subjects_of};
 pub use changes::{changes_in, insert_changes};
 pub use edges::{edges, see_edges};
 pub use feedback::{Feedback, feedback_of, give_feedback};
@@ -31,11 +31,12 @@ pub use incidents::{
     open_incidents, resolve_incident, search,
 };
 pub use jobs::{
-    Job, JobState, Reason, claim, due_next_ns, fail, finish, last_failure, put_back_unfinished, schedule,
-    schedule_unless_waiting, waiting,
+    Job, JobState, Reason, claim, due_next_ns, fail, finish, last_failure, put_back_interrupted, put_back_unfinished,
+    schedule, schedule_unless_waiting, waiting,
 };
 pub use outbox::{
-    Delivery, Outgoing, delivered, due_delivery_ns, enqueue, give_up, next_delivery, not_delivered, undelivered,
+    Delivery, Outgoing, delivered, due_delivery_ns, enqueue, give_up, leave_alone, next_delivery, not_delivered,
+    undelivered,
 };
 pub use reports::{ReportRecord, Similar, insert_report, latest_report, report, similar, versions};
 
@@ -80,10 +81,10 @@ impl<'c> std::ops::Deref for Transaction<'c> {
     }
 }
 
-/// The open file. Used by one thread at a time, the others wait: a transaction takes about as long as one write to the
-/// disk.
+/// The open file, once to change it and once to read: who reads does not wait for the disk.
 pub struct Memory {
-    connection: Mutex<Connection>,
+    changing: Mutex<Connection>,
+    reading: Mutex<Connection>,
 }
 
 /// Another process may hold the file for so long, as a backup does.
@@ -96,14 +97,20 @@ impl Memory {
     /// [`MemoryError`] for a file that is something else, newer, or cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |source| MemoryError::Open { path: path.to_owned(), source };
-        let mut connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(BUSY).map_err(failed)?;
-        // FULL: a commit is on the disk before it returns.
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-            .map_err(failed)?;
-        match schema::migrate(&mut connection).map_err(failed)? {
-            schema::Found::Known => Ok(Self { connection: Mutex::new(connection) }),
+        let open = || {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(BUSY)?;
+            // FULL: a commit is on the disk before it returns.
+            let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+            connection.execute_batch(settings)?;
+            Ok(connection)
+        };
+        let mut changing = open().map_err(failed)?;
+        match schema::migrate(&mut changing).map_err(failed)? {
+            schema::Found::Known => {
+                let reading = open().map_err(failed)?;
+                Ok(Self { changing: Mutex::new(changing), reading: Mutex::new(reading) })
+            }
             schema::Found::Newer(found) => Err(MemoryError::Newer { path: path.to_owned(), found }),
         }
     }
@@ -116,7 +123,7 @@ impl Memory {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let mut connection = self.lock();
+        let mut connection = lock(&self.changing);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = Transaction(transaction.map_err(MemoryError::Statement)?);
         let done = work(&transaction)?;
@@ -132,7 +139,7 @@ impl Memory {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let mut connection = self.lock();
+        let mut connection = lock(&self.reading);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred);
         work(&Transaction(transaction.map_err(MemoryError::Statement)?))
     }
@@ -144,11 +151,11 @@ impl Memory {
     pub fn name(&self) -> Result<String> {
         self.read(|transaction| Ok(transaction.query_row("SELECT name FROM server", [], |row| row.get(0))?))
     }
+}
 
-    /// A transaction that panicked was rolled back: what is in the file counts.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A transaction that panicked was rolled back: what is in the file counts.
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -84,6 +84,13 @@ pub fn not_delivered(transaction: &Transaction<'_>, id: i64, problem: &str, agai
     Ok(())
 }
 
+/// Sends nothing to a sink before an instant.
+pub fn leave_alone(transaction: &Transaction<'_>, sink: &str, until_ns: i64) -> Result<()> {
+    let sql = "UPDATE outbox SET due_ns = max(due_ns, ?2) WHERE sink = ?1 AND state = 'waiting'";
+    transaction.prepare_cached(sql)?.execute(params![sink, until_ns])?;
+    Ok(())
+}
+
 /// Notes that a sink will never take a message.
 pub fn give_up(transaction: &Transaction<'_>, id: i64, problem: &str) -> Result<()> {
     let sql = "UPDATE outbox SET state = 'given_up', problem = ?2 WHERE id = ?1 AND state = 'waiting'";

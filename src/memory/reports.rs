@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::incidents::Condition;
 use super::{Result, Transaction};
 
 /// One version of an incident's report.
@@ -15,6 +16,8 @@ pub struct ReportRecord {
     pub job: i64,
     /// When it was made, Unix nanoseconds.
     pub made_ns: i64,
+    /// Whether the incident went on, as messages told it.
+    pub condition: Condition,
     /// As in the JSON report.
     pub verdict: String,
     /// The first cause.
@@ -34,7 +37,7 @@ pub struct ReportRecord {
 }
 
 const COLUMNS: &str =
-    "incident, version, job, made_ns, verdict, cause, probability, signature, changed, json, markdown, text";
+    "incident, version, job, made_ns, condition, verdict, cause, probability, signature, changed, json, markdown, text";
 
 fn of_row(row: &Row<'_>) -> rusqlite::Result<ReportRecord> {
     Ok(ReportRecord {
@@ -42,25 +45,27 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<ReportRecord> {
         version: row.get(1)?,
         job: row.get(2)?,
         made_ns: row.get(3)?,
-        verdict: row.get(4)?,
-        cause: row.get(5)?,
-        probability: row.get(6)?,
-        signature: row.get(7)?,
-        changed: row.get::<_, String>(8)?.lines().map(str::to_owned).collect(),
-        json: row.get(9)?,
-        markdown: row.get(10)?,
-        text: row.get(11)?,
+        condition: row.get(4)?,
+        verdict: row.get(5)?,
+        cause: row.get(6)?,
+        probability: row.get(7)?,
+        signature: row.get(8)?,
+        changed: row.get::<_, String>(9)?.lines().map(str::to_owned).collect(),
+        json: row.get(10)?,
+        markdown: row.get(11)?,
+        text: row.get(12)?,
     })
 }
 
 /// Remembers a report.
 pub fn insert_report(transaction: &Transaction<'_>, new: &ReportRecord) -> Result<()> {
-    let sql = format!("INSERT INTO reports ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    let sql = format!("INSERT INTO reports ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     transaction.prepare_cached(&sql)?.execute(params![
         new.incident,
         new.version,
         new.job,
         new.made_ns,
+        new.condition,
         new.verdict,
         new.cause,
         new.probability,

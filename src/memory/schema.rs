@@ -54,6 +54,7 @@ CREATE TABLE reports (
     version INTEGER NOT NULL,
     job INTEGER NOT NULL UNIQUE,        -- an analysis gives one report
     made_ns INTEGER NOT NULL,
+    condition TEXT NOT NULL,            -- of the incident, as messages told it
     verdict TEXT NOT NULL,
     cause TEXT,
     probability REAL,

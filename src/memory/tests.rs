@@ -49,6 +49,7 @@ fn report_of(incident: i64, version: u32, job: i64, signature: &str) -> ReportRe
         version,
         job,
         made_ns: 5,
+        condition: Condition::Firing,
         verdict: "cause_found".to_owned(),
         cause: Some("cart".to_owned()),
         probability: Some(0.75),
@@ -144,6 +145,7 @@ fn each_job_is_claimed_once_and_one_incident_has_one_at_a_time() {
         let second = claim(t, 100)?.unwrap();
         assert_eq!((second.incident, second.reason), (two, Reason::Request));
         assert_eq!(claim(t, 100)?, None, "the third is of an incident that one is being made of");
+        assert_eq!(due_next_ns(t)?, None, "nobody has to look before that one is made");
         finish(t, first.id, 110)?;
         let third = claim(t, 100)?.unwrap();
         assert_eq!((third.incident, third.reason), (one, Reason::Later));
@@ -173,6 +175,9 @@ fn what_was_being_made_is_due_again_after_a_crash_but_not_for_ever() {
         assert_eq!(memory.change(|t| claim(t, 10)).unwrap().unwrap().attempts, attempts);
     }
     let memory = Memory::open(&folder.path().join("incidents.db")).unwrap();
+    // An orderly end does not count.
+    memory.change(put_back_interrupted).unwrap();
+    assert_eq!(memory.change(|t| claim(t, 10)).unwrap().unwrap().attempts, 3);
     memory.change(|t| put_back_unfinished(t, 3, 9)).unwrap();
     assert_eq!(memory.change(|t| claim(t, 10)).unwrap(), None);
     assert!(memory.read(|t| last_failure(t, 1)).unwrap().unwrap().contains("process ended"));
@@ -263,7 +268,7 @@ fn what_ended_long_ago_is_forgotten_whole() {
             [(Condition::Resolved, Some(50)), (Condition::Firing, None), (Condition::Resolved, Some(500))]
         {
             let record = IncidentRecord { condition, ends_ns, ..incident_at(10) };
-            let id = insert_incident(t, &IncidentRecord { updated_ns: ends_ns.unwrap_or(10), ..record })?;
+            let id = insert_incident(t, &IncidentRecord { updated_ns: ends_ns.unwrap_or(150), ..record })?;
             insert_alert(t, &alert_of(id, &id.to_string()))?;
             insert_report(t, &report_of(id, 1, id, "s"))?;
         }

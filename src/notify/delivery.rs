@@ -87,7 +87,8 @@ pub(super) fn refused(what: &str, answer: &Answer) -> NotDelivered {
     let limited = matches!(status, 403 | 429).then(|| wait(answer)).flatten();
     match (limited, status) {
         (Some(pause), _) => after(pause, problem),
-        (None, 408 | 425 | 429 | 500..) => match answer.retry_after {
+        // Credentials are renewed, and permissions given, while this waits.
+        (None, 401 | 403 | 408 | 425 | 429 | 500..) => match answer.retry_after {
             Some(pause) => after(pause, problem),
             None => later(problem),
         },

@@ -121,7 +121,7 @@ impl Slack {
             }
             SlackWay::Webhook { url_file } => {
                 let is_told = match earlier {
-                    Some(SENT_RESOLVED) => true,
+                    Some(SENT_RESOLVED) => payload.is_resolved,
                     Some(_) => !payload.is_resolved,
                     None => false,
                 };
@@ -237,9 +237,18 @@ fn checked(what: &str, told: Told, answer: &Answer) -> Result<Told, NotDelivered
     let problem = format!("{what}: Slack answers `{error}`{advice}");
     Err(match told.error.as_str() {
         "ratelimited" | "rate_limited" => delivery::after(answer.retry_after.unwrap_or(UNNAMED_PAUSE), problem),
-        "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org" => {
-            delivery::later(problem)
-        }
+        "internal_error"
+        | "fatal_error"
+        | "service_unavailable"
+        | "request_timeout"
+        | "team_added_to_org"
+        | "invalid_auth"
+        | "not_authed"
+        | "token_revoked"
+        | "token_expired"
+        | "account_inactive"
+        | "missing_scope"
+        | "not_in_channel" => delivery::later(problem),
         _ => delivery::never(problem),
     })
 }

@@ -10,13 +10,16 @@ use crate::memory::{self, AlertRecord, IncidentRecord, MemoryError, Origin, Repo
 use crate::telemetry::alert::{Alert, Symptom};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::{Window, without};
-use crate::timespec::{parse_window, window_text};
+use crate::timespec::{parse_duration, parse_window, window_text};
 use crate::windows::{Chosen, Rules, extent, holds_telemetry};
 
 /// So many earlier incidents are named in a report.
 const MOST_SIMILAR: u32 = 3;
 /// Of earlier incidents, those whose windows may lie in the baseline are looked at.
 const MOST_EARLIER: u32 = 200;
+
+/// So much of the baseline other incidents must leave, else it is taken with them.
+const LEAST_QUIET_SHARE: f64 = 0.25;
 
 /// What is known of an incident before its telemetry is read.
 pub(super) struct Known {
@@ -47,9 +50,10 @@ impl Known {
             let others = memory::search(transaction, &earlier)?
                 .into_iter()
                 .filter(|other| other.id != id && other.origin == Origin::Alert)
-                .filter(|other| other.ends_ns.is_none_or(|ends| ends > from_ns))
                 .filter_map(|other| {
-                    window(other.starts_ns - rules.before_alert_ns, other.ends_ns.unwrap_or_else(now_ns))
+                    // Of many the end is never heard: alerts that were silenced, or that always fire.
+                    let longest_ns = other.starts_ns.saturating_add(rules.longest_firing_ns);
+                    window(other.starts_ns - rules.before_alert_ns, other.ends_ns.unwrap_or(longest_ns))
                 })
                 .collect();
             let ends_ns = incident.ends_ns.unwrap_or_else(now_ns).max(incident.starts_ns);
@@ -71,10 +75,14 @@ impl Known {
             Origin::Alert => {
                 let alert = Alert {
                     starts_ns: Some(self.incident.starts_ns),
-                    ends_ns: self.incident.ends_ns,
+                    // A clock that goes before tells of an end that is still to come.
+                    ends_ns: self.incident.ends_ns.map(|end_ns| end_ns.min(now_ns)),
                     ..Alert::default()
                 };
-                rules.incident_of(&[alert], now_ns)
+                let ranges = self.alerts.iter().filter_map(|alert| longest_range_ns(alert.expression.as_deref()?));
+                let longest = ranges.max().unwrap_or(0).min(rules.longest_firing_ns);
+                let before_alert_ns = rules.before_alert_ns.max(longest);
+                Rules { before_alert_ns, ..*rules }.incident_of(&[alert], now_ns)
             }
         };
         let too_short = || GatherError::Nothing("the incident has no length".to_owned());
@@ -117,11 +125,14 @@ impl Known {
         let usable = |windows: &[Window]| -> Vec<Window> {
             windows.iter().filter(|window| holds_telemetry(telemetry, window)).copied().collect()
         };
-        // A baseline with another incident in it is better than none.
-        let baselines = [usable(&quiet), usable(&whole)].into_iter().find(|windows| !windows.is_empty());
-        match baselines {
-            Some(baselines) => Ok(Chosen { incident, baselines }),
-            None => Err(nothing("baseline", whole.first().unwrap_or(&incident))),
+        let (quiet, usable_whole) = (usable(&quiet), usable(&whole));
+        let seconds = |windows: &[Window]| windows.iter().map(Window::seconds).sum::<f64>();
+        // A baseline with another incident in it is better than next to none.
+        let baselines =
+            if seconds(&quiet) >= LEAST_QUIET_SHARE * seconds(&usable_whole) { quiet } else { usable_whole };
+        match baselines.is_empty() {
+            false => Ok(Chosen { incident, baselines }),
+            true => Err(nothing("baseline", whole.first().unwrap_or(&incident))),
         }
     }
 
@@ -137,6 +148,12 @@ impl Known {
         };
         self.alerts.iter().map(alert).collect()
     }
+}
+
+/// The longest range over which an expression looks back, `[5m]` or `[5m:10s]`: so late it may notice.
+fn longest_range_ns(expression: &str) -> Option<i64> {
+    let ranges = expression.split('[').skip(1).filter_map(|rest| rest.split([']', ':']).next());
+    ranges.filter_map(|text| parse_duration(text.trim()).ok()).max()
 }
 
 fn symptom(word: &str) -> Option<Symptom> {
@@ -203,4 +220,18 @@ pub(super) fn similar(
 ) -> Result<Vec<memory::Similar>, MemoryError> {
     let Some(signature) = signature else { return Ok(Vec::new()) };
     responder.memory().read(|transaction| memory::similar(transaction, signature, incident, MOST_SIMILAR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_looks_back_as_far_as_its_longest_range() {
+        const SECOND: i64 = 1_000_000_000;
+        let of = longest_range_ns;
+        assert_eq!(of("rate(x[5m]) / rate(y[ 10m ]) > 0.1"), Some(600 * SECOND));
+        assert_eq!(of("max_over_time(rate(x[1m])[30m:10s])"), Some(1_800 * SECOND));
+        assert_eq!((of("up == 0"), of("x[")), (None, None));
+    }
 }

@@ -1,20 +1,21 @@
 //! An incident with its true cause as a case folder, for `eval` and `train`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::analyse::Known;
 use super::gather::{GatherError, Wanted, gather};
 use super::{Responder, now_ns};
-use crate::case::{CASE_FILE, CaseToWrite, TruthToWrite};
+use crate::case::{CASE_FILE, Case, CaseToWrite, TruthToWrite};
 use crate::live;
 use crate::memory::{Feedback, IncidentRecord};
 use crate::store;
+use crate::windows::Chosen;
 
 /// Below the data folder.
 const CASES: &str = "cases";
 
-/// Writes the folder anew: telemetry as it can still be had, and what was said of the cause.
+/// Writes the folder: telemetry as it can still be had, and what was said of the cause. Of one that is there, the cause.
 pub(super) fn export(
     responder: &Responder,
     incident: &IncidentRecord,
@@ -22,6 +23,32 @@ pub(super) fn export(
 ) -> Result<PathBuf, GatherError> {
     let configuration = responder.configuration();
     let (origin, rules) = (&configuration.origin, &configuration.settings.windows);
+    let cases = responder.folder.join(CASES);
+    let root = cases.join(incident.id.to_string());
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| GatherError::Write { path, source }
+    };
+    let truth = TruthToWrite { service: feedback.cause.as_deref(), description: &feedback.note };
+    let name = format!("incident {}: {}", incident.id, incident.title);
+    let case = |windows: &Chosen| {
+        let written = CaseToWrite {
+            comment: "Kept by `hypocenter serve` when its cause was confirmed.",
+            name: &name,
+            entry: incident.entry.as_deref(),
+            symptom: incident.symptom.as_deref(),
+            incident: windows.incident,
+            baselines: &windows.baselines,
+            truth: Some(truth.clone()),
+        };
+        written.toml()
+    };
+    // Telemetry that was kept is not thrown away: only what it was is said anew.
+    if let Ok(kept) = Case::read(&root) {
+        let windows = Chosen { incident: kept.incident, baselines: kept.baselines };
+        fs::write(root.join(CASE_FILE), case(&windows)).map_err(failed(&root))?;
+        return Ok(root);
+    }
     let nothing = || GatherError::Nothing("the incident was forgotten".to_owned());
     let known = Known::recall(responder, incident.id).ok().flatten().ok_or_else(nothing)?;
     let read = known.windows(rules, now_ns())?;
@@ -29,15 +56,11 @@ pub(super) fn export(
     let telemetry = gather(origin, &wanted, &responder.scratch())?;
     let compared = known.compared(read, &telemetry, rules)?;
     drop(telemetry);
-    let root = responder.folder.join(CASES).join(incident.id.to_string());
-    let failed = |source| GatherError::Write { path: root.clone(), source };
-    match fs::remove_dir_all(&root) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
+    // Beside its place, so that a case is there whole or not at all.
+    let unfinished = responder.scratch();
     if !origin.sources.is_empty() {
         let request = live::Request {
-            name: &incident.title,
+            name: &name,
             incident: compared.incident,
             baselines: &compared.baselines,
             entry: incident.entry.as_deref(),
@@ -45,20 +68,13 @@ pub(super) fn export(
             metrics: &origin.options.metrics,
             alert: None,
         };
-        live::pull(&origin.sources, &request, &root)?;
+        live::pull(&origin.sources, &request, &unfinished)?;
     }
     if let Some(folder) = &origin.store {
-        store::export(folder, &compared.all(), &origin.options, &origin.live_signals(), &root)?;
+        store::export(folder, &compared.all(), &origin.options, &origin.live_signals(), &unfinished)?;
     }
-    let case = CaseToWrite {
-        comment: "Kept by `hypocenter serve` when its cause was confirmed.",
-        name: &format!("incident {}: {}", incident.id, incident.title),
-        entry: incident.entry.as_deref(),
-        symptom: incident.symptom.as_deref(),
-        incident: compared.incident,
-        baselines: &compared.baselines,
-        truth: Some(TruthToWrite { service: feedback.cause.as_deref(), description: &feedback.note }),
-    };
-    fs::write(root.join(CASE_FILE), case.toml()).map_err(failed)?;
+    fs::write(unfinished.join(CASE_FILE), case(&compared)).map_err(failed(&unfinished))?;
+    fs::create_dir_all(&cases).map_err(failed(&cases))?;
+    fs::rename(&unfinished, &root).map_err(failed(&root))?;
     Ok(root)
 }

@@ -1,5 +1,7 @@
 //! Alerts in: which of them are new, and to which incident they belong.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 use super::related::Calls;
@@ -64,6 +66,7 @@ pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_
     let is_known = memory.read(|transaction| {
         for (alert, identity) in alerts() {
             match memory::find_alert(transaction, identity)? {
+                Some(known) if fires_again(&known, alert, settings, now_ns) => return Ok(false),
                 Some(known) if known.ends_ns.is_some() || !alert.is_resolved => {}
                 None if alert.is_resolved => {}
                 _ => return Ok::<_, MemoryError>(false),
@@ -82,12 +85,20 @@ pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_
         return Ok(Taken { known: identities.len() as u64 - ended_before, ended_before, ..Taken::default() });
     }
     memory.change(|transaction| {
-        let mut intake = Intake { transaction, settings, now_ns, calls: None, taken: Taken::default() };
+        let mut intake =
+            Intake { transaction, settings, now_ns, calls: None, open: None, waiting: None, taken: Taken::default() };
         for (alert, identity) in alerts() {
             intake.take(webhook, alert, identity)?;
         }
         Ok(intake.taken)
     })
+}
+
+/// Whether an alert fires that is known to have ended, with the start that it had: its sender had lost sight of it for a
+/// while. What comes soon after the end is a straggler.
+fn fires_again(known: &AlertRecord, alert: &WebhookAlert, settings: &Settings, now_ns: i64) -> bool {
+    let within_ns = nanoseconds(settings.group_within);
+    !alert.is_resolved && known.ends_ns.is_some_and(|ended_ns| now_ns.saturating_sub(ended_ns) > within_ns)
 }
 
 struct Intake<'a, 'c> {
@@ -96,13 +107,69 @@ struct Intake<'a, 'c> {
     now_ns: i64,
     /// Read when the first alert needs them.
     calls: Option<Calls>,
+    /// Incidents that alerts may join; read when the first alert needs them.
+    open: Option<Vec<Open>>,
+    /// How many incidents waited before this webhook: one that brings many is taken whole.
+    waiting: Option<usize>,
     taken: Taken,
+}
+
+/// An incident that alerts may join.
+#[derive(Default)]
+struct Open {
+    id: i64,
+    /// The services of its alerts, and all that these call on some way.
+    reached: BTreeSet<String>,
+    /// The keys of the groups of its alerts, and of those without a service.
+    groups: BTreeSet<String>,
+    groups_without_service: BTreeSet<String>,
+    /// When its alerts began, from the first to the last, Unix nanoseconds.
+    starts_ns: Option<(i64, i64)>,
+}
+
+impl Open {
+    fn begins_near(&self, starts_ns: i64, within_ns: i64) -> bool {
+        let near = |(first, last): (i64, i64)| {
+            starts_ns >= first.saturating_sub(within_ns) && starts_ns <= last.saturating_add(within_ns)
+        };
+        self.starts_ns.is_none_or(near)
+    }
+
+    fn add(&mut self, calls: &Calls, (service, group): (Option<String>, String)) {
+        match service {
+            Some(service) => self.reached.extend(calls.reach(&service).into_iter().map(str::to_owned)),
+            None if group.is_empty() => {}
+            None => {
+                self.groups_without_service.insert(group.clone());
+            }
+        }
+        if !group.is_empty() {
+            self.groups.insert(group);
+        }
+    }
+
+    /// Whether an alert is about what a service of the incident calls, or calls such; where one of the two names no
+    /// service, whether the sender grouped them.
+    fn is_about(&self, calls: &Calls, service: Option<&str>, group: &str) -> bool {
+        match service {
+            Some(service) => {
+                calls.reach(service).into_iter().any(|reached| self.reached.contains(reached))
+                    || self.groups_without_service.contains(group)
+            }
+            None => self.groups.contains(group),
+        }
+    }
 }
 
 impl Intake<'_, '_> {
     fn take(&mut self, webhook: &Webhook, alert: &WebhookAlert, identity: &str) -> Result<(), IntakeError> {
         match memory::find_alert(self.transaction, identity)? {
             Some(known) if alert.is_resolved && known.ends_ns.is_none() => self.end(&known, &alert.alert)?,
+            Some(known) if fires_again(&known, alert, self.settings, self.now_ns) => {
+                self.taken.firing += 1;
+                memory::reopen_alert(self.transaction, identity)?;
+                self.extend(known.incident, &alert.alert)?;
+            }
             Some(_) => self.taken.known += 1,
             None if alert.is_resolved => self.taken.ended_before += 1,
             None => self.begin(webhook, alert, identity)?,
@@ -127,10 +194,10 @@ impl Intake<'_, '_> {
         let WebhookAlert { alert, body, .. } = alert;
         let starts_ns = alert.starts_ns.unwrap_or(self.now_ns);
         let (service, symptom) = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(symptom_word));
-        let incident = match self.belongs_to(webhook, alert)? {
+        let group = &webhook.group_key;
+        let incident = match self.belongs_to(service, group, starts_ns)? {
             Some(incident) => {
-                let felt = (service, symptom);
-                memory::extend_incident(self.transaction, incident, starts_ns, felt, self.now_ns)?;
+                self.extend(incident, alert)?;
                 incident
             }
             None => {
@@ -147,10 +214,16 @@ impl Intake<'_, '_> {
                     baseline: String::new(),
                     updated_ns: self.now_ns,
                 };
-                begin_incident(self.transaction, &new, Reason::First, self.settings)?
+                self.taken.incidents += 1;
+                let waiting = match self.waiting {
+                    Some(waiting) => waiting,
+                    None => memory::waiting(self.transaction)?,
+                };
+                self.waiting = Some(waiting);
+                begin_incident(self.transaction, &new, Reason::First, waiting, self.settings)?
             }
         };
-        self.taken.incidents += u64::from(self.is_first_of(incident)?);
+        self.joins(incident, service, group, starts_ns)?;
         memory::insert_alert(
             self.transaction,
             &AlertRecord {
@@ -178,34 +251,67 @@ impl Intake<'_, '_> {
         Ok(())
     }
 
-    fn is_first_of(&self, incident: i64) -> Result<bool, IntakeError> {
-        Ok(memory::alerts_of(self.transaction, incident)?.is_empty())
-    }
-
-    /// The open incident whose alerts are about the same service or a related one; of alerts without a service, that of
-    /// the same group.
-    fn belongs_to(&mut self, webhook: &Webhook, alert: &Alert) -> Result<Option<i64>, IntakeError> {
-        let since_ns = self.now_ns.saturating_sub(nanoseconds(self.settings.group_within));
-        for open in memory::open_incidents(self.transaction, since_ns)? {
-            for other in memory::alerts_of(self.transaction, open.id)? {
-                let is_related = match (&alert.service, &other.service) {
-                    (Some(one), Some(other)) => self.calls()?.relate(one.as_str(), other),
-                    _ => !webhook.group_key.is_empty() && webhook.group_key == other.group_key,
-                };
-                if is_related {
-                    return Ok(Some(open.id));
-                }
-            }
+    /// Lets an incident go on, or on again; then soon a report has to say so.
+    fn extend(&self, incident: i64, alert: &Alert) -> Result<(), IntakeError> {
+        let known = memory::incident(self.transaction, incident)?;
+        let starts_ns = alert.starts_ns.unwrap_or(self.now_ns);
+        let felt = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(symptom_word));
+        memory::extend_incident(self.transaction, incident, starts_ns, felt, self.now_ns)?;
+        if known.is_some_and(|known| known.condition == Condition::Resolved) {
+            let due_ns = self.now_ns.saturating_add(nanoseconds(self.settings.analyse_after));
+            memory::schedule(self.transaction, incident, Reason::Later, due_ns)?;
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn calls(&mut self) -> Result<&Calls, IntakeError> {
+    /// The open incident to which an alert belongs.
+    fn belongs_to(&mut self, service: Option<&str>, group: &str, starts_ns: i64) -> Result<Option<i64>, IntakeError> {
+        let within_ns = nanoseconds(self.settings.group_within);
+        let (calls, open) = self.known()?;
+        // One that fires since yesterday is no part of what begins now.
+        let fits = |open: &&Open| open.begins_near(starts_ns, within_ns) && open.is_about(calls, service, group);
+        Ok(open.iter().find(fits).map(|open| open.id))
+    }
+
+    fn joins(&mut self, incident: i64, service: Option<&str>, group: &str, starts_ns: i64) -> Result<(), IntakeError> {
+        let (calls, all) = self.known()?;
+        let subject = (service.map(str::to_owned), group.to_owned());
+        let at = match all.iter().position(|open| open.id == incident) {
+            Some(at) => at,
+            None => {
+                all.insert(0, Open { id: incident, ..Open::default() });
+                0
+            }
+        };
+        let open = &mut all[at];
+        open.add(calls, subject);
+        let (first, last) = open.starts_ns.unwrap_or((starts_ns, starts_ns));
+        open.starts_ns = Some((first.min(starts_ns), last.max(starts_ns)));
+        Ok(())
+    }
+
+    /// Who calls whom, and the open incidents, the one that an alert joined last first.
+    fn known(&mut self) -> Result<(&Calls, &mut Vec<Open>), IntakeError> {
         let calls = match self.calls.take() {
             Some(calls) => calls,
             None => Calls::of(memory::edges(self.transaction)?),
         };
-        Ok(self.calls.insert(calls))
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => {
+                let since_ns = self.now_ns.saturating_sub(nanoseconds(self.settings.group_within));
+                let mut all = Vec::new();
+                for record in memory::open_incidents(self.transaction, since_ns)? {
+                    let starts_ns = memory::starts_of(self.transaction, record.id)?;
+                    let mut open = Open { id: record.id, starts_ns, ..Open::default() };
+                    let subjects = memory::subjects_of(self.transaction, record.id)?;
+                    subjects.into_iter().for_each(|subject| open.add(&calls, subject));
+                    all.push(open);
+                }
+                all
+            }
+        };
+        Ok((self.calls.insert(calls), self.open.insert(open)))
     }
 }
 
@@ -214,9 +320,9 @@ fn begin_incident(
     transaction: &Transaction<'_>,
     new: &IncidentRecord,
     reason: Reason,
+    waiting: usize,
     settings: &Settings,
 ) -> Result<i64, IntakeError> {
-    let waiting = memory::waiting(transaction)?;
     if waiting >= settings.most_waiting {
         return Err(IntakeError::Busy { waiting });
     }
@@ -250,7 +356,10 @@ pub(super) fn ask(memory: &Memory, asked: &Asked, settings: &Settings, now_ns: i
         baseline: baselines.join(","),
         updated_ns: now_ns,
     };
-    memory.change(|transaction| begin_incident(transaction, &new, Reason::Request, settings))
+    memory.change(|transaction| {
+        let waiting = memory::waiting(transaction)?;
+        begin_incident(transaction, &new, Reason::Request, waiting, settings)
+    })
 }
 
 pub(super) fn symptom_word(symptom: Symptom) -> &'static str {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::analysis;
 use crate::ingest::{OtlpSignal, ReadOptions, Telemetry, Webhook};
@@ -139,6 +139,8 @@ pub struct Responder {
     /// Wakes those who send messages.
     messages: Notify,
     counters: Counters,
+    /// Held by the request that reads telemetry.
+    reading: Mutex<()>,
 }
 
 /// What is pulled for an analysis lies here, below the data folder, as long as it is made.
@@ -168,7 +170,13 @@ impl Responder {
             analyses: Notify::new(),
             messages: Notify::new(),
             counters: Counters::default(),
+            reading: Mutex::new(()),
         })
+    }
+
+    /// Waits for the turn of a request that reads telemetry: one at a time, for memory's sake.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().await
     }
 
     /// What holds now.

@@ -2,6 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Origin;
+use crate::aggregate::aggregate;
+use crate::assemble::grid_for;
+use crate::graph::ServiceGraph;
+use crate::store;
+use crate::telemetry::time::{NANOS_PER_SECOND, Window};
+
 /// Who is called by whom, directly or not.
 pub(super) struct Calls(BTreeMap<String, BTreeSet<String>>);
 
@@ -14,13 +21,9 @@ impl Calls {
         Self(callees)
     }
 
-    /// Whether a failure may show at both: one of them calls the other on some way, or both call a third.
-    pub(super) fn relate(&self, one: &str, other: &str) -> bool {
-        one == other || !self.reach(one).is_disjoint(&self.reach(other))
-    }
-
-    /// A service and all that it calls on some way.
-    fn reach<'c>(&'c self, service: &'c str) -> BTreeSet<&'c str> {
+    /// A service and all that it calls on some way. A failure may show at two services where these sets meet: one of them
+    /// calls the other, or both call a third.
+    pub(super) fn reach<'c>(&'c self, service: &'c str) -> BTreeSet<&'c str> {
         let mut reached = BTreeSet::from([service]);
         let mut next = vec![service];
         while let Some(service) = next.pop() {
@@ -32,6 +35,21 @@ impl Calls {
         }
         reached
     }
+}
+
+/// What spans of the last minutes say of who calls whom.
+const LAST_NS: i64 = 120 * NANOS_PER_SECOND;
+
+/// The calls that the own store has seen in the last minutes; none where it cannot be read, which others tell.
+pub(super) fn calls_in_store(origin: &Origin, now_ns: i64) -> Vec<(String, String)> {
+    let read = || {
+        let window = Window::new(now_ns.saturating_sub(LAST_NS), now_ns).ok()?;
+        let telemetry = store::read(origin.store.as_deref()?, &[window], &origin.options).ok()?;
+        let (calls, _) = aggregate(&telemetry.spans, &grid_for(&window));
+        let (graph, _) = ServiceGraph::build(&calls, &telemetry.given_edges);
+        Some(graph.edges().iter().map(|edge| (edge.caller.to_string(), edge.callee.to_string())).collect())
+    };
+    read().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -60,7 +78,7 @@ mod tests {
             ("a", "b", true),
             ("unknown", "web", false),
         ] {
-            assert_eq!(calls.relate(one, other), related, "{one} {other}");
+            assert_eq!(!calls.reach(one).is_disjoint(&calls.reach(other)), related, "{one} {other}");
         }
     }
 }

@@ -11,20 +11,26 @@ use tokio::time::{sleep, timeout};
 
 use super::analyse::{Analysed, Known, analyse, history, similar};
 use super::counters::count;
+use super::related::calls_in_store;
 use super::{Configuration, MOST_ATTEMPTS, Responder, nanoseconds, now_ns};
 use crate::explain::{Diagnosis, History, signature, suspect};
-use crate::memory::{self, Condition, Delivery, Job, MemoryError, Outgoing, Reason, ReportRecord};
+use crate::memory::{self, Condition, Delivery, Job, MemoryError, Origin, Outgoing, ReportRecord};
 use crate::notify::{Message, NotDelivered, Retry};
 use crate::report::{self, Format};
 use crate::telemetry::warning::with_causes;
 
 /// The running workers.
-pub struct Workers(JoinSet<()>);
+pub struct Workers {
+    tasks: JoinSet<()>,
+    responder: Arc<Responder>,
+}
 
 /// However quiet it is, somebody looks so often whether anything is due: clocks are set, machines sleep.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 /// What is old is forgotten so often.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// Who calls whom is read from the store so often.
+const LEARN_CALLS_EVERY: Duration = Duration::from_secs(300);
 /// An analysis that failed is made again after this, doubled each time.
 const ANALYSE_AGAIN_AFTER: Duration = Duration::from_secs(20);
 /// A message that was not taken is sent again after this, doubled each time, …
@@ -43,12 +49,14 @@ impl Workers {
         }
         tasks.spawn(send_messages(Arc::clone(responder)));
         tasks.spawn(forget(Arc::clone(responder)));
-        Self(tasks)
+        tasks.spawn(learn_calls(Arc::clone(responder)));
+        Self { tasks, responder: Arc::clone(responder) }
     }
 
     /// Begins nothing new and lets go of what is under way: it is due again at the next start.
     pub async fn stop(mut self) {
-        self.0.shutdown().await;
+        self.tasks.shutdown().await;
+        remember(&self.responder, |responder| responder.memory.change(memory::put_back_interrupted)).await;
     }
 }
 
@@ -124,13 +132,16 @@ async fn make(responder: &Arc<Responder>, job: Job) {
     responder.counters.analysis_milliseconds.fetch_add(elapsed, Ordering::Relaxed);
     match made {
         Ok((known, analysed)) => {
-            let job = job.clone();
+            let of_job = job.clone();
             let concluded =
                 remember(responder, move |responder| conclude(responder, &configuration, &known, &job, analysed));
-            if let Some((version, conclusion)) = concluded.await {
-                count(&responder.counters.analyses_done);
-                tracing::info!(incident = id, version, %conclusion, milliseconds = elapsed, "analysed");
-                responder.messages.notify_waiters();
+            match concluded.await {
+                Some((version, conclusion)) => {
+                    count(&responder.counters.analyses_done);
+                    tracing::info!(incident = id, version, %conclusion, milliseconds = elapsed, "analysed");
+                    responder.messages.notify_waiters();
+                }
+                None => give_up_or_again(responder, of_job, "the report could not be kept".to_owned()).await,
             }
         }
         Err(problem) => give_up_or_again(responder, job, problem).await,
@@ -139,6 +150,8 @@ async fn make(responder: &Arc<Responder>, job: Job) {
     if !work.is_finished() {
         work.await.ok();
     }
+    // Others of the incident may have waited for this one.
+    responder.analyses.notify_one();
 }
 
 async fn give_up_or_again(responder: &Arc<Responder>, job: Job, problem: String) {
@@ -146,10 +159,16 @@ async fn give_up_or_again(responder: &Arc<Responder>, job: Job, problem: String)
     let after = ANALYSE_AGAIN_AFTER.saturating_mul(1 << job.attempts.min(8).saturating_sub(1));
     let again_ns = (job.attempts < MOST_ATTEMPTS).then(|| now_ns().saturating_add(nanoseconds(after)));
     tracing::warn!(incident = job.incident, problem, again = again_ns.is_some(), "no analysis");
-    remember(responder, move |responder| {
-        responder.memory.change(|transaction| memory::fail(transaction, job.id, &problem, again_ns, now_ns()))
-    })
-    .await;
+    // As long as it is noted as being made, nothing else is made of this incident.
+    loop {
+        let problem = problem.clone();
+        let noted = remember(responder, move |responder| {
+            responder.memory.change(|transaction| memory::fail(transaction, job.id, &problem, again_ns, now_ns()))
+        });
+        if noted.await.is_some() {
+            return;
+        }
+    }
 }
 
 /// Remembers a report together with the end of its job and its messages.
@@ -165,11 +184,18 @@ fn conclude(
     let alike = similar(responder, job.incident, signature.as_deref())?;
     let history = history(known, &diagnosis, alike);
     let (version, changed) = (history.version, history.changed.clone());
-    // An update without news would only ring.
-    let is_news = version == 1 || !changed.is_empty() || job.reason == Reason::Resolved;
+    // As it is now, and not as it was when the analysis began.
+    let now = responder.memory.read(|transaction| memory::incident(transaction, job.incident))?;
+    let condition = now.map_or(known.incident.condition, |now| now.condition);
+    // An update without news would only ring; whoever asks for an analysis reads it where he asked.
+    let was_told = known.before.as_ref().map(|before| before.condition);
+    let is_news = known.incident.origin == Origin::Alert && (!changed.is_empty() || was_told != Some(condition));
     // Sinks say in their own place what went before.
-    let messages =
-        if is_news { messages(&responder.name, configuration, known, &diagnosis, &history) } else { Vec::new() };
+    let messages = if is_news {
+        messages(&responder.name, configuration, known, condition, &diagnosis, &history)
+    } else {
+        Vec::new()
+    };
     diagnosis.history = Some(history);
     let first = diagnosis.causes.first();
     let record = ReportRecord {
@@ -177,6 +203,7 @@ fn conclude(
         version,
         job: job.id,
         made_ns: now_ns(),
+        condition,
         verdict: diagnosis.verdict.word().to_owned(),
         cause: first.map(suspect),
         probability: first.map(|cause| cause.candidate.probability),
@@ -208,6 +235,7 @@ fn messages(
     server: &str,
     configuration: &Configuration,
     known: &Known,
+    condition: Condition,
     diagnosis: &Diagnosis,
     history: &History,
 ) -> Vec<Outgoing> {
@@ -225,7 +253,7 @@ fn messages(
     let message = Message {
         incident_id: &incident_id,
         version: history.version,
-        resolved: known.incident.condition == Condition::Resolved,
+        resolved: condition == Condition::Resolved,
         title: &title,
         alerts: &alerts,
         link: link.as_deref(),
@@ -278,8 +306,15 @@ async fn send_to(responder: Arc<Responder>, name: String) -> String {
         });
         match next.await {
             Some(Ok(delivery)) => {
-                let Delivery { message, mark, is_repeated, .. } = &delivery;
-                let sent = sink.deliver(&message.payload, mark.as_deref(), *is_repeated).await;
+                // In a task of its own: one that panics is one that was not taken.
+                let (sink, of_sink) = (sink.clone(), delivery.clone());
+                let sending = tokio::spawn(async move {
+                    let Delivery { message, mark, is_repeated, .. } = &of_sink;
+                    sink.deliver(&message.payload, mark.as_deref(), *is_repeated).await
+                });
+                let sent = sending.await.unwrap_or_else(|error| {
+                    Err(NotDelivered { retry: Retry::Later, problem: format!("a defect of this program: {error}") })
+                });
                 note(&responder, delivery, sent).await;
             }
             Some(Err(due_ns)) => until_due(due_ns, told).await,
@@ -314,14 +349,33 @@ async fn note(responder: &Arc<Responder>, delivery: Delivery, sent: Result<Optio
                 memory::give_up(transaction, delivery.id, &problem).map(|()| true)
             }
             Err(NotDelivered { retry, problem }) => {
-                let after = if let Retry::After(told) = retry { told.max(after) } else { after };
-                let again_ns = now_ns().saturating_add(nanoseconds(after));
-                memory::not_delivered(transaction, delivery.id, &problem, again_ns).map(|()| false)
+                let again_ns = |after| now_ns().saturating_add(nanoseconds(after));
+                let mut after = after;
+                if let Retry::After(told) = retry {
+                    after = after.max(told);
+                    // Whoever asks to be left alone is left alone with all of them.
+                    memory::leave_alone(transaction, &delivery.message.sink, again_ns(told))?;
+                }
+                memory::not_delivered(transaction, delivery.id, &problem, again_ns(after)).map(|()| false)
             }
         })
     });
     if given_up.await == Some(true) {
         count(&responder.counters.messages_given_up);
+    }
+}
+
+/// Before anything was analysed, who calls whom is known from the own store.
+async fn learn_calls(responder: Arc<Responder>) {
+    loop {
+        let learned = remember(&responder, |responder| {
+            let now_ns = now_ns();
+            let edges = calls_in_store(&responder.configuration().origin, now_ns);
+            let edges = edges.iter().map(|(caller, callee)| (caller.as_str(), callee.as_str()));
+            responder.memory.change(|transaction| memory::see_edges(transaction, edges, now_ns))
+        });
+        learned.await;
+        sleep(LEARN_CALLS_EVERY).await;
     }
 }
 
