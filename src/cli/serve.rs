@@ -70,7 +70,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     log_to_standard_error();
     let settings = args.config.as_deref().map(Settings::read).transpose().context("cannot use the settings")?;
     let settings = settings.unwrap_or_default();
-    let serve = args.over(settings.serve.clone());
+    let mut serve = args.over(settings.serve.clone());
+    serve.host = settings.incidents.external_url.as_deref().and_then(host_of).map(str::to_owned);
     if let Some(problem) = serve.same_address() {
         anyhow::bail!("cannot serve: {problem}; give one of them another port");
     }
@@ -179,6 +180,12 @@ fn reread(
         responder.configure(configuration(&settings, &folder));
         Ok(())
     }
+}
+
+/// The name of the host in an address.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    rest.split(['/', ':']).next().filter(|host| !host.is_empty())
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -58,6 +58,8 @@ pub(super) enum Denied {
     Limited(Duration),
     /// Too many passwords wait to be checked.
     Busy,
+    /// It was made to a name that is not known.
+    Host,
 }
 
 impl Denied {
@@ -68,6 +70,7 @@ impl Denied {
             Self::Wrong => "wrong",
             Self::Limited(_) => "limited",
             Self::Busy => "busy",
+            Self::Host => "host",
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Counts {
     pub(super) failed: AtomicU64,
     /// Answers by the first digit of their code, from 1 to 5.
     answers: [AtomicU64; 5],
-    denied: [(&'static str, AtomicU64); 4],
+    denied: [(&'static str, AtomicU64); 5],
 }
 
 pub(super) fn one_more(counter: &AtomicU64) {
@@ -35,7 +35,8 @@ pub(super) fn one_more(counter: &AtomicU64) {
 
 impl Counts {
     pub(super) fn new(listener: &'static str) -> Self {
-        let denied = [Denied::Missing, Denied::Wrong, Denied::Limited(std::time::Duration::ZERO), Denied::Busy];
+        let limited = Denied::Limited(std::time::Duration::ZERO);
+        let denied = [Denied::Missing, Denied::Wrong, limited, Denied::Busy, Denied::Host];
         Self {
             listener,
             open: AtomicU64::default(),

@@ -29,6 +29,8 @@ pub(super) struct Rules {
 /// Keeps the rules that hold, and looks whether the file has others.
 pub(super) struct Door {
     path: Option<PathBuf>,
+    /// By which name people reach the web address, besides its address.
+    host: Option<String>,
     /// Where everybody can come.
     public_web: Option<SocketAddr>,
     rules: watch::Sender<Arc<Rules>>,
@@ -76,6 +78,7 @@ impl Door {
         let (rules, _) = watch::channel(Arc::new(Rules::new(config)));
         let door = Self {
             path: settings.web_config_file.clone(),
+            host: settings.host.clone(),
             public_web: Some(settings.web_address).filter(|address| !is_loopback(address.ip())),
             rules,
             files: Mutex::new(Files { seen, hold: true }),
@@ -88,6 +91,20 @@ impl Door {
     /// The rules, also those that come later.
     pub(super) fn rules(&self) -> watch::Receiver<Arc<Rules>> {
         self.rules.subscribe()
+    }
+
+    /// Whether a request was made to an address, to `localhost`, or to a name that the settings give.
+    fn answers_to(&self, headers: &HeaderMap) -> bool {
+        let Some(host) = headers.get(header::HOST) else { return true };
+        let Ok(host) = host.to_str() else { return false };
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        address.parse::<IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || self.host.as_ref().is_some_and(|host| name.eq_ignore_ascii_case(host))
     }
 
     fn check(&self, rules: &Rules) -> Result<(), WebConfigError> {
@@ -178,6 +195,10 @@ pub(super) async fn guard(State(entry): State<Entry>, request: Request, next: Ne
     let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
     let checked = match is_probe {
         true => Ok(()),
+        // Where nobody says who he is, a name that leads here may have been made to by a page in a browser (DNS rebinding).
+        false if entry.dialect == Dialect::Web && !rules.authenticates() && !entry.door.answers_to(request.headers()) => {
+            Err(Denied::Host)
+        }
         false => rules.guard.check(request.headers(), from, &entry.door.failed).await,
     };
     let mut response = match checked {
@@ -207,6 +228,12 @@ fn refused(dialect: Dialect, denied: Denied, challenge: &'static str, headers: &
             tonic::Code::Unauthenticated,
             "too many failed logins from this address; wait a minute",
         ),
+        Denied::Host => (
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            tonic::Code::PermissionDenied,
+            "without authentication this answers to addresses, localhost and the host of incidents.external_url only",
+        ),
         Denied::Busy => (
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
@@ -235,6 +262,7 @@ fn refused(dialect: Dialect, denied: Denied, challenge: &'static str, headers: &
         Denied::Limited(wait) => {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
+        Denied::Host => {}
         Denied::Busy => {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
         }

@@ -62,6 +62,8 @@ pub struct Settings {
     pub http_address: SocketAddr,
     /// Remote-write, health, metrics of the receiver.
     pub web_address: SocketAddr,
+    /// The name of the host by which people reach the web address, besides its addresses.
+    pub host: Option<String>,
     /// Most bytes of one request, uncompressed.
     pub max_request_bytes: u64,
     /// Most bytes of all requests that are being read or wait for the disk.
@@ -85,6 +87,7 @@ impl Default for Settings {
             grpc_address: loopback(4317),
             http_address: loopback(4318),
             web_address: loopback(9464),
+            host: None,
             max_request_bytes: 16 << 20,
             memory_bytes: 256 << 20,
             request_timeout: Duration::from_secs(10),

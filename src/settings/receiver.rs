@@ -91,6 +91,7 @@ impl Serve {
             grpc_address: key("grpc_address").address(self.grpc_address, default.grpc_address)?,
             http_address: key("http_address").address(self.http_address, default.http_address)?,
             web_address: key("web_address").address(self.web_address, default.web_address)?,
+            host: None,
             max_request_bytes: key("max_request_size").size(self.max_request_size, default.max_request_bytes)?,
             memory_bytes: key("memory_limit").size(self.memory_limit, default.memory_bytes)?,
             request_timeout: key("request_timeout").duration(self.request_timeout, default.request_timeout)?,

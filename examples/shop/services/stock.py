@@ -2,11 +2,10 @@
 
 import os
 import random
-import threading
 import time
 
 from database import PRODUCTS, connection
-from service import faults, log, serve
+from service import faults, serve
 
 
 def products(_request):
@@ -32,12 +31,11 @@ def reserve(request):
 
 
 def die():
-    """Gone wrong, the process ends a while after each start."""
+    """Gone wrong, the process ends a while after each start, and leaves no word, as one that the system kills."""
     while "crash" not in faults:
         time.sleep(0.1)
     time.sleep(random.uniform(1.0, 2.0))
-    log.critical("cannot allocate the page cache: out of memory")
-    threading.Timer(0.2, os._exit, [137]).start()
+    os._exit(137)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ pub(super) fn leave_to_consumers(
 ) {
     let graph = &incident.graph;
     for node in graph.nodes().iter().filter(|node| node.kind == NodeKind::Queue) {
+        if std::env::var_os("DBG").is_some() {
+            for f in findings.iter().filter(|f| graph.callees(&node.id).contains(&f.subject.service())) { eprintln!("{f:?}"); }
+            for (c, _) in contributions.iter() { eprintln!("{c:?}"); }
+        }
         let consumers: BTreeSet<&ServiceId> =
             graph.callees(&node.id).into_iter().filter(|consumer| is_slow(consumer, findings)).collect();
         if consumers.is_empty() {
