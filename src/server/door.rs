@@ -196,7 +196,9 @@ pub(super) async fn guard(State(entry): State<Entry>, request: Request, next: Ne
     let checked = match is_probe {
         true => Ok(()),
         // Where nobody says who he is, a name that leads here may have been made to by a page in a browser (DNS rebinding).
-        false if entry.dialect == Dialect::Web && !rules.authenticates() && !entry.door.answers_to(request.headers()) => {
+        false
+            if entry.dialect == Dialect::Web && !rules.authenticates() && !entry.door.answers_to(request.headers()) =>
+        {
             Err(Denied::Host)
         }
         false => rules.guard.check(request.headers(), from, &entry.door.failed).await,

@@ -325,7 +325,6 @@ fn systems_have_one_name_each() {
         ("adabas", "softwareag.adabas"),
         ("ingres", "actian.ingres"),
         ("firebird", "firebirdsql"),
-        ("h2", "h2database"),
         ("cache", "intersystems.cache"),
         ("dynamodb", "aws.dynamodb"),
         ("redshift", "aws.redshift"),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::backlog::leave_to_consumers;
 use super::timeouts;
 use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
@@ -263,7 +262,6 @@ impl Ledger {
             let traffic = traffic(incident, scope, pooling, &mix, &requests);
             volume::move_to_callers(&incident.calls, &busier, &traffic, &mut contributions)
         };
-        leave_to_consumers(incident, findings, &mut contributions);
         if scope.inner.is_none() {
             leave_to_demand(&Demand::of(incident), &mut contributions);
         }

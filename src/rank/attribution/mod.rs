@@ -6,7 +6,6 @@
 //! nothing. Spans give the split outright ([`from_calls`]); series of whole services give it by subtraction
 //! along the call graph ([`from_series`]).
 
-mod backlog;
 mod from_calls;
 mod from_series;
 mod timeouts;
