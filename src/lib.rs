@@ -16,6 +16,8 @@
 //!         └──── series, given edges, alerts ───────┘                (checked)     Finding   Ranking   Diagnosis   text,
 //!                                                                                                                 Markdown,
 //!                                                                                                                 JSON
+//!  unattended: webhook ──> api ──> respond (all of the above) ──> memory ──> notify ──> tickets, chat
+//!
 //!    ── rim: I/O, may fail ───────────────────────────────────────> core: pure, no clock, no I/O ──────────────> rim
 //! ```
 //!
@@ -50,7 +52,10 @@
 //! | [`model`], [`train`] | the weights of the signs as a file; how they are learned from recorded incidents |
 //! | [`simulate`] | incidents on paper: a system, its load and a fault, played event by event; telemetry in real formats |
 //! | [`store`] | the embedded rolling store: a log made durable before the answer, Parquet segments, reading by window |
-//! | [`server`] | the receiver: OTLP over gRPC and HTTP, Prometheus remote-write |
+//! | [`server`] | the receiver: OTLP over gRPC and HTTP, Prometheus remote-write; the door for all that is served |
+//! | [`memory`] | what `serve` remembers, in SQLite: incidents, alerts, analyses, reports, messages, changes, feedback |
+//! | [`respond`] | from an alert to a report: which incident it is, the analysis, what is sent and when |
+//! | [`api`] | the HTTP API of all that, and pages to look at |
 //! | [`timespec`], [`cli`] | times and windows as people write them; one file per subcommand |
 //!
 //! Dependencies run downwards only; `tests/rooms.rs` holds the table of who may import whom.
