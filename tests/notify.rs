@@ -243,8 +243,8 @@ fn what_a_sink_answers_decides_about_the_next_attempt() {
         (limited, Retry::After(Duration::from_secs(90)), "rate limit"),
         (Told::new(200, page).with("content-type", "text/html"), Retry::Never, "\"Sign in\""),
         (Told::new(502, page).with("content-type", "text/html"), Retry::Later, "web page"),
-        (Told::new(401, "{}"), Retry::Never, "check the file with the credentials"),
-        (Told::new(403, "{\"message\":\"Resource not accessible\"}"), Retry::Never, "check the permissions"),
+        (Told::new(401, "{}"), Retry::Later, "check the file with the credentials"),
+        (Told::new(403, "{\"message\":\"Resource not accessible\"}"), Retry::Later, "check the permissions"),
         (Told::new(404, "{}"), Retry::Never, "may not see it"),
         (Told::new(400, &format!("no such token {TOKEN} SECRETSECRET")), Retry::Never, "no such token"),
         (Told::new(422, &"x\n\u{1b}[31m\u{7}y ".repeat(5_000)), Retry::Never, "x [31my x"),
@@ -288,7 +288,7 @@ fn slack_tells_of_failures_with_status_200() {
     assert_eq!(fails(limited.with("retry-after", "3"), None).retry, Retry::After(Duration::from_secs(3)));
     assert_eq!(fails(Told::new(200, r#"{"ok":false,"error":"internal_error"}"#), None).retry, Retry::Later);
     let failure = fails(Told::new(200, r#"{"ok":false,"error":"not_in_channel"}"#), None);
-    assert!(failure.retry == Retry::Never && failure.problem.contains("invite the bot"), "{failure}");
+    assert!(failure.retry == Retry::Later && failure.problem.contains("invite the bot"), "{failure}");
     let failure = fails(Told::new(200, &format!("{{\"ok\":false,\"error\":\"bad {TOKEN}\"}}")), None);
     assert!(failure.problem.contains("an unknown code") && !failure.problem.contains(TOKEN), "{failure}");
     // A message that someone deleted stays deleted.
@@ -333,7 +333,7 @@ fn a_wrong_token_is_told_without_it() {
     let wrong =
         sink(&format!("kind = \"github\"\nurl = \"{url}\"\nrepository = \"acme/shop\"\ntoken_file = \"wrong\""));
     let failure = deliver(&wrong, &wrong.render(&Said::first().message()), None, false).unwrap_err();
-    assert!(failure.retry == Retry::Never && failure.problem.contains("Bad credentials"), "{failure}");
+    assert!(failure.retry == Retry::Later && failure.problem.contains("Bad credentials"), "{failure}");
     assert!(!failure.problem.contains("another-token") && !format!("{wrong:?}").contains("another-token"));
 }
 

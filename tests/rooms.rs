@@ -142,7 +142,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("minijinja", &["notify/template.rs", "api/pages.rs"]),
     ("tokio", &["live/", "server/", "store/mod.rs", "respond/", "api/", "cli/serve.rs"]),
     ("rusqlite", &["memory/"]),
-    ("hmac", &["api/signature.rs"]),
+    ("hmac", &["api/signature.rs", "server/auth.rs"]),
     ("polars", &["aggregate/local.rs", "ingest/", "simulate/write/parquet.rs", "store/segment.rs"]),
     ("axum", &["server/", "api/"]),
     ("tonic", &["server/"]),

@@ -21,6 +21,8 @@ pub struct AlertRecord {
     pub starts_ns: i64,
     /// When it stopped; `None` while it fires.
     pub ends_ns: Option<i64>,
+    /// When we heard of that, by our clock.
+    pub ended_seen_ns: Option<i64>,
     /// The sender's key of its group.
     pub group_key: String,
     /// The ticket that it names.
@@ -33,8 +35,7 @@ pub struct AlertRecord {
     pub body: String,
 }
 
-const COLUMNS: &str =
-    "identity, incident, name, service, symptom, starts_ns, ends_ns, group_key, ticket, expression, summary, body";
+const COLUMNS: &str = "identity, incident, name, service, symptom, starts_ns, ends_ns, ended_seen_ns, group_key, ticket, expression, summary, body";
 
 fn of_row(row: &Row<'_>) -> rusqlite::Result<AlertRecord> {
     Ok(AlertRecord {
@@ -45,11 +46,12 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<AlertRecord> {
         symptom: row.get(4)?,
         starts_ns: row.get(5)?,
         ends_ns: row.get(6)?,
-        group_key: row.get(7)?,
-        ticket: row.get(8)?,
-        expression: row.get(9)?,
-        summary: row.get(10)?,
-        body: row.get(11)?,
+        ended_seen_ns: row.get(7)?,
+        group_key: row.get(8)?,
+        ticket: row.get(9)?,
+        expression: row.get(10)?,
+        summary: row.get(11)?,
+        body: row.get(12)?,
     })
 }
 
@@ -84,7 +86,7 @@ pub fn starts_of(transaction: &Transaction<'_>, incident: i64) -> Result<Option<
 
 /// Remembers a new alert.
 pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<()> {
-    let sql = format!("INSERT INTO alerts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    let sql = format!("INSERT INTO alerts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     transaction.prepare_cached(&sql)?.execute(params![
         new.identity,
         new.incident,
@@ -93,6 +95,7 @@ pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<
         new.symptom,
         new.starts_ns,
         new.ends_ns,
+        new.ended_seen_ns,
         new.group_key,
         new.ticket,
         new.expression,
@@ -104,13 +107,15 @@ pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<
 
 /// Notes that an alert fires again that had ended.
 pub fn reopen_alert(transaction: &Transaction<'_>, identity: &str) -> Result<()> {
-    transaction.prepare_cached("UPDATE alerts SET ends_ns = NULL WHERE identity = ?")?.execute([identity])?;
+    transaction
+        .prepare_cached("UPDATE alerts SET ends_ns = NULL, ended_seen_ns = NULL WHERE identity = ?")?
+        .execute([identity])?;
     Ok(())
 }
 
 /// Notes that an alert has ended; a second time changes nothing.
-pub fn close_alert(transaction: &Transaction<'_>, identity: &str, ends_ns: i64) -> Result<()> {
-    let sql = "UPDATE alerts SET ends_ns = ?2 WHERE identity = ?1 AND ends_ns IS NULL";
-    transaction.prepare_cached(sql)?.execute(params![identity, ends_ns])?;
+pub fn close_alert(transaction: &Transaction<'_>, identity: &str, ends_ns: i64, now_ns: i64) -> Result<()> {
+    let sql = "UPDATE alerts SET ends_ns = ?2, ended_seen_ns = ?3 WHERE identity = ?1 AND ends_ns IS NULL";
+    transaction.prepare_cached(sql)?.execute(params![identity, ends_ns, now_ns])?;
     Ok(())
 }

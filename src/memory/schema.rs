@@ -28,6 +28,7 @@ CREATE TABLE alerts (
     symptom TEXT,
     starts_ns INTEGER NOT NULL,
     ends_ns INTEGER,
+    ended_seen_ns INTEGER,              -- when we heard of the end, by our clock
     group_key TEXT NOT NULL,
     ticket TEXT,
     expression TEXT,

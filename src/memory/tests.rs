@@ -35,6 +35,7 @@ fn alert_of(incident: i64, identity: &str) -> AlertRecord {
         symptom: None,
         starts_ns: 100,
         ends_ns: None,
+        ended_seen_ns: None,
         group_key: "{}".to_owned(),
         ticket: Some("OPS-1".to_owned()),
         expression: None,
@@ -70,10 +71,10 @@ fn an_incident_lives_from_its_alert_to_its_end() {
         insert_alert(t, &alert_of(id, "b"))?;
         assert_eq!(find_alert(t, "a")?, Some(alert_of(id, "a")));
         assert_eq!(find_alert(t, "c")?, None);
-        close_alert(t, "a", 150)?;
+        close_alert(t, "a", 150, 155)?;
         assert!(!resolve_incident(t, id, 200)?, "one alert still fires");
-        close_alert(t, "b", 170)?;
-        close_alert(t, "b", 180)?;
+        close_alert(t, "b", 170, 175)?;
+        close_alert(t, "b", 180, 185)?;
         assert!(resolve_incident(t, id, 200)?);
         assert!(!resolve_incident(t, id, 201)?, "only once");
         let ended = incident(t, id)?.unwrap();
@@ -82,6 +83,9 @@ fn an_incident_lives_from_its_alert_to_its_end() {
         let again = incident(t, id)?.unwrap();
         assert_eq!((again.condition, again.ends_ns, again.starts_ns), (Condition::Firing, None, 90));
         assert_eq!((again.entry.as_deref(), again.symptom.as_deref()), (Some("web"), Some("latency")));
+        assert_eq!(find_alert(t, "b")?.unwrap().ended_seen_ns, Some(175));
+        reopen_alert(t, "b")?;
+        assert_eq!(find_alert(t, "b")?, Some(alert_of(id, "b")));
         assert_eq!(open_incidents(t, 300)?.len(), 1);
         assert_eq!(open_incidents(t, 301)?.len(), 0);
         Ok::<_, MemoryError>(())

@@ -98,7 +98,7 @@ pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_
 /// while. What comes soon after the end is a straggler.
 fn fires_again(known: &AlertRecord, alert: &WebhookAlert, settings: &Settings, now_ns: i64) -> bool {
     let within_ns = nanoseconds(settings.group_within);
-    !alert.is_resolved && known.ends_ns.is_some_and(|ended_ns| now_ns.saturating_sub(ended_ns) > within_ns)
+    !alert.is_resolved && known.ended_seen_ns.is_some_and(|seen_ns| now_ns.saturating_sub(seen_ns) > within_ns)
 }
 
 struct Intake<'a, 'c> {
@@ -149,12 +149,13 @@ impl Open {
     }
 
     /// Whether an alert is about what a service of the incident calls, or calls such; where one of the two names no
-    /// service, whether the sender grouped them.
+    /// service, or one of which nobody knows whom it calls, whether the sender grouped them.
     fn is_about(&self, calls: &Calls, service: Option<&str>, group: &str) -> bool {
         match service {
             Some(service) => {
                 calls.reach(service).into_iter().any(|reached| self.reached.contains(reached))
                     || self.groups_without_service.contains(group)
+                    || (!calls.know(service) && self.groups.contains(group))
             }
             None => self.groups.contains(group),
         }
@@ -180,7 +181,7 @@ impl Intake<'_, '_> {
     fn end(&mut self, known: &AlertRecord, alert: &Alert) -> Result<(), IntakeError> {
         self.taken.resolved += 1;
         let ends_ns = alert.ends_ns.unwrap_or(self.now_ns).max(known.starts_ns);
-        memory::close_alert(self.transaction, &known.identity, ends_ns)?;
+        memory::close_alert(self.transaction, &known.identity, ends_ns, self.now_ns)?;
         if memory::resolve_incident(self.transaction, known.incident, self.now_ns)? {
             let due_ns = self.now_ns.saturating_add(nanoseconds(self.settings.analyse_after));
             memory::schedule(self.transaction, known.incident, Reason::Resolved, due_ns)?;
@@ -234,6 +235,7 @@ impl Intake<'_, '_> {
                 symptom: symptom.map(str::to_owned),
                 starts_ns,
                 ends_ns: None,
+                ended_seen_ns: None,
                 group_key: webhook.group_key.clone(),
                 ticket,
                 expression: alert.expression.clone(),

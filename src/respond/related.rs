@@ -21,6 +21,11 @@ impl Calls {
         Self(callees)
     }
 
+    /// Whether the service calls any or is called.
+    pub(super) fn know(&self, service: &str) -> bool {
+        self.0.contains_key(service) || self.0.values().any(|callees| callees.contains(service))
+    }
+
     /// A service and all that it calls on some way. A failure may show at two services where these sets meet: one of them
     /// calls the other, or both call a third.
     pub(super) fn reach<'c>(&'c self, service: &'c str) -> BTreeSet<&'c str> {
