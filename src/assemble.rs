@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::aggregate::{aggregate, log_stats, version_changes};
 use crate::case::Case;
+use crate::graph::ServiceGraph;
 use crate::incident::{Incident, IncidentError, IncidentParts};
 use crate::ingest::Telemetry;
 use crate::telemetry::alert::Symptom;
+use crate::telemetry::calls::CallStats;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::{Grid, NANOS_PER_SECOND, Window};
 use crate::telemetry::warning::Warning;
@@ -94,6 +96,17 @@ pub fn assemble(telemetry: Telemetry, request: Request) -> Result<Incident, Inci
         incident.entry = alerted_service.filter(|s| services.contains(s));
     }
     Ok(incident)
+}
+
+/// Who calls whom in the telemetry, with what was odd. Its spans are given up for that, and its series adopt the names that
+/// the calls have. `window` says how wide the bins are.
+pub fn graph_of(telemetry: &mut Telemetry, window: &Window) -> (CallStats, ServiceGraph, Vec<Warning>) {
+    let (calls, mut warnings) = aggregate(&telemetry.spans, &grid_for(window));
+    std::mem::take(&mut telemetry.spans).free();
+    calls.adopt(&mut telemetry.given_edges, &mut telemetry.series);
+    let (graph, of_graph) = ServiceGraph::build(&calls, &telemetry.given_edges);
+    warnings.extend(of_graph);
+    (calls, graph, warnings)
 }
 
 /// Gives services that logs and changes name the names that traces and metrics have for them, and tells whose are of no

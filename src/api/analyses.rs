@@ -49,12 +49,8 @@ impl Wanted {
             let text = window_text(overlapping);
             return Err(wrong(format!("`baselines`: {text} overlaps the incident: move or shorten one of them")));
         }
-        let symptom = match self.symptom.as_deref() {
-            None => None,
-            Some("latency") => Some(Symptom::Latency),
-            Some("errors") => Some(Symptom::Errors),
-            Some(_) => return Err(wrong("`symptom`: known are `latency` and `errors`".to_owned())),
-        };
+        let unknown = || wrong("`symptom`: known are `latency` and `errors`".to_owned());
+        let symptom = self.symptom.map(|word| Symptom::of_word(&word).ok_or_else(unknown)).transpose()?;
         let entry = self.entry.filter(|entry| !entry.is_empty());
         let title = self.title.filter(|title| !title.is_empty());
         let title = title.unwrap_or_else(|| format!("analysis of {}", entry.as_deref().unwrap_or("a window")));

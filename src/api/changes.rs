@@ -13,7 +13,7 @@ use super::{Shared, Success, off_thread};
 use crate::ingest::{Format, ReadOptions, read_bytes_as};
 use crate::memory;
 use crate::respond::now_ns;
-use crate::telemetry::change::{Change, ChangeKind};
+use crate::telemetry::change::Change;
 use crate::telemetry::time::Window;
 use crate::timespec::{parse_time, rfc3339};
 
@@ -57,13 +57,7 @@ impl From<Change> for ChangeJson {
         Self {
             time: rfc3339(change.at_ns),
             service: change.service.map(|service| service.to_string()),
-            kind: match change.kind {
-                ChangeKind::Deploy => "deploy",
-                ChangeKind::Config => "config",
-                ChangeKind::Flag => "flag",
-                ChangeKind::Scale => "scale",
-                ChangeKind::Other => "other",
-            },
+            kind: change.kind.word(),
             version: change.version,
             description: change.description,
         }

@@ -7,9 +7,7 @@ use serde::Deserialize;
 
 use super::problem::{Parameters, Problem};
 use super::{LONGEST_SECONDS, Shared, off_thread};
-use crate::aggregate::aggregate;
-use crate::assemble::grid_for;
-use crate::graph::ServiceGraph;
+use crate::assemble::graph_of;
 use crate::report::{GraphFormat, write_graph};
 use crate::respond::{GatherError, now_ns};
 use crate::telemetry::warning::with_causes;
@@ -61,9 +59,7 @@ pub(super) async fn graph(
     let _turn = responder.turn().await;
     let text = off_thread(&responder, move |responder| {
         let mut telemetry = responder.telemetry(&windows)?;
-        let (calls, _) = aggregate(&telemetry.spans, &grid_for(&windows.incident));
-        calls.adopt(&mut telemetry.given_edges, &mut telemetry.series);
-        let (graph, _) = ServiceGraph::build(&calls, &telemetry.given_edges);
+        let (calls, graph, _) = graph_of(&mut telemetry, &windows.incident);
         let mut text = Vec::new();
         let compared = (!windows.baselines.is_empty()).then_some((&windows.incident, windows.baselines.as_slice()));
         write_graph(&graph, &calls, &telemetry.series, compared, format, &mut text)

@@ -99,7 +99,7 @@ struct WholeJson {
 }
 
 #[derive(Serialize)]
-struct AlertJson {
+pub(super) struct AlertJson {
     name: String,
     service: Option<String>,
     starts_at: String,
@@ -140,7 +140,7 @@ fn incident_json(transaction: &Transaction<'_>, incident: IncidentRecord) -> Res
     })
 }
 
-fn alert_json(alert: AlertRecord) -> AlertJson {
+pub(super) fn alert_json(alert: AlertRecord) -> AlertJson {
     AlertJson {
         name: alert.name,
         service: alert.service,

@@ -11,9 +11,10 @@ use minijinja::value::Serde;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::incidents::{AlertJson, alert_json};
 use super::problem::{Parameters, Problem, no_incident, number};
 use super::{Shared, off_thread};
-use crate::memory::{self, IncidentRecord, MemoryError, ReportRecord, Search, Transaction};
+use crate::memory::{self, IncidentRecord, MemoryError, Search, Transaction};
 use crate::timespec::rfc3339;
 
 /// Incidents on the list.
@@ -58,19 +59,11 @@ struct Row {
     entry: Option<String>,
     starts: String,
     ends: Option<String>,
-    verdict: Option<&'static str>,
+    verdict: Option<String>,
     cause: Option<String>,
     percent: Option<String>,
     problem: Option<String>,
     confirmed: Option<String>,
-}
-
-fn verdict(report: &ReportRecord) -> &'static str {
-    match report.verdict.as_str() {
-        "cause_found" => "cause found",
-        "no_anomaly" => "no anomaly",
-        _ => "cannot tell",
-    }
 }
 
 fn row(transaction: &Transaction<'_>, incident: IncidentRecord) -> Result<Row, MemoryError> {
@@ -83,7 +76,7 @@ fn row(transaction: &Transaction<'_>, incident: IncidentRecord) -> Result<Row, M
         entry: incident.entry,
         starts: rfc3339(incident.starts_ns),
         ends: incident.ends_ns.map(rfc3339),
-        verdict: report.as_ref().map(verdict),
+        verdict: report.as_ref().map(|report| report.verdict.replace('_', " ")),
         cause: report.as_ref().and_then(|report| report.cause.clone()),
         percent: report.and_then(|report| report.probability).map(|p| format!("{:.0} %", p * 100.0)),
         problem,
@@ -121,16 +114,6 @@ pub(super) struct WantedVersion {
     version: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct AlertRow {
-    name: String,
-    service: Option<String>,
-    starts: String,
-    ends: Option<String>,
-    expression: Option<String>,
-    summary: Option<String>,
-}
-
 pub(super) async fn one(
     State(responder): State<Shared>,
     Path(id): Path<String>,
@@ -145,17 +128,7 @@ pub(super) async fn one(
             let shown = versions.iter().find(|report| Some(report.version) == shown).cloned();
             let versions: Vec<(u32, String)> =
                 versions.iter().map(|report| (report.version, rfc3339(report.made_ns))).collect();
-            let alerts: Vec<AlertRow> = memory::alerts_of(transaction, id)?
-                .into_iter()
-                .map(|alert| AlertRow {
-                    name: alert.name,
-                    service: alert.service,
-                    starts: rfc3339(alert.starts_ns),
-                    ends: alert.ends_ns.map(rfc3339),
-                    expression: alert.expression,
-                    summary: alert.summary,
-                })
-                .collect();
+            let alerts: Vec<AlertJson> = memory::alerts_of(transaction, id)?.into_iter().map(alert_json).collect();
             let note = memory::feedback_of(transaction, id)?.map(|feedback| feedback.note);
             let sinks = memory::undelivered(transaction, id)?;
             Ok::<_, MemoryError>(Some((row(transaction, incident)?, shown, versions, alerts, note, sinks)))

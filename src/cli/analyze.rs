@@ -17,13 +17,12 @@ use crate::rank::{self, Verdict};
 use crate::report;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
-use crate::telemetry::time::NANOS_PER_SECOND;
 use crate::windows::{Chosen, extent};
 
 use super::command_line::CommandLine;
 use super::errors::Usage;
 use super::exit;
-use super::inputs::{Inputs, TIMES_HELP, Windows};
+use super::inputs::{Inputs, TIMES_HELP, Windows, now_ns};
 use super::live::{self, Before, Live, PulledCase};
 use super::model;
 use super::progress::Progress;
@@ -186,8 +185,7 @@ fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
         return Err(Usage(text.to_owned()).into());
     }
     let alert = args.alert.as_deref().map(live::read_alert).transpose()?;
-    let now_ns = jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);
-    let windows = windows::before_pull(args.windows.incident, &args.windows.baseline, alert.as_ref(), now_ns)?;
+    let windows = windows::before_pull(args.windows.incident, &args.windows.baseline, alert.as_ref(), now_ns())?;
     let before = Before {
         settings: &settings,
         windows: &windows,

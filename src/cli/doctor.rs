@@ -17,7 +17,7 @@ use crate::windows::Chosen;
 use super::command_line::CommandLine;
 use super::errors::Usage;
 use super::exit;
-use super::inputs::{TIMES_HELP, columns, format_named, window};
+use super::inputs::{TIMES_HELP, columns, format_named, now_ns, window};
 use super::live::{self, Before, Live, PulledCase};
 use super::progress::Progress;
 use super::store_in_windows::Kept;
@@ -211,8 +211,7 @@ fn ask(args: &Args, settings: &Settings) -> anyhow::Result<Option<Asked>> {
             _ => Ok(None),
         };
     }
-    // As everywhere, in whole seconds.
-    let now_ns = jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);
+    let now_ns = now_ns();
     let last = Window::new(now_ns - LAST_NS, now_ns).ok();
     let windows = windows::before_pull(args.incident.or(last), &args.baseline, None, now_ns)?;
     let all: Vec<Window> = windows.baselines.iter().copied().chain([windows.incident]).collect();

@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use crate::aggregate::aggregate;
-use crate::assemble::grid_for;
-use crate::graph::ServiceGraph;
+use crate::assemble::graph_of;
 use crate::report::{GraphFormat, terminal_text, write_graph};
 
 use super::command_line::CommandLine;
@@ -74,11 +72,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
     let whole = crate::windows::extent(&telemetry);
     let grid_window = windows.as_ref().map(|w| w.incident).or(whole);
     let Some(grid_window) = grid_window else { return Err(windows::no_telemetry(&telemetry)) };
-    let (calls, mut warnings) = aggregate(&telemetry.spans, &grid_for(&grid_window));
-    std::mem::take(&mut telemetry.spans).free();
-    calls.adopt(&mut telemetry.given_edges, &mut telemetry.series);
-    let (graph, of_graph) = ServiceGraph::build(&calls, &telemetry.given_edges);
-    warnings.extend(of_graph);
+    let (calls, graph, mut warnings) = graph_of(&mut telemetry, &grid_window);
     warnings.extend(telemetry.warnings);
     warnings.sort();
     drop(progress);

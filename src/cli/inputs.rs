@@ -70,12 +70,15 @@ pub(super) const TIMES_HELP: &str = "\
 Times are RFC 3339 (2026-03-02T10:00:00Z), Unix seconds (1772445600) or relative (now, now-1h30m);
 durations are as in Prometheus (90s, 15m, 1h30m).";
 
-pub(super) fn window(text: &str) -> Result<Window, TimespecError> {
-    // One present for all flags: `now-1h` must mean the same instant in each of them.
+/// The present, Unix nanoseconds: for the whole command one, so that `now-1h` means the same instant in each flag, and in
+/// whole seconds, which a reader can repeat.
+pub(super) fn now_ns() -> i64 {
     static NOW: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
-    // In whole seconds, which a reader can repeat.
-    let now_ns = || jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND);
-    parse_window(text, *NOW.get_or_init(now_ns))
+    *NOW.get_or_init(|| jiff::Timestamp::now().as_second().saturating_mul(NANOS_PER_SECOND))
+}
+
+pub(super) fn window(text: &str) -> Result<Window, TimespecError> {
+    parse_window(text, now_ns())
 }
 
 pub(super) fn format_named(name: &str) -> Result<Format, String> {

@@ -162,10 +162,7 @@ pub(super) fn pull(sources: &Sources, before: &Before<'_>, save: Option<&Path>) 
     let alert = before.alert.and_then(|(_, telemetry)| telemetry.alerts.first());
     let of_alert = alert.and_then(|alert| alert.service.as_ref());
     let entry = before.entry.or_else(|| of_alert.map(|service| service.as_str()));
-    let symptom = before.symptom.or_else(|| alert?.symptom).map(|symptom| match symptom {
-        Symptom::Latency => "latency",
-        Symptom::Errors => "errors",
-    });
+    let symptom = before.symptom.or_else(|| alert?.symptom).map(Symptom::word);
     let started = rfc3339(before.windows.incident.start_ns());
     let name = match alert.filter(|alert| !alert.name.is_empty()) {
         Some(alert) => format!("{} {started}", alert.name),

@@ -131,12 +131,7 @@ fn window(window: &Window) -> WindowJson {
 }
 
 fn node(node: &NodeFacts) -> NodeJson<'_> {
-    let kind = node.kind.map(|kind| match kind {
-        NodeKind::Service => "service",
-        NodeKind::Database => "database",
-        NodeKind::Queue => "queue",
-        NodeKind::External => "external",
-    });
+    let kind = node.kind.map(NodeKind::word);
     NodeJson { name: node.name.as_str(), kind, spans: node.spans, series: node.series }
 }
 

@@ -1,6 +1,6 @@
 //! What went before an analysis: earlier versions of the report, earlier incidents that looked alike.
 
-use crate::rank::{Suspect, Verdict};
+use crate::rank::Suspect;
 use crate::timespec::rfc3339;
 
 use super::{Cause, Diagnosis};
@@ -64,7 +64,7 @@ pub fn changed(before: (&str, Option<&str>, Option<f64>), diagnosis: &Diagnosis)
     let now_cause = now.map(suspect);
     let mut changed = Vec::new();
     if verdict != diagnosis.verdict.word() {
-        changed.push(format!("the verdict was \u{201c}{}\u{201d}", words_of(verdict)));
+        changed.push(format!("the verdict was \u{201c}{}\u{201d}", verdict.replace('_', " ")));
     }
     match (cause, now_cause) {
         (Some(cause), now_cause) if now_cause.as_deref() != Some(cause) => {
@@ -90,15 +90,4 @@ pub fn suspect(cause: &Cause) -> String {
         Suspect::Service(service) => service.to_string(),
         Suspect::Edge { caller, callee } => format!("{caller} → {callee}"),
     }
-}
-
-fn words_of(verdict: &str) -> &str {
-    [Verdict::CauseFound, Verdict::NoAnomaly, Verdict::CannotTell]
-        .into_iter()
-        .find(|known| known.word() == verdict)
-        .map_or(verdict, |known| match known {
-            Verdict::CauseFound => "cause found",
-            Verdict::NoAnomaly => "no anomaly",
-            Verdict::CannotTell => "cannot tell",
-        })
 }

@@ -1,10 +1,11 @@
 //! What an answer says of itself, and the beginning of it for people.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::Response;
 use reqwest::header::{LOCATION, RETRY_AFTER};
+
+use crate::telemetry::warning::with_causes;
 
 /// So much of an error's text is shown.
 const SHOWN_CHARS: usize = 300;
@@ -23,7 +24,7 @@ pub(crate) fn target(response: &Response) -> String {
 
 /// Whether what came instead of a handshake is none: so rustls says it.
 pub(crate) fn speaks_no_tls(error: &reqwest::Error) -> bool {
-    chain(error).contains("InvalidContentType")
+    with_causes(error).contains("InvalidContentType")
 }
 
 /// The pause that a server asks for, in seconds or as a date (RFC 9110, 10.2.3).
@@ -62,15 +63,4 @@ pub(crate) fn shown(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut: String = line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
     if cut.len() < line.len() { format!("{cut}…") } else { cut }
-}
-
-/// An error with all its causes on one line.
-pub(crate) fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

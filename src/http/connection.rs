@@ -7,8 +7,8 @@ use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Identity, Method, RequestBuilder, StatusCode, Url, redirect};
 
 use super::HttpError;
-use super::answer::chain;
 use super::endpoint::{Authentication, Endpoint, Secret, Tls, whole_address};
+use crate::telemetry::warning::with_causes;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 3;
@@ -53,7 +53,7 @@ impl Connection {
         };
         let http = tls(builder, &endpoint.tls)?.build().map_err(|error| HttpError::Setup {
             server_name: server_name.to_owned(),
-            problem: chain(&error.without_url()),
+            problem: with_causes(&error.without_url()),
         })?;
         let basic = basic(endpoint)?;
         secrets.extend(basic.iter().map(|(_, password)| password.clone()));
@@ -156,7 +156,7 @@ fn tls(builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::ClientBuil
     let unusable = |path: &std::path::PathBuf, problem: String| HttpError::Certificate { path: path.clone(), problem };
     if let Some(path) = &tls.ca_file {
         let certificates = Certificate::from_pem_bundle(&read(path)?)
-            .map_err(|error| unusable(path, format!("holds no certificates in PEM: {}", chain(&error))))?;
+            .map_err(|error| unusable(path, format!("holds no certificates in PEM: {}", with_causes(&error))))?;
         if certificates.is_empty() {
             return Err(unusable(path, "holds no certificates in PEM".to_owned()));
         }
@@ -166,8 +166,9 @@ fn tls(builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::ClientBuil
         (None, None) => Ok(builder),
         (Some(certificate), Some(key)) => {
             let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
-            let identity = Identity::from_pem(&pem)
-                .map_err(|error| unusable(certificate, format!("is no certificate with its key: {}", chain(&error))))?;
+            let identity = Identity::from_pem(&pem).map_err(|error| {
+                unusable(certificate, format!("is no certificate with its key: {}", with_causes(&error)))
+            })?;
             Ok(builder.identity(identity))
         }
         (Some(path), None) | (None, Some(path)) => {

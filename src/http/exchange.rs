@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use super::answer::{chain, is_web_page, retry_after, shown, target, title};
+use super::answer::{is_web_page, retry_after, shown, target, title};
 use super::connection::Connection;
+use crate::telemetry::warning::with_causes;
 
 /// Most bytes of one answer, unfolded: a page of a hundred long comments.
 const MOST_BYTES: usize = 16 << 20;
@@ -64,7 +65,7 @@ impl Connection {
             request = request.header(CONTENT_TYPE, media_type).body(text);
         }
         let no_answer = |error: reqwest::Error| {
-            let problem = self.without_secrets(&chain(&error.without_url()));
+            let problem = self.without_secrets(&with_causes(&error.without_url()));
             format!("{}: no answer ({problem})", self.host())
         };
         let mut response = self.signed(request).send().await.map_err(no_answer)?;

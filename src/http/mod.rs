@@ -7,7 +7,7 @@ mod endpoint;
 mod error;
 mod exchange;
 
-pub(crate) use answer::{chain, content_type, is_web_page, retry_after, shown, speaks_no_tls, target, title};
+pub(crate) use answer::{content_type, is_web_page, retry_after, shown, speaks_no_tls, target, title};
 pub(crate) use connection::{Connection, Redirects};
 pub use endpoint::{Authentication, DEFAULT_TIMEOUT, Endpoint, Secret, Tls, check_header};
 pub use error::HttpError;

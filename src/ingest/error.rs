@@ -1,11 +1,10 @@
 //! What can go wrong while files are opened and read, always with the file and the place in it.
 
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::guess::Guess;
-use crate::telemetry::warning::Warning;
+use crate::telemetry::warning::{Warning, with_causes};
 
 /// Why a file, or the rest of a file, could not be read.
 ///
@@ -115,17 +114,11 @@ impl IngestError {
                 String::new()
             }
         };
-        let whole = self.to_string();
+        let whole = with_causes(self);
         // The texts above begin with file and place, which a warning carries apart.
         let rest = whole.strip_prefix(path.as_str()).unwrap_or(&whole);
         let rest = rest.strip_prefix(", ").and_then(|r| r.strip_prefix(place.as_str())).unwrap_or(rest);
-        let mut message = rest.strip_prefix(": ").unwrap_or(rest).to_owned();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
+        let message = rest.strip_prefix(": ").unwrap_or(rest).to_owned();
         Warning { source: path, place, message, affected: 1 }
     }
 }

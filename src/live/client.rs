@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::LiveError;
 use crate::http::{
-    Connection, Endpoint, Method, Redirects, chain, content_type, is_web_page, retry_after, shown, speaks_no_tls,
-    target, title,
+    Connection, Endpoint, Method, Redirects, content_type, is_web_page, retry_after, shown, speaks_no_tls, target,
+    title,
 };
+use crate::telemetry::warning::with_causes;
 
 /// Requests at once.
 const CONCURRENCY: usize = 4;
@@ -109,7 +110,7 @@ impl Client {
                 Err(error) if attempt < ATTEMPTS && is_worth_another(&error) => pause,
                 Err(error) => {
                     let hint = if speaks_no_tls(&error) { "; that port does not speak TLS: try http://" } else { "" };
-                    let problem = format!("{}{hint}", chain(&error.without_url()));
+                    let problem = format!("{}{hint}", with_causes(&error.without_url()));
                     return Err(LiveError::NoAnswer { url, attempts: attempt, problem });
                 }
             };
@@ -167,7 +168,7 @@ impl Client {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(body),
                 Err(error) => {
-                    let problem = format!("the answer broke off: {}", chain(&error.without_url()));
+                    let problem = format!("the answer broke off: {}", with_causes(&error.without_url()));
                     return Err(LiveError::Answer { url: url.to_owned(), problem });
                 }
             }
@@ -183,7 +184,7 @@ fn is_transient(status: StatusCode) -> bool {
 /// certificate stays wrong.
 fn is_worth_another(error: &reqwest::Error) -> bool {
     let is_lost = error.is_connect() || (error.is_request() && !error.is_timeout());
-    is_lost && !chain(error).contains("certificate") && !speaks_no_tls(error)
+    is_lost && !with_causes(error).contains("certificate") && !speaks_no_tls(error)
 }
 
 /// Between the pause and one and a half times of it, so that many who wait do not come back at once.

@@ -10,14 +10,6 @@ use crate::telemetry::time::Window;
 /// Where a change of this room says that it is known from.
 const SOURCE: &str = "told by API";
 
-const KINDS: [(&str, ChangeKind); 5] = [
-    ("deploy", ChangeKind::Deploy),
-    ("config", ChangeKind::Config),
-    ("flag", ChangeKind::Flag),
-    ("scale", ChangeKind::Scale),
-    ("other", ChangeKind::Other),
-];
-
 /// Remembers changes and tells how many were new: the same one may be told twice.
 pub fn insert_changes(transaction: &Transaction<'_>, changes: &[Change]) -> Result<usize> {
     // SQLite holds two NULLs for different: nobody's change has an empty name.
@@ -25,9 +17,14 @@ pub fn insert_changes(transaction: &Transaction<'_>, changes: &[Change]) -> Resu
     let mut statement = transaction.prepare_cached(sql)?;
     let mut new = 0;
     for change in changes {
-        let kind = KINDS.iter().find(|(_, kind)| *kind == change.kind).map_or("other", |(word, _)| word);
         let service = change.service.as_ref().map_or("", ServiceId::as_str);
-        new += statement.execute(params![change.at_ns, service, kind, change.version, change.description])?;
+        new += statement.execute(params![
+            change.at_ns,
+            service,
+            change.kind.word(),
+            change.version,
+            change.description
+        ])?;
     }
     Ok(new)
 }
@@ -42,7 +39,7 @@ pub fn changes_in(transaction: &Transaction<'_>, window: &Window) -> Result<Vec<
         Ok(Change {
             at_ns: row.get(0)?,
             service: (!service.is_empty()).then(|| ServiceId::new(&service)),
-            kind: KINDS.iter().find(|(known, _)| *known == word).map_or(ChangeKind::Other, |(_, kind)| *kind),
+            kind: ChangeKind::of_word(&word).unwrap_or(ChangeKind::Other),
             version: row.get(3)?,
             description: row.get(4)?,
             source: SOURCE.to_owned(),

@@ -73,10 +73,7 @@ pub(super) fn wiki(diagnosis: &Diagnosis, content: &Content) -> String {
 
 /// The report as on a terminal, without colours.
 fn as_text(diagnosis: &Diagnosis) -> String {
-    let mut out = Vec::new();
-    let format = Format::Text { colour: false, width: DEFAULT_WIDTH };
-    report::write(diagnosis, format, &mut out).expect("writing to memory does not fail");
-    String::from_utf8(out).expect("a report is text")
+    report::to_text(diagnosis, Format::Text { colour: false, width: DEFAULT_WIDTH })
 }
 
 fn text(text: &str) -> Value {

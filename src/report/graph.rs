@@ -12,7 +12,6 @@ use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 use crate::telemetry::sketch::Sketch;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
-use crate::telemetry::topology::{EdgeMode, NodeKind};
 use crate::timespec::rfc3339;
 
 /// The form of a graph.
@@ -232,7 +231,13 @@ impl<'a> GraphJson<'a> {
                 .map(|node| {
                     let traffic = nodes.get(&node.id).cloned().unwrap_or_default();
                     let (baseline, incident) = both(&traffic, &Subject::Service(node.id.clone())).unzip();
-                    NodeJson { name: node.id.as_str(), kind: kind(node.kind), calls: traffic.calls, baseline, incident }
+                    NodeJson {
+                        name: node.id.as_str(),
+                        kind: node.kind.word(),
+                        calls: traffic.calls,
+                        baseline,
+                        incident,
+                    }
                 })
                 .collect(),
             edges: graph
@@ -245,10 +250,7 @@ impl<'a> GraphJson<'a> {
                     EdgeJson {
                         caller: edge.caller.as_str(),
                         callee: edge.callee.as_str(),
-                        mode: match edge.mode {
-                            EdgeMode::Sync => "sync",
-                            EdgeMode::Async => "async",
-                        },
+                        mode: edge.mode.word(),
                         calls: traffic.calls,
                         timeouts: traffic.timeouts,
                         retries: traffic.retries,
@@ -297,15 +299,6 @@ impl GraphJson<'_> {
 
 fn window(window: &Window) -> WindowJson {
     WindowJson { start: rfc3339(window.start_ns()), end: rfc3339(window.end_ns()) }
-}
-
-fn kind(kind: NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Service => "service",
-        NodeKind::Database => "database",
-        NodeKind::Queue => "queue",
-        NodeKind::External => "external",
-    }
 }
 
 #[cfg(test)]

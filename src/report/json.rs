@@ -10,12 +10,11 @@ use crate::explain::{
 };
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange};
 use crate::telemetry::alert::{Alert, Symptom};
-use crate::telemetry::change::ChangeKind;
 use crate::telemetry::id::TraceId;
 use crate::telemetry::logs::Severity;
 use crate::telemetry::series::{Signal, Subject, Unit};
 use crate::telemetry::time::Window;
-use crate::telemetry::topology::{EdgeMode, NodeKind};
+use crate::telemetry::topology::NodeKind;
 use crate::timespec::rfc3339;
 
 use super::bounded_json;
@@ -347,7 +346,7 @@ fn alert(alert: &Alert) -> AlertJson<'_> {
         starts: alert.starts_ns.map(rfc3339),
         ends: alert.ends_ns.map(rfc3339),
         service: alert.service.as_ref().map(|s| s.as_str()),
-        symptom: alert.symptom.map(symptom),
+        symptom: alert.symptom.map(Symptom::word),
         expression: alert.expression.as_deref(),
         summary: alert.summary.as_deref(),
     }
@@ -356,7 +355,7 @@ fn alert(alert: &Alert) -> AlertJson<'_> {
 fn symptom_change(change: &SymptomChange) -> SymptomJson<'_> {
     SymptomJson {
         entry: change.entry.as_str(),
-        symptom: symptom(change.symptom),
+        symptom: change.symptom.word(),
         unit: unit(numbers::symptom_unit(change.symptom)),
         baseline: finite(change.baseline),
         incident: finite(change.incident),
@@ -388,7 +387,7 @@ fn candidate(candidate: &Candidate) -> CandidateJson<'_> {
 fn cause(cause: &Cause) -> CauseJson<'_> {
     CauseJson {
         candidate: candidate(&cause.candidate),
-        node_kind: cause.kind.map(node_kind),
+        node_kind: cause.kind.map(NodeKind::word),
         path: cause.path.iter().map(step).collect(),
         evidence: cause.evidence.iter().map(evidence).collect(),
     }
@@ -398,10 +397,7 @@ fn step(step: &PathStep) -> StepJson<'_> {
     StepJson {
         caller: step.caller.as_str(),
         callee: step.callee.as_str(),
-        mode: match step.mode {
-            EdgeMode::Sync => "sync",
-            EdgeMode::Async => "async",
-        },
+        mode: step.mode.word(),
         changes: step.changes.iter().map(before_after).collect(),
     }
 }
@@ -497,34 +493,12 @@ fn system_change(line: &ChangeLine) -> SystemChangeJson<'_> {
     SystemChangeJson {
         at: rfc3339(line.change.at_ns),
         service: line.change.service.as_ref().map(|s| s.as_str()),
-        kind: match line.change.kind {
-            ChangeKind::Deploy => "deploy",
-            ChangeKind::Config => "config",
-            ChangeKind::Flag => "flag",
-            ChangeKind::Scale => "scale",
-            ChangeKind::Other => "other",
-        },
+        kind: line.change.kind.word(),
         version: &line.change.version,
         description: &line.change.description,
         source: &line.change.source,
         at_cause: line.at_cause,
         seconds_after_start: line.after_start_ns as f64 / crate::telemetry::time::NANOS_PER_SECOND as f64,
-    }
-}
-
-fn symptom(symptom: Symptom) -> &'static str {
-    match symptom {
-        Symptom::Latency => "latency",
-        Symptom::Errors => "errors",
-    }
-}
-
-fn node_kind(kind: NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Service => "service",
-        NodeKind::Database => "database",
-        NodeKind::Queue => "queue",
-        NodeKind::External => "external",
     }
 }
 

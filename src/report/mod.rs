@@ -73,6 +73,13 @@ pub(crate) fn markdown_with(diagnosis: &Diagnosis, notes: &[Note<'_>]) -> String
     String::from_utf8(out).expect("a report is text")
 }
 
+/// The whole report as one text.
+pub fn to_text(diagnosis: &Diagnosis, format: Format) -> String {
+    let mut bytes = Vec::new();
+    write(diagnosis, format, &mut bytes).expect("memory takes all that is written");
+    String::from_utf8(bytes).expect("reports are text")
+}
+
 /// Writes pretty JSON in which no string is longer than 4096 bytes and a mark; see [`JSON_SCHEMA`].
 pub(crate) fn write_bounded_json<T: serde::Serialize>(value: &T, out: &mut dyn io::Write) -> io::Result<()> {
     bounded_json::write(value, out)

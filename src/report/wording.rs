@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::escape;
 use crate::explain::{AffectedEntry, Cause, ChangeLine, Diagnosis, LogLine, OnsetRow, PathStep, numbers};
 use crate::rank::{Candidate, Modality, Suspect, SymptomChange, Verdict};
-use crate::telemetry::alert::Symptom;
 use crate::telemetry::change::ChangeKind;
 use crate::telemetry::logs::Severity;
 use crate::telemetry::series::{Signal, Unit};
@@ -64,13 +63,6 @@ pub(super) fn node_kind(kind: NodeKind) -> &'static str {
         NodeKind::Database => "database",
         NodeKind::Queue => "queue",
         NodeKind::External => "external dependency",
-    }
-}
-
-pub(super) fn symptom_name(symptom: Symptom) -> &'static str {
-    match symptom {
-        Symptom::Latency => "latency",
-        Symptom::Errors => "errors",
     }
 }
 
@@ -140,7 +132,7 @@ pub(super) fn cause_details(cause: &Cause) -> String {
 pub(super) fn symptom(change: &SymptomChange) -> String {
     let values = numbers::change(change.baseline, change.incident, numbers::symptom_unit(change.symptom));
     let passed = if change.significant { "" } else { ", within normal variation" };
-    format!("{} {} {values}{passed}", change.entry, symptom_name(change.symptom))
+    format!("{} {} {values}{passed}", change.entry, change.symptom.word())
 }
 
 /// `2026-… to 2026-… (5 min)`.

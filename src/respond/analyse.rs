@@ -1,6 +1,7 @@
 //! One analysis: from an incident that is remembered to a report.
 
 use super::gather::{GatherError, Wanted, gather};
+use super::related::named;
 use super::{Configuration, Responder, now_ns, window};
 use crate::analysis;
 use crate::assemble::{Request, assemble};
@@ -142,7 +143,7 @@ impl Known {
             starts_ns: Some(record.starts_ns),
             ends_ns: record.ends_ns,
             service: record.service.as_deref().map(ServiceId::new),
-            symptom: record.symptom.as_deref().and_then(symptom),
+            symptom: record.symptom.as_deref().and_then(Symptom::of_word),
             expression: record.expression.clone(),
             summary: record.summary.clone(),
         };
@@ -154,14 +155,6 @@ impl Known {
 fn longest_range_ns(expression: &str) -> Option<i64> {
     let ranges = expression.split('[').skip(1).filter_map(|rest| rest.split([']', ':']).next());
     ranges.filter_map(|text| parse_duration(text.trim()).ok()).max()
-}
-
-fn symptom(word: &str) -> Option<Symptom> {
-    match word {
-        "latency" => Some(Symptom::Latency),
-        "errors" => Some(Symptom::Errors),
-        _ => None,
-    }
 }
 
 /// Reads, compares, explains.
@@ -185,10 +178,10 @@ pub(super) fn analyse(
         baselines: windows.baselines,
         // An alert may call a service otherwise than traces do: then the entry is looked for.
         entry: entry.as_deref().map(ServiceId::new).filter(|_| *origin == Origin::Request),
-        symptom: felt.as_deref().and_then(symptom),
+        symptom: felt.as_deref().and_then(Symptom::of_word),
     };
     let incident = assemble(telemetry, request)?;
-    let edges = incident.graph.edges().iter().map(|edge| (edge.caller.to_string(), edge.callee.to_string())).collect();
+    let edges = named(&incident.graph);
     Ok(Analysed { diagnosis: analysis::analyze(&incident, &configuration.analysis), edges })
 }
 

@@ -4,10 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::analyse::Known;
-use super::gather::{GatherError, Wanted, gather};
+use super::gather::{GatherError, Removed, Wanted, gather_into};
 use super::{Responder, now_ns};
 use crate::case::{CASE_FILE, Case, CaseToWrite, TruthToWrite};
-use crate::live;
 use crate::memory::{Feedback, IncidentRecord};
 use crate::store;
 use crate::windows::Chosen;
@@ -52,24 +51,14 @@ pub(super) fn export(
     let nothing = || GatherError::Nothing("the incident was forgotten".to_owned());
     let known = Known::recall(responder, incident.id).ok().flatten().ok_or_else(nothing)?;
     let read = known.windows(rules, now_ns())?;
-    let wanted = Wanted { entry: incident.entry.as_deref(), ..Wanted::of(&read) };
-    let telemetry = gather(origin, &wanted, &responder.scratch())?;
-    let compared = known.compared(read, &telemetry, rules)?;
-    drop(telemetry);
+    let wanted =
+        Wanted { windows: &read, name: &name, entry: incident.entry.as_deref(), symptom: incident.symptom.as_deref() };
     // Beside its place, so that a case is there whole or not at all.
     let unfinished = responder.scratch();
-    if !origin.sources.is_empty() {
-        let request = live::Request {
-            name: &name,
-            incident: compared.incident,
-            baselines: &compared.baselines,
-            entry: incident.entry.as_deref(),
-            symptom: incident.symptom.as_deref(),
-            metrics: &origin.options.metrics,
-            alert: None,
-        };
-        live::pull(&origin.sources, &request, &unfinished)?;
-    }
+    let _removed = Removed(&unfinished);
+    let telemetry = gather_into(origin, &wanted, &unfinished)?;
+    let compared = known.compared(read.clone(), &telemetry, rules)?;
+    drop(telemetry);
     if let Some(folder) = &origin.store {
         store::export(folder, &compared.all(), &origin.options, &origin.live_signals(), &unfinished)?;
     }

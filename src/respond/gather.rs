@@ -58,16 +58,22 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Reads everything. A live source takes the place of what the store has of its kind: the same spans or samples may be in
-/// both, and would count twice.
+/// Reads everything, and leaves nothing of what was pulled.
 pub(super) fn gather(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<Telemetry, GatherError> {
+    let _removed = Removed(scratch);
+    gather_into(origin, wanted, scratch)
+}
+
+/// Reads everything. What is pulled stays in `folder`, which must be new. A live source takes the place of what the store
+/// has of its kind: the same spans or samples may be in both, and would count twice.
+pub(super) fn gather_into(origin: &Origin, wanted: &Wanted<'_>, folder: &Path) -> Result<Telemetry, GatherError> {
     let mut telemetry = Telemetry::default();
-    if let Some(folder) = &origin.store {
-        telemetry = store::read(folder, &wanted.windows.all(), &origin.options)?;
-        prefer_live(origin, &mut telemetry, folder);
+    if let Some(store) = &origin.store {
+        telemetry = store::read(store, &wanted.windows.all(), &origin.options)?;
+        prefer_live(origin, &mut telemetry, store);
     }
     if !origin.sources.is_empty() {
-        telemetry.append(pull(origin, wanted, scratch)?);
+        telemetry.append(pull(origin, wanted, folder)?);
     }
     finish(&mut telemetry, &origin.options);
     Ok(telemetry)
@@ -91,7 +97,7 @@ fn prefer_live(origin: &Origin, telemetry: &mut Telemetry, folder: &Path) {
     }
 }
 
-fn pull(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<Telemetry, GatherError> {
+fn pull(origin: &Origin, wanted: &Wanted<'_>, folder: &Path) -> Result<Telemetry, GatherError> {
     let ReadOptions { metrics, .. } = &origin.options;
     let request = live::Request {
         name: wanted.name,
@@ -102,11 +108,9 @@ fn pull(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<Telemetr
         metrics,
         alert: None,
     };
-    let removed = Removed(scratch);
-    let pulled = live::pull(&origin.sources, &request, scratch)?;
-    let case = Case::read(scratch)?;
+    let pulled = live::pull(&origin.sources, &request, folder)?;
+    let case = Case::read(folder)?;
     let mut telemetry = read_parts(&case.files, &origin.options, &|_| {})?;
-    drop(removed);
     let warning = |message: &String| Warning {
         source: "live sources".to_owned(),
         place: String::new(),
@@ -118,7 +122,7 @@ fn pull(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<Telemetr
 }
 
 /// Removes a folder when it is done with.
-struct Removed<'p>(&'p Path);
+pub(super) struct Removed<'p>(pub(super) &'p Path);
 
 impl Drop for Removed<'_> {
     fn drop(&mut self) {

@@ -63,30 +63,23 @@ pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_
     let identities: Vec<String> =
         webhook.alerts.iter().flatten().map(|alert| identity(webhook, alert, now_ns)).collect();
     let alerts = || webhook.alerts.iter().flatten().zip(&identities);
-    let is_known = memory.read(|transaction| {
+    let nothing_new = memory.read(|transaction| {
+        let mut taken = Taken::default();
         for (alert, identity) in alerts() {
             match memory::find_alert(transaction, identity)? {
-                Some(known) if fires_again(&known, alert, settings, now_ns) => return Ok(false),
-                Some(known) if known.ends_ns.is_some() || !alert.is_resolved => {}
-                None if alert.is_resolved => {}
-                _ => return Ok::<_, MemoryError>(false),
+                Some(known) if fires_again(&known, alert, settings, now_ns) => return Ok(None),
+                Some(known) if known.ends_ns.is_some() || !alert.is_resolved => taken.known += 1,
+                None if alert.is_resolved => taken.ended_before += 1,
+                _ => return Ok::<_, MemoryError>(None),
             }
         }
-        Ok(true)
+        Ok(Some(taken))
     })?;
-    if is_known {
-        let ended_before = memory.read(|transaction| {
-            let mut ended = 0;
-            for (_, identity) in alerts() {
-                ended += u64::from(memory::find_alert(transaction, identity)?.is_none());
-            }
-            Ok::<_, MemoryError>(ended)
-        })?;
-        return Ok(Taken { known: identities.len() as u64 - ended_before, ended_before, ..Taken::default() });
+    if let Some(taken) = nothing_new {
+        return Ok(taken);
     }
     memory.change(|transaction| {
-        let mut intake =
-            Intake { transaction, settings, now_ns, calls: None, open: None, waiting: None, taken: Taken::default() };
+        let mut intake = Intake::new(transaction, settings, now_ns)?;
         for (alert, identity) in alerts() {
             intake.take(webhook, alert, identity)?;
         }
@@ -105,12 +98,11 @@ struct Intake<'a, 'c> {
     transaction: &'a Transaction<'c>,
     settings: &'a Settings,
     now_ns: i64,
-    /// Read when the first alert needs them.
-    calls: Option<Calls>,
-    /// Incidents that alerts may join; read when the first alert needs them.
-    open: Option<Vec<Open>>,
+    calls: Calls,
+    /// Incidents that alerts may join, the one that an alert joined last first.
+    open: Vec<Open>,
     /// How many incidents waited before this webhook: one that brings many is taken whole.
-    waiting: Option<usize>,
+    waiting: usize,
     taken: Taken,
 }
 
@@ -162,7 +154,22 @@ impl Open {
     }
 }
 
-impl Intake<'_, '_> {
+impl<'a, 'c> Intake<'a, 'c> {
+    fn new(transaction: &'a Transaction<'c>, settings: &'a Settings, now_ns: i64) -> Result<Self, MemoryError> {
+        let calls = Calls::of(memory::edges(transaction)?);
+        let since_ns = now_ns.saturating_sub(nanoseconds(settings.group_within));
+        let mut open = Vec::new();
+        for record in memory::open_incidents(transaction, since_ns)? {
+            let starts_ns = memory::starts_of(transaction, record.id)?;
+            let mut one = Open { id: record.id, starts_ns, ..Open::default() };
+            let subjects = memory::subjects_of(transaction, record.id)?;
+            subjects.into_iter().for_each(|subject| one.add(&calls, subject));
+            open.push(one);
+        }
+        let waiting = memory::waiting(transaction)?;
+        Ok(Self { transaction, settings, now_ns, calls, open, waiting, taken: Taken::default() })
+    }
+
     fn take(&mut self, webhook: &Webhook, alert: &WebhookAlert, identity: &str) -> Result<(), IntakeError> {
         match memory::find_alert(self.transaction, identity)? {
             Some(known) if alert.is_resolved && known.ends_ns.is_none() => self.end(&known, &alert.alert)?,
@@ -194,9 +201,9 @@ impl Intake<'_, '_> {
         let ticket = alert.named(&self.settings.ticket_labels);
         let WebhookAlert { alert, body, .. } = alert;
         let starts_ns = alert.starts_ns.unwrap_or(self.now_ns);
-        let (service, symptom) = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(symptom_word));
+        let (service, symptom) = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(Symptom::word));
         let group = &webhook.group_key;
-        let incident = match self.belongs_to(service, group, starts_ns)? {
+        let incident = match self.belongs_to(service, group, starts_ns) {
             Some(incident) => {
                 self.extend(incident, alert)?;
                 incident
@@ -216,15 +223,10 @@ impl Intake<'_, '_> {
                     updated_ns: self.now_ns,
                 };
                 self.taken.incidents += 1;
-                let waiting = match self.waiting {
-                    Some(waiting) => waiting,
-                    None => memory::waiting(self.transaction)?,
-                };
-                self.waiting = Some(waiting);
-                begin_incident(self.transaction, &new, Reason::First, waiting, self.settings)?
+                begin_incident(self.transaction, &new, Reason::First, self.waiting, self.settings)?
             }
         };
-        self.joins(incident, service, group, starts_ns)?;
+        self.joins(incident, service, group, starts_ns);
         memory::insert_alert(
             self.transaction,
             &AlertRecord {
@@ -257,7 +259,7 @@ impl Intake<'_, '_> {
     fn extend(&self, incident: i64, alert: &Alert) -> Result<(), IntakeError> {
         let known = memory::incident(self.transaction, incident)?;
         let starts_ns = alert.starts_ns.unwrap_or(self.now_ns);
-        let felt = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(symptom_word));
+        let felt = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(Symptom::word));
         memory::extend_incident(self.transaction, incident, starts_ns, felt, self.now_ns)?;
         if known.is_some_and(|known| known.condition == Condition::Resolved) {
             let due_ns = self.now_ns.saturating_add(nanoseconds(self.settings.analyse_after));
@@ -267,53 +269,25 @@ impl Intake<'_, '_> {
     }
 
     /// The open incident to which an alert belongs.
-    fn belongs_to(&mut self, service: Option<&str>, group: &str, starts_ns: i64) -> Result<Option<i64>, IntakeError> {
+    fn belongs_to(&self, service: Option<&str>, group: &str, starts_ns: i64) -> Option<i64> {
         let within_ns = nanoseconds(self.settings.group_within);
-        let (calls, open) = self.known()?;
         // One that fires since yesterday is no part of what begins now.
-        let fits = |open: &&Open| open.begins_near(starts_ns, within_ns) && open.is_about(calls, service, group);
-        Ok(open.iter().find(fits).map(|open| open.id))
+        let fits = |open: &&Open| open.begins_near(starts_ns, within_ns) && open.is_about(&self.calls, service, group);
+        self.open.iter().find(fits).map(|open| open.id)
     }
 
-    fn joins(&mut self, incident: i64, service: Option<&str>, group: &str, starts_ns: i64) -> Result<(), IntakeError> {
-        let (calls, all) = self.known()?;
-        let subject = (service.map(str::to_owned), group.to_owned());
-        let at = match all.iter().position(|open| open.id == incident) {
+    fn joins(&mut self, incident: i64, service: Option<&str>, group: &str, starts_ns: i64) {
+        let at = match self.open.iter().position(|open| open.id == incident) {
             Some(at) => at,
             None => {
-                all.insert(0, Open { id: incident, ..Open::default() });
+                self.open.insert(0, Open { id: incident, ..Open::default() });
                 0
             }
         };
-        let open = &mut all[at];
-        open.add(calls, subject);
+        let open = &mut self.open[at];
+        open.add(&self.calls, (service.map(str::to_owned), group.to_owned()));
         let (first, last) = open.starts_ns.unwrap_or((starts_ns, starts_ns));
         open.starts_ns = Some((first.min(starts_ns), last.max(starts_ns)));
-        Ok(())
-    }
-
-    /// Who calls whom, and the open incidents, the one that an alert joined last first.
-    fn known(&mut self) -> Result<(&Calls, &mut Vec<Open>), IntakeError> {
-        let calls = match self.calls.take() {
-            Some(calls) => calls,
-            None => Calls::of(memory::edges(self.transaction)?),
-        };
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => {
-                let since_ns = self.now_ns.saturating_sub(nanoseconds(self.settings.group_within));
-                let mut all = Vec::new();
-                for record in memory::open_incidents(self.transaction, since_ns)? {
-                    let starts_ns = memory::starts_of(self.transaction, record.id)?;
-                    let mut open = Open { id: record.id, starts_ns, ..Open::default() };
-                    let subjects = memory::subjects_of(self.transaction, record.id)?;
-                    subjects.into_iter().for_each(|subject| open.add(&calls, subject));
-                    all.push(open);
-                }
-                all
-            }
-        };
-        Ok((self.calls.insert(calls), self.open.insert(open)))
     }
 }
 
@@ -351,7 +325,7 @@ pub(super) fn ask(memory: &Memory, asked: &Asked, settings: &Settings, now_ns: i
         condition: Condition::Resolved,
         title: asked.title.clone(),
         entry: asked.entry.as_ref().map(ToString::to_string),
-        symptom: asked.symptom.map(symptom_word).map(str::to_owned),
+        symptom: asked.symptom.map(Symptom::word).map(str::to_owned),
         starts_ns: asked.incident.start_ns(),
         ends_ns: Some(asked.incident.end_ns()),
         last_alert_ns: now_ns,
@@ -362,13 +336,6 @@ pub(super) fn ask(memory: &Memory, asked: &Asked, settings: &Settings, now_ns: i
         let waiting = memory::waiting(transaction)?;
         begin_incident(transaction, &new, Reason::Request, waiting, settings)
     })
-}
-
-pub(super) fn symptom_word(symptom: Symptom) -> &'static str {
-    match symptom {
-        Symptom::Latency => "latency",
-        Symptom::Errors => "errors",
-    }
 }
 
 /// Receiver, fingerprint and start. The key of the group is left out: by it nothing is told apart that these do not tell

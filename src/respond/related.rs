@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Origin;
-use crate::aggregate::aggregate;
-use crate::assemble::grid_for;
+use crate::assemble::graph_of;
 use crate::graph::ServiceGraph;
 use crate::store;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
@@ -42,6 +41,11 @@ impl Calls {
     }
 }
 
+/// The calls of a graph, callers first.
+pub(super) fn named(graph: &ServiceGraph) -> Vec<(String, String)> {
+    graph.edges().iter().map(|edge| (edge.caller.to_string(), edge.callee.to_string())).collect()
+}
+
 /// What spans of the last minutes say of who calls whom.
 const LAST_NS: i64 = 120 * NANOS_PER_SECOND;
 
@@ -49,10 +53,8 @@ const LAST_NS: i64 = 120 * NANOS_PER_SECOND;
 pub(super) fn calls_in_store(origin: &Origin, now_ns: i64) -> Vec<(String, String)> {
     let read = || {
         let window = Window::new(now_ns.saturating_sub(LAST_NS), now_ns).ok()?;
-        let telemetry = store::read(origin.store.as_deref()?, &[window], &origin.options).ok()?;
-        let (calls, _) = aggregate(&telemetry.spans, &grid_for(&window));
-        let (graph, _) = ServiceGraph::build(&calls, &telemetry.given_edges);
-        Some(graph.edges().iter().map(|edge| (edge.caller.to_string(), edge.callee.to_string())).collect())
+        let mut telemetry = store::read(origin.store.as_deref()?, &[window], &origin.options).ok()?;
+        Some(named(&graph_of(&mut telemetry, &window).1))
     };
     read().unwrap_or_default()
 }

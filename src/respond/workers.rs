@@ -209,9 +209,9 @@ fn conclude(
         probability: first.map(|cause| cause.candidate.probability),
         signature: signature.unwrap_or_default(),
         changed: changed.clone(),
-        json: written(&diagnosis, Format::Json),
-        markdown: written(&diagnosis, Format::Markdown),
-        text: written(&diagnosis, Format::Text { colour: false, width: report::DEFAULT_WIDTH }),
+        json: report::to_text(&diagnosis, Format::Json),
+        markdown: report::to_text(&diagnosis, Format::Markdown),
+        text: report::to_text(&diagnosis, Format::Text { colour: false, width: report::DEFAULT_WIDTH }),
     };
     responder.memory.change(|transaction| {
         memory::insert_report(transaction, &record)?;
@@ -222,12 +222,6 @@ fn conclude(
     })?;
     let cause = record.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
     Ok((version, format!("{}{cause}", record.verdict)))
-}
-
-fn written(diagnosis: &Diagnosis, format: Format) -> String {
-    let mut bytes = Vec::new();
-    report::write(diagnosis, format, &mut bytes).expect("memory takes all that is written");
-    String::from_utf8(bytes).expect("reports are text")
 }
 
 /// What each sink makes of the report.

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::door::Door;
+use crate::telemetry::warning::with_causes;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -21,13 +22,7 @@ pub struct NotReloaded(String);
 impl NotReloaded {
     /// From what went wrong.
     pub fn because(error: &dyn Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
-        Self(message)
+        Self(with_causes(error))
     }
 }
 

@@ -11,6 +11,21 @@ pub enum Symptom {
     Errors,
 }
 
+impl Symptom {
+    /// As it stands in files and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Errors => "errors",
+        }
+    }
+
+    /// The reverse of [`Symptom::word`].
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Latency, Self::Errors].into_iter().find(|known| known.word() == word)
+    }
+}
+
 /// The part of an alert that an analysis starts from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Alert {

@@ -17,6 +17,27 @@ pub enum ChangeKind {
     Other,
 }
 
+impl ChangeKind {
+    /// All kinds.
+    const ALL: [Self; 5] = [Self::Deploy, Self::Config, Self::Flag, Self::Scale, Self::Other];
+
+    /// As it stands in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Config => "config",
+            Self::Flag => "flag",
+            Self::Scale => "scale",
+            Self::Other => "other",
+        }
+    }
+
+    /// The reverse of [`ChangeKind::word`].
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.word() == word)
+    }
+}
+
 /// One change.
 #[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub struct Change {

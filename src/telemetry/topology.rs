@@ -15,6 +15,18 @@ pub enum NodeKind {
     External,
 }
 
+impl NodeKind {
+    /// As it stands in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Database => "database",
+            Self::Queue => "queue",
+            Self::External => "external",
+        }
+    }
+}
+
 /// Whether the caller waits for the callee.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum EdgeMode {
@@ -22,6 +34,16 @@ pub enum EdgeMode {
     Sync,
     /// The caller does not wait (message, fire and forget).
     Async,
+}
+
+impl EdgeMode {
+    /// As it stands in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+        }
+    }
 }
 
 /// An edge that the user's data states outright, without spans (a call graph file, service-graph metrics).
