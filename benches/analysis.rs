@@ -197,7 +197,7 @@ fn row(noise: &mut Noise, caller: Option<u32>, callee: u32, bin: i64, slow: &BTr
         origin_errors: errors,
         duration_ns,
         self_ns,
-        critical_ns: self_ns,
+        part_ns: self_ns,
         paired_calls: if caller.is_some() { CALLS } else { 0 },
         gap_ns,
         durations,

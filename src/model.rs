@@ -14,7 +14,7 @@ use crate::rank::fusion::{Fusion, SIGNS};
 
 /// Version of the file's layout and of what the signs mean. It grows when either changes, so that an old model is never
 /// applied to other numbers than those it was trained on.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A model as the file has it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -28,6 +28,10 @@ pub struct Model {
     pub none: f64,
     /// Added to it where no symptom passes the gate.
     pub none_when_calm: f64,
+    /// Score of a cause that shows nothing, bits.
+    pub unseen: f64,
+    /// Added to it where no symptom passes the gate.
+    pub unseen_when_calm: f64,
     /// Bits that double the odds.
     pub temperature: f64,
     /// What it was trained on.
@@ -150,8 +154,9 @@ impl Model {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return Err(format!("temperature is {}, expected more than 0", self.temperature));
         }
-        if !(self.none.is_finite() && self.none_when_calm.is_finite()) {
-            return Err("none and none_when_calm have to be finite".to_owned());
+        let scores = [self.none, self.none_when_calm, self.unseen, self.unseen_when_calm];
+        if !scores.iter().all(|score| score.is_finite()) {
+            return Err("none, unseen, and what is added to them when calm have to be finite".to_owned());
         }
         Ok(())
     }
@@ -162,6 +167,8 @@ impl Model {
             weights: SIGNS.map(|(name, _)| self.weights.get(name).copied().unwrap_or(0.0)),
             none: self.none,
             none_when_calm: self.none_when_calm,
+            unseen: self.unseen,
+            unseen_when_calm: self.unseen_when_calm,
             temperature: self.temperature,
         }
     }

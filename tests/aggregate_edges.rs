@@ -79,11 +79,11 @@ fn batches_and_contexts_of_messages() {
         2/2 1 mail consumer process 95+50 queue=q link=1/1
         ",
         &[
-            "* -> shop send: 1x20 self 20 critical 20+0",
-            "* -> web send: 2x40 self 40 critical 40+0",
-            "q ~> mail receive: 1x60 self 60 critical 60+0",
-            "shop ~> q send: 1x20 self 20 critical 0+0",
-            "web ~> q send: 2x40 self 40 critical 0+0",
+            "* -> shop send: 1x20 self 20 part 20+0",
+            "* -> web send: 2x40 self 40 part 40+0",
+            "q ~> mail receive: 1x60 self 60 part 60+0",
+            "shop ~> q send: 1x20 self 20 part 0+0",
+            "web ~> q send: 2x40 self 40 part 0+0",
         ],
     );
     // The consumer links to the context in which the message was created, where the sending has no span of its own.
@@ -93,9 +93,9 @@ fn batches_and_contexts_of_messages() {
         2/1 - mail consumer process 90+50 queue=q link=1/1
         ",
         &[
-            "* -> web POST: 1x100 self 100 critical 100+0",
-            "q ~> mail process: 1x50 self 50 critical 50+0",
-            "web ~> q process: 1x0 self 0 critical 0+0",
+            "* -> web POST: 1x100 self 100 part 100+0",
+            "q ~> mail process: 1x50 self 50 part 50+0",
+            "web ~> q process: 1x0 self 0 part 0+0",
         ],
     );
     // A link that a server writes to a message's handler tells of no message.
@@ -113,8 +113,8 @@ fn timeouts_are_the_callee_slow_and_not_failed() {
         1/3 2 cart server get   15+245ms
         ",
         &[
-            "* -> web GET/: 1x100000000 self 50000000 critical 50000000+0 errors 1 caller 0 origin 0 edge 0",
-            "web -> cart get: 1x245000000 self 245000000 critical 50000000+0 gap 0 errors 1 caller 1 origin 0 \
+            "* -> web GET/: 1x100000000 self 50000000 part 50000000+0 errors 1 caller 0 origin 0 edge 0",
+            "web -> cart get: 1x245000000 self 245000000 part 50000000+0 gap 0 errors 1 caller 1 origin 0 \
              edge 0 timeouts 1",
         ],
     );
@@ -288,7 +288,7 @@ fn a_corrected_clock_gives_the_same_table_as_a_right_one() {
     assert_eq!(right.rows.len(), wrong.rows.len());
     for (right, wrong) in right.rows.iter().zip(&wrong.rows) {
         assert_eq!((right.key, right.calls, right.duration_ns), (wrong.key, wrong.calls, wrong.duration_ns));
-        assert_eq!((right.self_ns, right.critical_ns, right.gap_ns), (wrong.self_ns, wrong.critical_ns, wrong.gap_ns));
+        assert_eq!((right.self_ns, right.part_ns, right.gap_ns), (wrong.self_ns, wrong.part_ns, wrong.gap_ns));
     }
     assert_eq!(right.instances, wrong.instances);
 }
@@ -325,8 +325,8 @@ fn three_hosts_in_a_chain() {
     assert_eq!(told, ["cart/c stock/s 7000 50", "stock/s price/p -12000 50", "web/w cart/c 5000 50"]);
     assert_eq!(stats.coverage.moved, 200);
     assert!(stats.rows.iter().all(|row| row.key.mode as u8 == 0), "all of them are waited for");
-    let critical: u64 = stats.rows.iter().map(|row| row.critical_ns + row.critical_gap_ns).sum();
-    assert_eq!(critical, 50 * 100_000_000);
+    let parts: u64 = stats.rows.iter().map(|row| row.part_ns + row.part_gap_ns).sum();
+    assert_eq!(parts, 50 * 100_000_000);
 }
 
 #[test]

@@ -75,7 +75,9 @@ fn the_cause_of_each_case_is_found_and_its_victims_are_named() {
         assert_eq!(diagnosis.causes[0].candidate.suspect.service().as_str(), cause);
         let named: Vec<&str> = diagnosis.victims.iter().map(|v| v.service.as_str()).collect();
         assert_eq!(named, victims, "{name}");
-        let total: f64 = ranking(&diagnosis).iter().map(|c| c.1).sum::<f64>() + diagnosis.none_probability;
+        let total: f64 = ranking(&diagnosis).iter().map(|c| c.1).sum::<f64>()
+            + diagnosis.unlisted_probability
+            + diagnosis.none_probability;
         assert!((total - 1.0).abs() < 1e-9, "probabilities of {name} sum to {total}");
     }
 }

@@ -36,6 +36,8 @@ struct Call {
     version: &'static str,
     /// Copes with failures of its callees, by another attempt or another way.
     copes: bool,
+    /// Makes its calls all at once, and waits for the last.
+    at_once: bool,
     calls: Vec<Call>,
 }
 
@@ -51,6 +53,7 @@ fn call(service: &str, own_ms: u64) -> Call {
         operation: "serve",
         version: "",
         copes: false,
+        at_once: false,
         calls: Vec::new(),
     }
 }
@@ -110,9 +113,11 @@ impl Trace<'_> {
         let jitter = (self.number * 7 + self.next * 3) % 21;
         let mut now = start_ns + (call.own_us * 1000 * (90 + jitter) / 100) as i64;
         let mut failed = call.failed;
+        let begin = now;
         for callee in &call.calls {
-            let (end, callee_failed) = self.request(call, callee, id, now);
-            now = end;
+            let at_ns = if call.at_once { begin } else { now };
+            let (end, callee_failed) = self.request(call, callee, id, at_ns);
+            now = now.max(end);
             failed |= callee_failed && !call.copes;
         }
         span.start_ns = start_ns;
@@ -200,7 +205,8 @@ fn diagnose(telemetry: Telemetry, entry: Option<&str>, symptom: Option<Symptom>)
     };
     let diagnosis = analyze(&assemble(telemetry, request).unwrap(), &Settings::default());
     let candidates = diagnosis.causes.iter().map(|c| &c.candidate).chain(&diagnosis.alternatives);
-    let probabilities: Vec<f64> = candidates.map(|c| c.probability).chain([diagnosis.none_probability]).collect();
+    let probabilities: Vec<f64> =
+        candidates.map(|c| c.probability).chain([diagnosis.unlisted_probability, diagnosis.none_probability]).collect();
     assert!(probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{probabilities:?}");
     let total: f64 = probabilities.iter().sum();
     assert!((total - 1.0).abs() < 1e-6, "probabilities sum to {total}");
@@ -237,6 +243,17 @@ fn a_failing_external_dependency_is_blamed() {
         call("frontend", 5).to(call("payments", 8).to(psp)).to(call("ads", 4))
     }));
     assert_eq!(causes(&diagnosis), ["psp.example"]);
+}
+
+#[test]
+fn of_calls_at_once_both_that_became_slow_are_blamed() {
+    let diagnosis = of_spans(steady(|during, _| {
+        let slow = |name: &str, during_ms: u64| call(name, if during { during_ms } else { 20 });
+        Call { at_once: true, ..call("frontend", 5) }.to(slow("cart", 220)).to(slow("quotes", 210)).to(call("ads", 15))
+    }));
+    let mut causes = causes(&diagnosis);
+    causes.sort_unstable();
+    assert_eq!(causes, ["cart", "quotes"]);
 }
 
 #[test]

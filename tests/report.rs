@@ -148,6 +148,7 @@ fn found() -> Diagnosis {
                 0.2,
             ),
         ],
+        unlisted_probability: 0.01,
         none_probability: 0.02,
         victims: vec![
             Victim {
@@ -335,6 +336,7 @@ fn no_anomaly() -> Diagnosis {
         alert: None,
         causes: vec![],
         alternatives: vec![],
+        unlisted_probability: 0.0,
         none_probability: 1.0,
         victims: vec![],
         onsets: vec![],
@@ -359,6 +361,7 @@ fn cannot_tell() -> Diagnosis {
             candidate(service("shipping"), 0.41, Modality::Attribution, 2.1),
             candidate(service("cart"), 0.38, Modality::Attribution, 2.0),
         ],
+        unlisted_probability: 0.0,
         none_probability: 0.21,
         ..found()
     }

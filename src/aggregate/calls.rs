@@ -32,10 +32,10 @@ pub(super) struct Call {
     pub(super) start_ns: i64,
     pub(super) duration_ns: u64,
     pub(super) self_ns: u64,
-    /// Of the critical path, times the weight of the root whose time it is: so the parts of all calls add up to the
-    /// weighted durations of the roots, whatever the weights of the calls.
-    pub(super) critical_ns: u64,
-    pub(super) critical_gap_ns: u64,
+    /// Of the duration of the root, times its weight: so the parts of all calls add up to the weighted durations of the
+    /// roots, whatever the weights of the calls.
+    pub(super) part_ns: u64,
+    pub(super) part_gap_ns: u64,
     /// Caller's less callee's duration, for a call seen from both sides.
     pub(super) gap_ns: Option<u64>,
     pub(super) caller_failed: bool,
@@ -75,8 +75,8 @@ impl Call {
             start_ns: span.start_ns,
             duration_ns,
             self_ns: duration_ns,
-            critical_ns: 0,
-            critical_gap_ns: 0,
+            part_ns: 0,
+            part_gap_ns: 0,
             gap_ns: None,
             caller_failed: span.failed(),
             callee_failed: false,
@@ -221,7 +221,7 @@ impl TraceCalls {
         self.mark_last(forest);
         self.list_waits(forest);
         self.measure(forest, unseen);
-        self.follow_critical_path(forest);
+        self.share_time_out(forest);
     }
 
     /// Marks of each caller's work the call that began last.
@@ -428,7 +428,7 @@ impl TraceCalls {
 
     /// Shares each root's duration out. A fragment whose parent was not read lies within somebody else's time, so it
     /// has none of its own, unless the trace has no root at all.
-    fn follow_critical_path(&mut self, forest: &Forest) {
+    fn share_time_out(&mut self, forest: &Forest) {
         let count = forest.spans.len() as u32;
         let (calls, call_of, roles) = (&mut self.calls, &self.call_of, &self.roles);
         for &at in forest.order.iter().take_while(|&&at| forest.parent[at as usize] == NONE) {
@@ -437,16 +437,18 @@ impl TraceCalls {
             }
             let span = &forest.spans[at as usize];
             let weight = span.weight.value();
-            self.timeline.share_out(at, span.start_ns, span.end_ns, |node, own_ns| {
+            self.timeline.share_out(at, span.start_ns, span.end_ns, |node, own_ns, sharing| {
                 let share = if node < count {
-                    &mut calls[call_of[node as usize] as usize].critical_ns
+                    &mut calls[call_of[node as usize] as usize].part_ns
                 } else if node < 2 * count {
                     let pair = roles[(node - count) as usize].pair;
-                    &mut calls[call_of[pair as usize] as usize].critical_gap_ns
+                    &mut calls[call_of[pair as usize] as usize].part_gap_ns
                 } else {
-                    &mut calls[call_of[(node - count) as usize] as usize].critical_ns
+                    &mut calls[call_of[(node - count) as usize] as usize].part_ns
                 };
-                *share = share.saturating_add(own_ns.saturating_mul(weight));
+                // Rounded, so that halves of nanoseconds are not lost on one side only.
+                let part_ns = own_ns.saturating_add(sharing / 2) / sharing;
+                *share = share.saturating_add(part_ns.saturating_mul(weight));
             });
         }
     }

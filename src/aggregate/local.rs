@@ -53,8 +53,8 @@ pub(super) struct Sums {
     pub(super) last_calls: u64,
     pub(super) duration_ns: u64,
     pub(super) self_ns: u64,
-    pub(super) critical_ns: u64,
-    pub(super) critical_gap_ns: u64,
+    pub(super) part_ns: u64,
+    pub(super) part_gap_ns: u64,
     pub(super) paired_calls: u64,
     pub(super) gap_ns: u64,
     /// Duration of the slowest call.
@@ -93,8 +93,8 @@ impl Sums {
             last_calls: u64::from(call.last),
             duration_ns: call.duration_ns,
             self_ns: call.self_ns,
-            critical_ns: call.critical_ns,
-            critical_gap_ns: call.critical_gap_ns,
+            part_ns: call.part_ns,
+            part_gap_ns: call.part_gap_ns,
             paired_calls: u64::from(call.gap_ns.is_some()),
             gap_ns: call.gap_ns.unwrap_or(0),
             slowest_ns: call.duration_ns,
@@ -102,7 +102,7 @@ impl Sums {
         }
     }
 
-    /// Lets one call of sampled traffic count as often as it stands for. Its share of the critical path does already.
+    /// Lets one call of sampled traffic count as often as it stands for. Its part of the root's duration does already.
     #[inline]
     fn weigh(&mut self, weight: u64) {
         self.calls *= weight;
@@ -133,8 +133,8 @@ impl Sums {
         self.last_calls += other.last_calls;
         self.duration_ns = self.duration_ns.saturating_add(other.duration_ns);
         self.self_ns = self.self_ns.saturating_add(other.self_ns);
-        self.critical_ns = self.critical_ns.saturating_add(other.critical_ns);
-        self.critical_gap_ns = self.critical_gap_ns.saturating_add(other.critical_gap_ns);
+        self.part_ns = self.part_ns.saturating_add(other.part_ns);
+        self.part_gap_ns = self.part_gap_ns.saturating_add(other.part_gap_ns);
         self.paired_calls += other.paired_calls;
         self.gap_ns = self.gap_ns.saturating_add(other.gap_ns);
         self.slowest_ns = self.slowest_ns.max(other.slowest_ns);

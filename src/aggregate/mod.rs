@@ -65,8 +65,8 @@ pub use versions::version_changes;
 /// - Clocks that disagree are corrected where the calls between two processes leave no doubt (`clocks`); this takes two
 ///   further rounds.
 /// - Of sampled traffic every call counts as often as the span says that shows it, the callee's head or else the caller's
-///   (`weight`); a share of the critical path counts as the root does whose time it is.
-/// - Each root's duration is shared out exactly among the calls that spent it (`timeline`). Spans below a lost parent
+///   (`weight`); a part of a root's duration counts as the root does.
+/// - Each root's duration is shared out among the calls that spent it, that of parallel ones by Shapley (`timeline`). Spans below a lost parent
 ///   have no part in that, unless the trace has no root; then its earliest fragment stands for it.
 ///
 /// Cost: linear in the spans; beside the table and the result a quarter of a gigabyte at most for copies, and 8 bytes for

@@ -325,7 +325,7 @@ fn table(calls: &[Calls], step_ns: i64) -> CallStats {
                 origin_errors: c.errors,
                 duration_ns: total,
                 self_ns: total,
-                critical_ns: total,
+                part_ns: total,
                 self_times: durations.clone(),
                 durations,
                 ..CallRow::empty(CallKey {
@@ -366,7 +366,7 @@ fn weighted(mut stats: CallStats, weight: impl Fn(i64) -> u64) -> CallStats {
         for count in [&mut row.calls, &mut row.errors, &mut row.origin_errors, &mut row.caller_errors] {
             *count *= w;
         }
-        for time in [&mut row.duration_ns, &mut row.self_ns, &mut row.critical_ns] {
+        for time in [&mut row.duration_ns, &mut row.self_ns, &mut row.part_ns] {
             *time *= w;
         }
         for sketch in [&mut row.durations, &mut row.self_times] {

@@ -189,7 +189,9 @@ pub struct Diagnosis {
     pub causes: Vec<Cause>,
     /// Other candidates in order, without the causes.
     pub alternatives: Vec<Candidate>,
-    /// Probability that none of the candidates is the cause.
+    /// Probability that the cause is a service that is not listed here, as it shows nothing or little.
+    pub unlisted_probability: f64,
+    /// Probability that none of the services is the cause. With this and the above the probabilities sum to 1.
     pub none_probability: f64,
     /// Who suffers.
     pub victims: Vec<Victim>,
@@ -240,8 +242,9 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
             }
         })
         .collect();
-    let alternatives: Vec<Candidate> =
-        others.into_iter().filter(|c| c.score > 0.0 && !c.is_hint()).take(MAX_ROWS).collect();
+    let (mut alternatives, mut unlisted): (Vec<Candidate>, Vec<Candidate>) =
+        others.into_iter().partition(Candidate::is_evident);
+    unlisted.extend(alternatives.split_off(alternatives.len().min(MAX_ROWS)));
     let named = Named { verdict: ranking.verdict, causes: &causes, alternatives: &alternatives };
     Diagnosis {
         name: incident.name.clone(),
@@ -261,6 +264,7 @@ pub fn explain(incident: &Incident, findings: &[Finding], ranking: Ranking, cove
         symptoms: ranking.symptoms,
         causes,
         alternatives,
+        unlisted_probability: unlisted.iter().map(|candidate| candidate.probability).sum(),
         none_probability: ranking.none_probability,
         coverage,
         warnings: incident.warnings.clone(),

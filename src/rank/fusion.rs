@@ -1,8 +1,10 @@
 //! From bits of evidence to probabilities over the candidates and "none of them".
 //!
-//! A conditional logit (McFadden 1974): each candidate has the utility `sum of weight * bits` over its signs, "none" has
-//! one of its own, and probabilities are their softmax. Bits are capped per modality before, so that a weight bounds what a
-//! modality may say. The weights are the rules' (all 1) or those of a trained model (`model`).
+//! A conditional logit (McFadden 1974): each candidate has the utility `sum of weight * bits` over its signs; "none", which
+//! means that nothing went wrong here, has one of its own, and so has "unseen": that the evidence does not show the
+//! cause. Probabilities are their softmax, and all candidates have an equal part of "unseen". Bits are capped per modality
+//! before, so that a weight bounds what a modality may say. The weights are the rules' (all 1) or those of a trained model
+//! (`model`).
 
 use std::collections::BTreeSet;
 
@@ -40,6 +42,10 @@ pub struct Fusion {
     pub none: f64,
     /// What is added to it where no symptom passes the gate.
     pub none_when_calm: f64,
+    /// Score of a cause that the evidence does not show. All candidates together have it: it does not grow with their number.
+    pub unseen: f64,
+    /// What is added to it where no symptom passes the gate.
+    pub unseen_when_calm: f64,
     /// Bits of score that double the odds, above 0: signs of several modalities about one service are correlated, so a bit
     /// of score is worth less than a bit of evidence.
     pub temperature: f64,
@@ -48,7 +54,14 @@ pub struct Fusion {
 impl Fusion {
     /// The rules, without any training: every bit counts the same. Numbers chosen by hand on the development cases.
     pub fn rules() -> Self {
-        Self { weights: [1.0; SIGNS.len()], none: 3.0, none_when_calm: 0.0, temperature: 1.5 }
+        Self {
+            weights: [1.0; SIGNS.len()],
+            none: 3.0,
+            none_when_calm: 0.0,
+            unseen: 0.0,
+            unseen_when_calm: 0.0,
+            temperature: 1.5,
+        }
     }
 
     /// Weighs the evidence of the candidates, puts them in order and gives them probabilities; returns that of "none".
@@ -61,24 +74,30 @@ impl Fusion {
             candidate.score = candidate.evidence.iter().map(|evidence| evidence.bits).sum();
         }
         order(candidates);
-        let calm = is_calm(symptoms);
-        self.softmax(if calm { self.none + self.none_when_calm } else { self.none }, candidates)
-            + doubt_outsiders(incident, candidates)
+        let [none, unseen] = self.without_evidence(is_calm(symptoms));
+        self.softmax(none, unseen, candidates) + doubt_outsiders(incident, candidates)
+    }
+
+    /// Scores of "none" and of "unseen".
+    pub fn without_evidence(&self, is_calm: bool) -> [f64; 2] {
+        let when_calm = f64::from(u8::from(is_calm));
+        [self.none + when_calm * self.none_when_calm, self.unseen + when_calm * self.unseen_when_calm]
     }
 
     /// Probabilities over the candidates and "none", which is returned. A candidate's weight is [`weight`]; a hint orders,
     /// and makes nothing likelier.
-    fn softmax(&self, none: f64, candidates: &mut [Candidate]) -> f64 {
-        let top = candidates.iter().map(|c| c.score).fold(none, f64::max);
+    fn softmax(&self, none: f64, unseen: f64, candidates: &mut [Candidate]) -> f64 {
+        let top = candidates.iter().map(|c| c.score).fold(none.max(unseen), f64::max);
+        let odds = |score: f64| ((score - top) / self.temperature).exp2();
+        let each = odds(unseen) / candidates.len().max(1) as f64;
         let weight = |candidate: &Candidate| {
-            if candidate.is_hint() { 0.0 } else { weight(candidate.score, top, self.temperature) }
+            each + if candidate.is_evident() { weight(candidate.score, top, self.temperature) } else { 0.0 }
         };
-        let none = ((none - top) / self.temperature).exp2();
-        let total = none + candidates.iter().map(weight).sum::<f64>();
+        let total = odds(none) + candidates.iter().map(weight).sum::<f64>();
         for candidate in candidates.iter_mut() {
             candidate.probability = weight(candidate) / total;
         }
-        none / total
+        odds(none) / total
     }
 }
 

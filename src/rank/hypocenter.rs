@@ -86,7 +86,8 @@ const SILENT_SHARE: f64 = 0.05;
 /// The verdict on the leading candidates, which are causes if any is.
 fn verdict(leading: &[Candidate], accounts: &[Account], findings: &[Finding], entry: Option<&ServiceId>) -> Verdict {
     let score = leading.first().map_or(0.0, |c| c.score);
-    let probability: f64 = leading.iter().map(|c| c.probability).sum();
+    // Where no service shows anything each may be the cause, and none is named.
+    let probability: f64 = leading.iter().filter(|c| c.is_evident()).map(|c| c.probability).sum();
     let gate = accounts.iter().any(|a| a.change.significant);
     let anything = gate || findings.iter().any(|f| f.significant);
     // Where nobody asks any more, there is neither latency nor an error to account for, and yet it is an incident.
@@ -236,7 +237,7 @@ mod tests {
             weight_squares: calls,
             duration_ns: duration_us * 1000 * calls,
             self_ns: own_us * 1000 * calls,
-            critical_ns: own_us * 1000 * calls,
+            part_ns: own_us * 1000 * calls,
             durations: times(duration_us),
             self_times: times(own_us),
             ..CallRow::empty(CallKey { caller, callee, operation: 0, mode: EdgeMode::Sync, entry: 0, bin })

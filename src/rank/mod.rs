@@ -117,6 +117,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Whether anything speaks for it that is more than a hint.
+    pub(crate) fn is_evident(&self) -> bool {
+        self.score > 0.0 && !self.is_hint()
+    }
+
     /// Whether all that speaks for it is a hint, which orders services about which nothing is sure and is no evidence.
     /// Methods that give no evidence give no hints.
     pub fn is_hint(&self) -> bool {

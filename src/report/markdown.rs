@@ -220,8 +220,10 @@ fn candidates(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
         let who = name(&wording::suspect(&candidate.suspect));
         writeln!(out, "| {who} | {probability} | {} |", wording::bits_by_modality(candidate))?;
     }
-    let none = numbers::probability(diagnosis.none_probability).replace('<', "&lt;").replace('>', "&gt;");
-    writeln!(out, "| none of them | {none} | |")?;
+    for (probability, answer) in wording::other_answers(diagnosis) {
+        let probability = numbers::probability(probability).replace('<', "&lt;").replace('>', "&gt;");
+        writeln!(out, "| {answer} | {probability} | |")?;
+    }
     rest(diagnosis.alternatives.len(), out)
 }
 

@@ -267,7 +267,9 @@ fn candidates(diagnosis: &Diagnosis, title: &str, page: &mut Page) -> io::Result
         let label = format!("  {probability:>5}  {name:width$}  ");
         page.wrapped(&label, &wording::bits_by_modality(candidate))?;
     }
-    writeln!(page.out, "  {:>5}  none of them", numbers::probability(diagnosis.none_probability))?;
+    for (probability, answer) in wording::other_answers(diagnosis) {
+        writeln!(page.out, "  {:>5}  {answer}", numbers::probability(probability))?;
+    }
     match wording::omitted(diagnosis.alternatives.len(), shown.len()) {
         Some(more) => page.dim(&more),
         None => Ok(()),

@@ -315,6 +315,19 @@ fn whole_seconds(at_ns: i64) -> i64 {
     at_ns.saturating_add(SECOND / 2).div_euclid(SECOND).saturating_mul(SECOND)
 }
 
+/// What the report calls the services that it does not list.
+const UNLISTED: &str = "another service, which shows little or nothing";
+/// Below this a probability of these is not worth a line.
+const LEAST_UNLISTED: f64 = 0.005;
+
+/// The answers beside the candidates, with their probabilities.
+pub(super) fn other_answers(diagnosis: &Diagnosis) -> Vec<(f64, &'static str)> {
+    let unlisted = (diagnosis.unlisted_probability, UNLISTED);
+    let mut answers: Vec<(f64, &'static str)> = [unlisted].into_iter().filter(|a| a.0 >= LEAST_UNLISTED).collect();
+    answers.push((diagnosis.none_probability, "none of them"));
+    answers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

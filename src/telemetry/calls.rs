@@ -91,10 +91,11 @@ pub struct CallRow {
     pub duration_ns: u64,
     /// Sum of the callee's time not spent waiting for its own synchronous calls.
     pub self_ns: u64,
-    /// Sum of the callee's own time that lies on the critical path of the whole request.
-    pub critical_ns: u64,
-    /// Sum of the edge's gap (caller's duration less the callee's) that lies on the critical path.
-    pub critical_gap_ns: u64,
+    /// Sum of the callee's own time for which the whole request waited; what several worked on at once is shared among them
+    /// equally.
+    pub part_ns: u64,
+    /// The same of the edge's gap (caller's duration less the callee's).
+    pub part_gap_ns: u64,
     /// Calls seen from both sides.
     pub paired_calls: u64,
     /// Sum of caller's less callee's duration over paired calls; a negative difference (clock resolution) counts 0.
@@ -132,8 +133,8 @@ impl CallRow {
             last_calls: 0,
             duration_ns: 0,
             self_ns: 0,
-            critical_ns: 0,
-            critical_gap_ns: 0,
+            part_ns: 0,
+            part_gap_ns: 0,
             paired_calls: 0,
             gap_ns: 0,
             durations: Sketch::default(),

@@ -14,8 +14,10 @@ pub(super) struct Predicted {
     pub(super) system: String,
     /// Score of each candidate in units that double the odds, as its model has it, and whether it is a cause.
     candidates: Vec<(f64, bool)>,
-    /// That of "none of them", which is right where none is.
-    none: f64,
+    /// That of "none of them", and whether nothing was wrong.
+    none: (f64, bool),
+    /// That of a cause without evidence, and whether it was one. It is the right answer then, but nobody can give it.
+    unseen: (f64, bool),
 }
 
 /// Every case, predicted by a model trained on the other systems.
@@ -34,11 +36,13 @@ fn predicted(example: &Example, fusion: &Fusion) -> Predicted {
     let score = |signs: &[f64; SIGNS.len()]| {
         signs.iter().zip(fusion.weights).map(|(bits, weight)| bits * weight).sum::<f64>() / fusion.temperature
     };
-    let none = fusion.none + if example.is_calm { fusion.none_when_calm } else { 0.0 };
+    let [none, unseen] = fusion.without_evidence(example.is_calm).map(|bits| bits / fusion.temperature);
+    let is_unseen = !example.is_quiet && !example.alternatives.iter().any(|a| a.is_cause);
     Predicted {
         system: example.system.clone(),
         candidates: example.alternatives.iter().map(|a| (score(&a.signs), a.is_cause)).collect(),
-        none: none / fusion.temperature,
+        none: (none, example.is_quiet),
+        unseen: (unseen, is_unseen),
     }
 }
 
@@ -46,14 +50,15 @@ impl Predicted {
     /// Probability of the likeliest answer and whether it is right; of equal ones a wrong one counts. Then that of the
     /// right answers together.
     fn probabilities(&self, hotter: f64) -> (f64, bool, f64) {
-        let top = self.candidates.iter().map(|candidate| candidate.0).fold(self.none, f64::max);
-        let none = (((self.none - top) / hotter).exp2(), !self.candidates.iter().any(|candidate| candidate.1));
+        let top = self.candidates.iter().map(|candidate| candidate.0).fold(self.none.0.max(self.unseen.0), f64::max);
+        let [none, unseen] =
+            [self.none, self.unseen].map(|(score, is_right)| (((score - top) / hotter).exp2(), is_right));
         let candidates = self.candidates.iter().map(|(score, is_cause)| (weight(*score, top, hotter), *is_cause));
         let answers: Vec<(f64, bool)> = candidates.chain([none]).collect();
-        let total: f64 = answers.iter().map(|answer| answer.0).sum();
+        let total: f64 = answers.iter().chain([&unseen]).map(|answer| answer.0).sum();
         let first = answers.iter().map(|answer| answer.0).fold(0.0, f64::max);
         let right = answers.iter().filter(|answer| answer.0 >= first).all(|answer| answer.1);
-        let truth: f64 = answers.iter().filter(|answer| answer.1).map(|answer| answer.0).sum();
+        let truth: f64 = answers.iter().chain([&unseen]).filter(|answer| answer.1).map(|answer| answer.0).sum();
         (first / total, right, truth / total)
     }
 }

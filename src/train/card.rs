@@ -18,6 +18,8 @@ pub(super) fn card(model: &Model, figures: &Figures) -> String {
     }
     line(format_args!("| none of the candidates (bits) | {:.3} |", model.none));
     line(format_args!("| … added where no symptom passes the gate | {:.3} |", model.none_when_calm));
+    line(format_args!("| a cause that shows nothing (bits) | {:.3} |", model.unseen));
+    line(format_args!("| … added where no symptom passes the gate | {:.3} |", model.unseen_when_calm));
     line(format_args!("\nTemperature: {:.3} bits double the odds.\n", model.temperature));
     line(format_args!(
         "## Trained on\n\n| system | incidents | quiet cases | right when left out |\n| --- | --- | --- | --- |"
@@ -31,8 +33,8 @@ pub(super) fn card(model: &Model, figures: &Figures) -> String {
     line(format_args!("\nSHA-256 of the table: `{}`\n", model.training.table_sha256));
     line(format_args!("## Calibration\n"));
     line(format_args!(
-        "Each of the {} cases was predicted by a model trained without its system. The likeliest answer (a service, or\n\
-         none) was right in {:.3} of them; expected calibration error {:.4}, log loss {:.4} nats.\n",
+        "Each of the {} cases was predicted by a model trained without its system. The likeliest answer (a service with\n\
+         evidence, or that nothing was wrong) was right in {:.3} of them; expected calibration error {:.4}, log loss {:.4} nats.\n",
         held_out.cases, held_out.right, held_out.calibration_error, held_out.log_loss
     ));
     line(format_args!("| probability | cases | mean | right | |\n| --- | --- | --- | --- | --- |"));
@@ -48,11 +50,12 @@ pub(super) fn card(model: &Model, figures: &Figures) -> String {
 const INTRODUCTION: &str = "\
 # The fusion model
 
-Written by `hypocenter train`; do not edit. It weighs bits of evidence about each service, by kind, against each other and
-against \"none of them\": a conditional logit with a weight for each kind, none below 0, and one temperature.
+Written by `hypocenter train`; do not edit. It weighs bits of evidence about each service, by kind, against each other,
+against \"nothing was wrong\" and against \"a service that shows nothing\": a conditional logit with a weight for each kind,
+none below 0, and one temperature.
 
 It sees no names, no counts of services, no positions. It is meant for ranking the services of one incident. It is no
-measure of how bad an incident is, and it knows no faults that leave none of these signs.
+measure of how bad an incident is. Of faults that leave none of these signs it knows only how often they happened.
 
 ## Weights
 

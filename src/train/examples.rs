@@ -45,7 +45,7 @@ pub fn example(case: &RecordedCase) -> Result<Example, EvalError> {
 
 fn from_ranking(case: &RecordedCase, ranking: &Ranking) -> Example {
     let is_cause = |service: &_| case.causes.iter().flatten().any(|cause| cause == service);
-    let candidates = ranking.candidates.iter().filter(|candidate| candidate.score > 0.0 && !candidate.is_hint());
+    let candidates = ranking.candidates.iter().filter(|candidate| candidate.is_evident());
     let mut rivals = 0;
     let alternatives = candidates
         .filter_map(|candidate| {

@@ -18,11 +18,12 @@ use super::TrainError;
 use super::examples::Example;
 use crate::rank::fusion::{Fusion, SIGNS};
 
-/// Columns of a pair: those of [`SIGNS`], "none", "none where it is calm", all signs together.
-const COLUMNS: usize = SIGNS.len() + 3;
+/// Columns of a pair: those of [`SIGNS`], "none", "none where it is calm", "unseen", the same where it is calm, all signs
+/// together.
+const COLUMNS: usize = SIGNS.len() + 5;
 const NONE: usize = SIGNS.len();
-const NONE_WHEN_CALM: usize = SIGNS.len() + 1;
-const TOGETHER: usize = SIGNS.len() + 2;
+const UNSEEN: usize = SIGNS.len() + 2;
+const TOGETHER: usize = SIGNS.len() + 4;
 /// Penalty on squared coefficients.
 const RIDGE: f64 = 1.0;
 /// By how much more a sign's own part is penalised. From 300 to 10 000 the log loss on systems that were left out is
@@ -47,16 +48,21 @@ pub(super) fn fit<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Result
     Ok(Fusion {
         weights,
         none: nats[NONE] / common,
-        none_when_calm: nats[NONE_WHEN_CALM] / common,
+        none_when_calm: nats[NONE + 1] / common,
+        unseen: nats[UNSEEN] / common,
+        unseen_when_calm: nats[UNSEEN + 1] / common,
         temperature: std::f64::consts::LN_2 / common,
     })
 }
 
 /// The right answers of an example less its wrong ones.
 fn pairs(example: &Example) -> Vec<Row> {
-    let mut none = [0.0; COLUMNS];
-    none[NONE] = 1.0;
-    none[NONE_WHEN_CALM] = f64::from(u8::from(example.is_calm));
+    let without_evidence = |column: usize| {
+        let mut row = [0.0; COLUMNS];
+        row[column] = 1.0;
+        row[column + 1] = f64::from(u8::from(example.is_calm));
+        row
+    };
     let row = |signs: &[f64; SIGNS.len()]| {
         let mut row = [0.0; COLUMNS];
         for (value, bits) in row.iter_mut().zip(signs) {
@@ -69,11 +75,9 @@ fn pairs(example: &Example) -> Vec<Row> {
         example.alternatives.iter().filter(move |a| a.is_cause == is_cause).map(|a| row(&a.signs)).collect::<Vec<_>>()
     };
     let (mut right, mut wrong) = (of(true), of(false));
-    // Where the cause left no sign at all, the honest answer is that none of the others is it.
-    if right.is_empty() {
-        right.push(none)
-    } else {
-        wrong.push(none)
+    let is_unseen = !example.is_quiet && right.is_empty();
+    for (row, is_right) in [(without_evidence(NONE), example.is_quiet), (without_evidence(UNSEEN), is_unseen)] {
+        if is_right { right.push(row) } else { wrong.push(row) }
     }
     let less = |a: &Row, b: &Row| std::array::from_fn(|at| a[at] - b[at]);
     right.iter().flat_map(|a| wrong.iter().map(move |b| less(a, b))).collect()

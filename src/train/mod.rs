@@ -82,6 +82,8 @@ pub fn train(table: &str) -> Result<Trained, TrainError> {
         weights: SIGNS.iter().zip(fusion.weights).map(|(sign, weight)| (sign.0.to_owned(), weight)).collect(),
         none: fusion.none,
         none_when_calm: fusion.none_when_calm,
+        unseen: fusion.unseen,
+        unseen_when_calm: fusion.unseen_when_calm,
         temperature: fusion.temperature,
         training: Training {
             table_sha256: table::digest(table),
@@ -110,6 +112,8 @@ fn rounded(fusion: Fusion) -> Fusion {
         weights: fusion.weights.map(|weight| round(weight, 3)),
         none: round(fusion.none, 3),
         none_when_calm: round(fusion.none_when_calm, 3),
+        unseen: round(fusion.unseen, 3),
+        unseen_when_calm: round(fusion.unseen_when_calm, 3),
         temperature: round(fusion.temperature, 3),
     }
 }

@@ -73,7 +73,7 @@ fn spans_of_a_trace_that_disagree_are_told_and_split_the_roots_time_exactly() {
     let (stats, warnings) = aggregate(&spans(text), &Grid::new(MINUTE_NS));
     let calls: Vec<u64> = stats.rows.iter().map(|row| row.calls).collect();
     assert_eq!(calls, [4, 8, 8]);
-    assert_eq!(stats.rows.iter().map(|row| row.critical_ns).sum::<u64>(), 400);
+    assert_eq!(stats.rows.iter().map(|row| row.part_ns).sum::<u64>(), 400);
     assert_eq!(stats.coverage.unevenly_sampled, 1);
     let told = warnings.iter().find(|w| w.message.contains("sampled at different rates")).unwrap();
     assert_eq!(told.affected, 1);

@@ -76,7 +76,7 @@ pub(crate) fn stats(spans: &SpanTable) -> CallStats {
     aggregate(spans, &Grid::new(MINUTE_NS)).0
 }
 
-/// One line for each row: `caller -> callee operation: calls × duration, self, critical work + critical gap`, `~>` for
+/// One line for each row: `caller -> callee operation: calls × duration, self, part of work + part of gap`, `~>` for
 /// asynchronous calls; then the gap, the errors and how often calls were tried, where there are any.
 pub(crate) fn show(stats: &CallStats) -> String {
     let mut text = String::new();
@@ -85,7 +85,7 @@ pub(crate) fn show(stats: &CallStats) -> String {
         let arrow = if row.key.mode == EdgeMode::Sync { "->" } else { "~>" };
         let (callee, operation) = (stats.service(row.key.callee), &stats.operations[row.key.operation as usize]);
         write!(text, "{caller} {arrow} {callee} {operation}: {}x{}", row.calls, row.duration_ns).unwrap();
-        write!(text, " self {} critical {}+{}", row.self_ns, row.critical_ns, row.critical_gap_ns).unwrap();
+        write!(text, " self {} part {}+{}", row.self_ns, row.part_ns, row.part_gap_ns).unwrap();
         if row.paired_calls > 0 {
             write!(text, " gap {}", row.gap_ns).unwrap();
         }

@@ -1,4 +1,4 @@
-//! The exact split, from call statistics: time on the critical path and errors that begin here, per entering request.
+//! The exact split, from call statistics: time that requests wait for and errors that begin here, per entering request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -369,7 +369,7 @@ fn whole_cost(row: &CallRow, symptom: Symptom) -> f64 {
 pub(super) fn part_costs(row: &CallRow, symptom: Symptom) -> (f64, f64) {
     match symptom {
         Symptom::Latency => {
-            (row.critical_ns as f64 / NANOS_PER_SECOND as f64, row.critical_gap_ns as f64 / NANOS_PER_SECOND as f64)
+            (row.part_ns as f64 / NANOS_PER_SECOND as f64, row.part_gap_ns as f64 / NANOS_PER_SECOND as f64)
         }
         Symptom::Errors => (row.origin_errors as f64, row.edge_errors as f64),
     }
