@@ -70,7 +70,7 @@ fn what_came_until_the_deadline_is_used_and_the_rest_is_told() {
     assert!(message.contains("did not come within 2 s") && message.contains("[live]"), "{message}");
 
     // Of one source nothing, of another everything.
-    let nobody_answers = Serving::start(Router::new().fallback(any(|| std::future::pending::<String>())));
+    let nobody_answers = Serving::start(Router::new().fallback(any(std::future::pending::<String>)));
     let sources =
         ["--prometheus", &Serving::start(prometheus(&[CPU], 0, held)).url(), "--jaeger", &nobody_answers.url()];
     let told = report(&analyze(&[&sources[..], &["--entry", "cart", "--config", &config]].concat()));

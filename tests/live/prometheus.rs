@@ -56,6 +56,9 @@ pub(crate) fn prometheus(
             if path.ends_with("/values") {
                 return success(json!(names));
             }
+            if path.ends_with("/buildinfo") {
+                return success(json!({ "version": "3.0.0" }));
+            }
             if path.ends_with("/query") {
                 let is_newest = form["query"].contains("timestamp");
                 let of_one = json!({ "metric": {}, "value": [newest_s, newest_s.to_string()] });
