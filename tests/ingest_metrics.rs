@@ -761,3 +761,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_answer_is_known_whichever_of_its_keys_stands_first() {
+    let values: Vec<String> = (0..200).map(|n| format!("[{}, \"{n}\"]", 1_773_144_000 + n * 15)).collect();
+    let values = values.join(", ");
+    let metric = r#""metric": {"__name__": "container_cpu_usage_seconds_total", "pod": "cart-0"}"#;
+    for answer in [
+        // Sorted keys, as Python's `json.dumps(…, sort_keys=True)` writes them: what tells more is at the far end.
+        format!(
+            r#"{{"data": {{"result": [{{{metric}, "values": [{values}]}}], "resultType": "matrix"}}, "status": "success"}}"#
+        ),
+        format!(
+            "{{\n \"isPartial\": false,\n \"data\": {{\n  \"resultType\": \"matrix\", \"result\": [{{{metric}, \"values\": [{values}]}}]}}, \"status\": \"success\"}}"
+        ),
+        format!(
+            r#"{{"status": "success", "data": {{"resultType": "matrix", "result": [{{{metric}, "values": [{values}]}}]}}}}"#
+        ),
+    ] {
+        let telemetry = text("cpu.json", &answer);
+        assert_eq!(telemetry.files[0].format, Format::PrometheusRange, "{:?}", warnings(&telemetry));
+        assert_eq!((telemetry.series.len(), telemetry.skipped), (1, 0), "{:?}", warnings(&telemetry));
+    }
+    // Loki shapes its answers alike.
+    let loki = r#"{"data": {"result": [{"stream": {"app": "cart"}, "values": [["1773144000000000000", "a line"]]}], "resultType": "streams"}, "status": "success"}"#;
+    assert_eq!(text("loki.json", loki).logs.len(), 1);
+}

@@ -92,7 +92,7 @@ fn busy_servers_are_asked_again_and_notes_are_shown() {
     let output = hypocenter(&analyze(&["--prometheus", &server.url()]));
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(began.elapsed().as_secs_f64() >= 1.0, "Retry-After was not honoured");
-    let told = stderr(&output);
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(told.contains("some store was slow") && told.contains("partial"), "{told}");
     // Always busy: given up after four attempts.
     let always = Arc::new(AtomicUsize::new(0));

@@ -131,7 +131,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tonic", &["server/"]),
     ("hyper", &["server/connection.rs"]),
     ("hyper_util", &["server/connection.rs"]),
-    ("tokio_rustls", &["server/"]),
+    ("tokio_rustls", &["server/", "http/handshake.rs"]),
     ("bcrypt", &["server/"]),
     ("serde_saphyr", &["server/web_config.rs"]),
     ("crc32c", &["store/frame.rs"]),

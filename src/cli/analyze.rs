@@ -140,7 +140,9 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
         None => args.live.words(command).paths("--alert", args.alert.as_slice()),
     };
 
-    let given = args.windows.incident.or(case.as_ref().map(|c| c.incident));
+    // What was pulled ends where telemetry had arrived.
+    let asked = args.windows.incident.filter(|_| pulled.is_none());
+    let given = asked.or(case.as_ref().map(|c| c.incident));
     let from_case = case.as_ref().map(|c| c.baselines.as_slice()).unwrap_or_default();
     let baselines = if args.windows.baseline.is_empty() { from_case } else { &args.windows.baseline };
     let windows = windows::choose(given, baselines, &telemetry, &command)?;

@@ -5,8 +5,6 @@ use std::time::Duration;
 use reqwest::Response;
 use reqwest::header::{LOCATION, RETRY_AFTER};
 
-use crate::telemetry::warning::with_causes;
-
 /// So much of an error's text is shown.
 const SHOWN_CHARS: usize = 300;
 
@@ -22,9 +20,15 @@ pub(crate) fn target(response: &Response) -> String {
     }
 }
 
-/// Whether what came instead of a handshake is none: so rustls says it.
-pub(crate) fn speaks_no_tls(error: &reqwest::Error) -> bool {
-    with_causes(error).contains("InvalidContentType")
+/// The address to give, where a redirect leads to the same path of the API below another one; what is before that path is
+/// no secret then.
+pub(crate) fn leads_to(response: &Response, path: &str) -> Option<String> {
+    let mut url = response.url().join(response.headers().get(LOCATION)?.to_str().ok()?).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let base = url.as_str().strip_suffix(path).filter(|_| is_plain)?;
+    Some(shown(base))
 }
 
 /// The pause that a server asks for, in seconds or as a date (RFC 9110, 10.2.3).

@@ -18,9 +18,9 @@ const SECRET_SEGMENT: usize = 9;
 /// Which redirects on the same host and port are followed; those to another never are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Redirects {
-    /// All of them, for who only reads.
+    /// All of them, for who asks with GET only.
     Any,
-    /// Those that keep method and body: any other makes a GET of what was to be written.
+    /// Those that keep method and body (307, 308): any other makes a GET of a POST, and loses what it says.
     KeepingTheMethod,
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::derive::{Group, Groups, Member, View};
-use super::metric_table::{self, EDGE_CALLS, EDGE_FAILURES, EDGE_SEEN_BY_CALLEE, EDGE_SEEN_BY_CALLER, Part, Role};
+use super::metric_parts::Part;
+use super::metric_table::{self, EDGE_CALLS, EDGE_FAILURES, EDGE_SEEN_BY_CALLEE, EDGE_SEEN_BY_CALLER, Role};
 use super::rates::{self, Interval, Scale};
 use super::{native_histogram, outcomes};
 use crate::telemetry::id::ServiceId;

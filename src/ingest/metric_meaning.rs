@@ -1,8 +1,9 @@
 //! Whether the name of a metric means something here, before a single sample is read: what a live source is asked for.
 
 use super::changes_from_metrics;
+use super::metric_parts::split_part;
 use super::metric_rules::MetricSettings;
-use super::metric_table::{self, split_part};
+use super::metric_table;
 use super::signals;
 
 /// What the name of a metric tells.

@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use rustc_hash::FxHashMap;
 
 use super::dialects::Dialect;
+use super::metric_parts::{Part, split_part};
 use crate::telemetry::series::{Signal, Unit};
 
 /// What the series of one metric name become.
@@ -366,29 +367,6 @@ pub(crate) const SECTIONS: &[Section] = &[
         ],
     },
 ];
-
-/// Part of a histogram or summary that a name's suffix marks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
-pub(crate) enum Part {
-    /// Cumulative count of observations up to the label `le`.
-    Bucket,
-    /// Sum of observations.
-    Sum,
-    /// Count of observations.
-    Count,
-    /// A whole metric.
-    None,
-}
-
-/// Splits a histogram part's suffix off.
-pub(crate) fn split_part(name: &str) -> (&str, Part) {
-    for (suffix, part) in [("_bucket", Part::Bucket), ("_sum", Part::Sum), ("_count", Part::Count)] {
-        if let Some(base) = name.strip_suffix(suffix) {
-            return (base, part);
-        }
-    }
-    (name, Part::None)
-}
 
 /// Sections and rows by name: every series is looked up, so a search through all rows would be felt.
 static BY_NAME: LazyLock<FxHashMap<&str, Vec<(&Section, &Known)>>> = LazyLock::new(|| {

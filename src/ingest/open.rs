@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use super::error::LimitReached;
 use super::guess::{Unrecognised, guess};
 use super::{
-    FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, ReadOptions, SpanColumns,
-    Telemetry, csv_table, derive, span_json, table, trace_weights,
+    FORMATS, FileSummary, Format, FormatReader, HEAD_BYTES, Head, IngestError, Input, PULL_RECORD, ReadOptions,
+    SpanColumns, Telemetry, csv_table, derive, pull_record, span_json, table, trace_weights,
 };
 
 /// How far reading has come, in bytes and files as they lie on the disk.
@@ -30,8 +30,8 @@ pub struct Progress {
 
 /// Reads files, folders (recursively) and glob patterns, each in its own format.
 ///
-/// In folders and patterns, hidden files, `case.toml`, `pull.json`, `*.md` and `LICENSE*` are passed over, and a file
-/// that no format recognises is a warning. The result depends on neither the order of `paths` nor threads: files are joined in the
+/// In folders and patterns, hidden files, `case.toml`, `pull.json`, `*.md` and `LICENSE*` are passed over (of `pull.json`
+/// in a folder the warnings are taken), and a file that no format recognises is a warning. The result depends on neither the order of `paths` nor threads: files are joined in the
 /// order of their paths, and a file that is named twice is read once. `progress` is called now and then, from several
 /// threads.
 ///
@@ -190,6 +190,9 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<Found>, out: &mut Telemetry
         };
         let path = entry.path();
         if is_passed_over(&path) {
+            if entry.file_name() == PULL_RECORD {
+                pull_record::read(&path, out);
+            }
             continue;
         }
         // Links to folders are not followed: they may lead in a circle.
@@ -204,13 +207,9 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<Found>, out: &mut Telemetry
     }
 }
 
-/// The record that a pull from live sources leaves in its case folder.
-pub const PULL_RECORD: &str = "pull.json";
-
 /// What lies beside telemetry in folders and is none.
 fn is_passed_over(path: &Path) -> bool {
     let Some(name) = path.file_name().map(|n| n.to_string_lossy()) else { return false };
-    // `pull.json` is the record of what live sources were asked.
     name.starts_with('.')
         || name == "case.toml"
         || name == PULL_RECORD

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::metric_table::{Part, split_part};
+use super::metric_parts::{Part, split_part};
 use super::signals::{RawKind, RawSeries};
 use super::text::LineReader;
 use super::{Head, IngestError, Input, ReadOptions, Telemetry, instant};

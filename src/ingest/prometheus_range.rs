@@ -22,8 +22,16 @@ pub(crate) fn sniff(head: &Head<'_>) -> bool {
     let has = |key: &str| memchr::memmem::find(start, key.as_bytes()).is_some();
     is_html(start)
         || (start.trim_ascii_start().starts_with(b"{")
-            && has("\"status\"")
-            && (has("\"resultType\"") || has("\"errorType\"")))
+            && ((has("\"status\"") && (has("\"resultType\"") || has("\"errorType\""))) || has_data_first(start)))
+}
+
+/// Whether the result stands before the status, as programs write it that sort the keys: what stands after the result may
+/// be far away.
+fn has_data_first(start: &[u8]) -> bool {
+    let dense: Vec<u8> = start.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    ["\"data\":{\"resultType\":\"", "\"data\":{\"result\":["]
+        .iter()
+        .any(|keys| memchr::memmem::find(&dense, keys.as_bytes()).is_some())
 }
 
 fn is_html(bytes: &[u8]) -> bool {

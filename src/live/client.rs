@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::LiveError;
 use crate::http::{
-    Connection, Endpoint, Method, Redirects, content_type, is_web_page, retry_after, shown, speaks_no_tls, target,
-    title,
+    Connection, Endpoint, Method, Redirects, content_type, is_refused_by_tls, is_web_page, leads_to, retry_after,
+    shown, speaks_no_tls, target, title,
 };
 use crate::telemetry::warning::with_causes;
 
 /// Requests at once.
-const CONCURRENCY: usize = 4;
+pub(super) const CONCURRENCY: usize = 4;
 /// Between the beginnings of two requests at least: fifty a second.
 const PACE: Duration = Duration::from_millis(20);
 /// Attempts for one request.
@@ -51,7 +51,9 @@ pub(super) struct Answer {
 impl Client {
     pub(super) fn new(name: &'static str, endpoint: &Endpoint) -> Result<Self, LiveError> {
         endpoint.check_address(name)?;
-        let connection = Connection::new(name, endpoint, Redirects::Any)?;
+        // Queries are POSTs; trace stores are asked with GET alone.
+        let redirects = if name == "prometheus" { Redirects::KeepingTheMethod } else { Redirects::Any };
+        let connection = Connection::new(name, endpoint, redirects)?;
         Ok(Self {
             base: connection.url("").trim_end_matches('/').to_owned(),
             connection,
@@ -59,6 +61,12 @@ impl Client {
             next: Mutex::new(Instant::now()),
             most_bytes: MOST_BYTES,
         })
+    }
+
+    /// The same with another limit of answers.
+    #[cfg(test)]
+    pub(super) fn taking(self, most_bytes: usize) -> Self {
+        Self { most_bytes, ..self }
     }
 
     /// The address without a slash at its end; it holds no credentials.
@@ -106,7 +114,7 @@ impl Client {
                     Some(wanted) => wanted.max(pause),
                     None => pause,
                 },
-                Ok(response) => return self.take(url, response, may_be_absent).await,
+                Ok(response) => return self.take(url, path, response, may_be_absent).await,
                 Err(error) if attempt < ATTEMPTS && is_worth_another(&error) => pause,
                 Err(error) => {
                     let hint = if speaks_no_tls(&error) { "; that port does not speak TLS: try http://" } else { "" };
@@ -130,10 +138,17 @@ impl Client {
         sleep_until(turn).await;
     }
 
-    async fn take(&self, url: String, response: Response, may_be_absent: bool) -> Result<Answer, LiveError> {
+    async fn take(
+        &self,
+        url: String,
+        path: &str,
+        response: Response,
+        may_be_absent: bool,
+    ) -> Result<Answer, LiveError> {
         let status = response.status();
         if status.is_redirection() {
-            return Err(LiveError::Redirect { url, target: target(&response) });
+            let (status, target) = (status.as_u16(), target(&response));
+            return Err(LiveError::Redirect { url, status, target, address: leads_to(&response, path) });
         }
         let not_found = status == StatusCode::NOT_FOUND;
         if status != StatusCode::OK && !(may_be_absent && not_found) {
@@ -184,7 +199,7 @@ fn is_transient(status: StatusCode) -> bool {
 /// certificate stays wrong.
 fn is_worth_another(error: &reqwest::Error) -> bool {
     let is_lost = error.is_connect() || (error.is_request() && !error.is_timeout());
-    is_lost && !with_causes(error).contains("certificate") && !speaks_no_tls(error)
+    is_lost && !is_refused_by_tls(error)
 }
 
 /// Between the pause and one and a half times of it, so that many who wait do not come back at once.

@@ -44,13 +44,28 @@ pub enum LiveError {
         /// The title of the page, as `, title "…"`.
         title: String,
     },
-    /// The server points to another host, or to https.
-    #[error("{url}: leads on to {target}, which is not followed; give that address if it is the right one")]
+    /// The server points to another host or to https, or in a way that loses a query.
+    #[error("{url}: answers {status} and leads on to {target}, which is not followed{}; {}", lost(*status), given(address))]
     Redirect {
         /// What was asked.
         url: String,
+        /// Its status code.
+        status: u16,
         /// Where it leads, scheme, host and port only.
         target: String,
+        /// The address to give, where the path of the API is the same there.
+        address: Option<String>,
+    },
+    /// The deadline of the whole pull passed.
+    #[error(
+        "{source_name}: what was asked for did not come within {seconds} s: see why the server is slow, ask for shorter \
+         windows, or raise `deadline` under [live] in the settings file"
+    )]
+    Late {
+        /// Which source.
+        source_name: &'static str,
+        /// What the whole pull had.
+        seconds: u64,
     },
     /// An answer is greater than is taken.
     #[error("{url}: the answer has more than {limit_mebibytes} MiB; ask for less: shorter windows")]
@@ -92,6 +107,21 @@ fn behind(status: u16) -> &'static str {
         _ => {
             "a proxy or a login page stands before the server; give the address behind it, or the credentials that it wants"
         }
+    }
+}
+
+/// What a redirect does to a query (RFC 9110, 15.4).
+fn lost(status: u16) -> &'static str {
+    match status {
+        301..=303 => " (a query is a POST, of which that makes a GET without its text)",
+        _ => "",
+    }
+}
+
+fn given(address: &Option<String>) -> String {
+    match address {
+        Some(address) => format!("give {address} as the address, if it is the right one"),
+        None => "give that address if it is the right one".to_owned(),
     }
 }
 

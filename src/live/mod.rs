@@ -4,8 +4,10 @@
 //! only. `pull.json` in the folder records what was asked of whom. Nothing secret is written there or anywhere else.
 
 mod client;
+mod deadline;
 mod error;
 mod folder;
+mod held;
 mod jaeger;
 mod probe;
 mod prometheus;
@@ -17,6 +19,7 @@ mod zipkin;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -27,6 +30,7 @@ use crate::telemetry::time::Window;
 use crate::timespec::{rfc3339, window_text};
 
 use client::Client;
+use deadline::Deadline;
 pub use error::LiveError;
 use folder::Folder;
 pub use probe::{Probe, check, probe};
@@ -45,8 +49,12 @@ impl Default for TraceOptions {
     }
 }
 
+/// How long all requests of a pull may take together, unless a setting says otherwise: an analysis of `serve` has two
+/// minutes.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(90);
+
 /// The sources to ask.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sources {
     /// Prometheus, or what speaks its HTTP API.
     pub prometheus: Option<(Endpoint, PrometheusOptions)>,
@@ -56,6 +64,14 @@ pub struct Sources {
     pub tempo: Option<(Endpoint, TraceOptions)>,
     /// Zipkin.
     pub zipkin: Option<(Endpoint, TraceOptions)>,
+    /// How long all of it may take; what came until then is used.
+    pub deadline: Duration,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { prometheus: None, jaeger: None, tempo: None, zipkin: None, deadline: DEFAULT_DEADLINE }
+    }
 }
 
 impl Sources {
@@ -139,7 +155,7 @@ struct Record<'a> {
     warnings: &'a [String],
 }
 
-/// Asks all sources and writes a case folder.
+/// Asks all sources and writes a case folder. Of an incident that goes on, its window ends where telemetry has arrived.
 ///
 /// # Errors
 /// [`LiveError`] when a source cannot be read or the folder not be written.
@@ -152,32 +168,72 @@ pub fn pull(sources: &Sources, request: &Request<'_>, folder: &Path) -> Result<P
 fn run<T>(work: impl Future<Output = Result<T, LiveError>>) -> Result<T, LiveError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| LiveError::Runtime(format!("the client cannot be set up: {error}")))?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // Not waiting for a name that is still looked up.
+    runtime.shutdown_background();
+    done
+}
+
+fn now_ns(now: jiff::Timestamp) -> i64 {
+    i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// Tells a source that was late from one that fails: the others do without it.
+async fn in_time<T>(work: impl Future<Output = Result<T, LiveError>>) -> Result<Result<T, LiveError>, LiveError> {
+    match work.await {
+        Err(late @ LiveError::Late { .. }) => Ok(Err(late)),
+        done => done.map(Ok),
+    }
 }
 
 async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>) -> Result<Pulled, LiveError> {
     let mut pulled = Pulled::default();
     let windows: Vec<Window> = request.baselines.iter().copied().chain([request.incident]).collect();
-    let mut metrics = None;
-    if let Some((endpoint, options)) = &sources.prometheus {
+    let deadline = Deadline::after(sources.deadline);
+    let (mut of_metrics, mut of_traces) = (Vec::new(), Vec::new());
+    let metrics = async {
+        let Some((endpoint, options)) = &sources.prometheus else { return Ok(None) };
         let client = Arc::new(Client::new("prometheus", endpoint)?);
         let record =
-            prometheus::pull(&client, &windows, request.metrics, options, folder, &mut pulled.warnings).await?;
-        pulled.series = record.series();
-        metrics = Some(record);
-    }
-    let traces = written::pull(sources, request, folder, &mut pulled.warnings).await?;
+            prometheus::pull(&client, &windows, request.metrics, options, folder, &deadline, &mut of_metrics).await;
+        record.map(Some)
+    };
+    let traces = async {
+        let Some((kind, _)) = sources.trace_stores().next() else { return Ok(None) };
+        // All traces or none: a window without them would look like an outage.
+        deadline.limit(kind, written::pull(sources, request, folder, &mut of_traces)).await
+    };
+    let (metrics, traces) = tokio::try_join!(in_time(metrics), in_time(traces))?;
+    let (metrics, traces) = match (metrics, traces) {
+        (Err(late), Err(_) | Ok(None)) | (Ok(None), Err(late)) => return Err(late),
+        (metrics, traces) => {
+            let late = metrics.as_ref().err().into_iter().chain(traces.as_ref().err());
+            pulled.warnings.extend(late.map(|late| format!("{late}; it is left out")));
+            (metrics.ok().flatten(), traces.ok().flatten())
+        }
+    };
+    pulled.warnings.extend(of_metrics.into_iter().chain(of_traces));
+    let arrived = [metrics.as_ref().and_then(|record| record.arrived_ns), traces.as_ref().and_then(|r| r.arrived_ns)];
+    let arrived: Vec<i64> = arrived.into_iter().flatten().collect();
+    let now = jiff::Timestamp::now();
+    let arrived = held::arrived_part(&request.incident, &arrived, now_ns(now));
+    pulled.warnings.extend(arrived.map(|part| {
+        let end = rfc3339(part.end_ns());
+        format!("the incident is compared until {end}, up to which telemetry had arrived when it was pulled")
+    }));
+    pulled.series = metrics.as_ref().map_or(0, prometheus::PrometheusRecord::series);
     pulled.traces = traces.as_ref().map_or(0, written::TracesRecord::traces);
     if let Some(body) = request.alert {
         folder.write("alert.json", body)?;
     }
-    let &Request { name, incident, baselines, entry, symptom, .. } = request;
+    let &Request { name, baselines, entry, symptom, .. } = request;
+    let incident = arrived.unwrap_or(request.incident);
     let comment = "Pulled from live sources: pull.json tells what was asked.";
     folder.write_case(&CaseToWrite { comment, name, entry, symptom, incident, baselines, truth: None })?;
     folder.write_record(&Record {
         schema_version: "1",
         pulled_by: concat!("hypocenter ", env!("CARGO_PKG_VERSION")),
-        pulled_at: rfc3339(jiff::Timestamp::now().as_nanosecond() as i64),
+        pulled_at: rfc3339(now_ns(now)),
         incident: window_text(&incident),
         baselines: baselines.iter().map(window_text).collect(),
         entry,

@@ -1,6 +1,7 @@
 //! What a live source is and has, before anything is pulled from it: for `hypocenter doctor` and `check config`.
 
 use super::client::Client;
+use super::deadline::Deadline;
 use super::prometheus::{self, PrometheusOptions};
 use super::written::{known, services};
 use super::{LiveError, Sources, run};
@@ -51,14 +52,14 @@ pub fn probe(
     metrics: &MetricSettings,
 ) -> Result<Vec<Probe>, LiveError> {
     run(async {
-        let mut probes = Vec::new();
+        let (mut probes, deadline) = (Vec::new(), Deadline::after(sources.deadline));
         if let Some((endpoint, options)) = &sources.prometheus {
-            let told = of_prometheus(endpoint, options, windows, metrics).await;
+            let told = deadline.limit("prometheus", of_prometheus(endpoint, options, windows, metrics)).await;
             probes.push(told.unwrap_or_else(|error| failing("prometheus", &error)));
         }
         let several = sources.trace_stores().count() > 1;
         for (kind, (endpoint, _)) in sources.trace_stores() {
-            let told = of_traces(kind, endpoint, entry).await;
+            let told = deadline.limit(kind, of_traces(kind, endpoint, entry)).await;
             let mut told = told.unwrap_or_else(|error| failing(kind, &error));
             if several {
                 told.lacks_something = true;

@@ -9,11 +9,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::LiveError;
-use super::client::{Answer, Client};
+use super::client::{Answer, CONCURRENCY, Client};
+use super::deadline::Deadline;
 use super::folder::{Folder, as_file_name};
+use super::held::{Ends, goes_on, late_beginnings};
 use crate::ingest::{Meant, MetricSettings, NamePattern, meant};
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::rfc3339;
@@ -23,6 +26,8 @@ const MOST_POINTS: i64 = 11_000;
 /// Where samples cannot be counted.
 const USUAL_STEP_S: i64 = 30;
 const STEPS_S: std::ops::RangeInclusive<i64> = 5..=300;
+/// So many metrics tell of when the newest sample is.
+const NEWEST_OF: usize = 3;
 /// Over so long, samples are counted to learn their distance.
 const COUNTED_S: i64 = 600;
 /// Windows that are nearer to each other are asked for as one range.
@@ -56,6 +61,9 @@ pub(super) struct PrometheusRecord {
     metrics_that_mean_something: usize,
     metrics_beyond_the_limit: usize,
     queries: Vec<QueryRecord>,
+    /// The newest sample, Unix ns, where the incident goes on.
+    #[serde(skip)]
+    pub(super) arrived_ns: Option<i64>,
 }
 
 #[derive(Serialize, Debug)]
@@ -65,6 +73,9 @@ struct QueryRecord {
     end: String,
     step_seconds: i64,
     series: usize,
+    /// The first and the last sample of all series.
+    #[serde(skip)]
+    held: Ends,
     /// `None` where the answer holds no series.
     file: Option<String>,
     /// Whether the server says that some of its parts did not answer.
@@ -94,10 +105,11 @@ pub(super) async fn pull(
     settings: &MetricSettings,
     options: &PrometheusOptions,
     folder: &Arc<Folder>,
+    deadline: &Deadline,
     warnings: &mut Vec<String>,
 ) -> Result<PrometheusRecord, LiveError> {
     let ranges = ranges(windows);
-    let mut names = names(client, &ranges, settings, options).await?;
+    let mut names = deadline.limit("prometheus", names(client, &ranges, settings, options)).await?;
     let meaning = names.wanted.len();
     let beyond = meaning.saturating_sub(options.max_metrics);
     if beyond > 0 {
@@ -107,39 +119,18 @@ pub(super) async fn pull(
         ));
         names.wanted.truncate(options.max_metrics);
     }
-    let mut tasks = JoinSet::new();
-    for (at, (name, selector)) in names.wanted.into_iter().enumerate() {
-        let (client, folder, ranges, step_s) = (client.clone(), folder.clone(), ranges.clone(), options.step_s);
-        tasks.spawn(async move {
-            (at, name.clone(), metric(&client, (at, &name), &selector, &ranges, step_s, &folder).await)
-        });
-    }
-    let mut done = tasks.join_all().await;
-    done.sort_by_key(|(at, _, _)| *at);
-    let (mut queries, mut failed) = (Vec::new(), Vec::new());
-    for (_, name, result) in done {
-        match result {
-            Ok(of_metric) => queries.extend(of_metric),
-            Err(error) => failed.push((name, error)),
-        }
-    }
-    if queries.is_empty()
-        && let Some((_, first)) = failed.pop()
-    {
-        return Err(first);
-    }
-    warnings
-        .extend(failed.iter().map(|(name, error)| format!("prometheus: the metric {name} was not pulled: {error}")));
-    warnings.extend(queries.iter().filter(|query| query.partial).map(|query| {
-        let what = &query.query;
-        format!("prometheus: the answer to {what} is partial: a part of the server's storage did not answer")
-    }));
-    warnings.extend(
-        queries.iter().flat_map(|query| {
-            query.notes.iter().map(move |note| format!("prometheus says of {}: {note}", query.query))
-        }),
-    );
     let (metrics_of_the_server, url) = (names.all, client.base().to_owned());
+    let done = metrics(client, names.wanted, &ranges, options.step_s, folder, deadline).await;
+    let queries = told(done, deadline, warnings)?;
+    let held: Vec<Ends> = queries.iter().map(|query| query.held).collect();
+    warnings.extend(late_beginnings(windows, &held));
+    let arrived_ns = match windows.last() {
+        Some(incident) if goes_on(incident, super::now_ns(jiff::Timestamp::now())) => {
+            // Without an answer nothing is cut off.
+            deadline.limit("prometheus", newest_ns(client, &queries, incident)).await.unwrap_or_default()
+        }
+        _ => None,
+    };
     Ok(PrometheusRecord {
         kind: "prometheus",
         url,
@@ -147,7 +138,89 @@ pub(super) async fn pull(
         metrics_that_mean_something: meaning,
         metrics_beyond_the_limit: beyond,
         queries,
+        arrived_ns,
     })
+}
+
+/// What became of one metric.
+type Done = (String, Result<Vec<QueryRecord>, LiveError>);
+
+/// Pulls all metrics, a few at a time, so that many are whole when the deadline comes; in the order of their names.
+async fn metrics(
+    client: &Arc<Client>,
+    wanted: Vec<(String, String)>,
+    ranges: &[Window],
+    step_s: Option<u32>,
+    folder: &Arc<Folder>,
+    deadline: &Deadline,
+) -> Vec<Done> {
+    let turns = Arc::new(Semaphore::new(CONCURRENCY));
+    let mut tasks = JoinSet::new();
+    for (at, (name, selector)) in wanted.into_iter().enumerate() {
+        let (client, folder, ranges) = (client.clone(), folder.clone(), ranges.to_vec());
+        let (turns, deadline) = (turns.clone(), *deadline);
+        tasks.spawn(async move {
+            let work = async {
+                // Never closed, so this cannot fail; were it to, there would only be more at a time.
+                let _turn = turns.acquire().await;
+                metric(&client, (at, &name), &selector, &ranges, step_s, &folder).await
+            };
+            let result = deadline.limit("prometheus", work).await;
+            (at, (name, result))
+        });
+    }
+    let mut done = tasks.join_all().await;
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, done)| done).collect()
+}
+
+/// So many names stand in a message.
+const NAMES_SHOWN: usize = 5;
+
+/// Keeps what came, and tells what did not.
+///
+/// # Errors
+/// The first failure, where nothing came.
+fn told(done: Vec<Done>, deadline: &Deadline, warnings: &mut Vec<String>) -> Result<Vec<QueryRecord>, LiveError> {
+    let all = done.len();
+    let (mut queries, mut failed, mut late) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, result) in done {
+        match result {
+            Ok(of_metric) => queries.extend(of_metric),
+            Err(error @ LiveError::Late { .. }) => late.push((name, error)),
+            Err(error) => failed.push((name, error)),
+        }
+    }
+    if queries.is_empty() && !(failed.is_empty() && late.is_empty()) {
+        // What fails tells more than what is slow.
+        return Err(failed.into_iter().chain(late).map(|(_, error)| error).next().expect("one of both is there"));
+    }
+    if !late.is_empty() {
+        let shown: Vec<&str> = late.iter().take(NAMES_SHOWN).map(|(name, _)| name.as_str()).collect();
+        let more = late.len().saturating_sub(NAMES_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        warnings.push(format!(
+            "prometheus: {} of {all} metrics did not come within {} s (`deadline` under [live] in the settings file) and \
+             are left out: {}{more}",
+            late.len(),
+            deadline.seconds(),
+            shown.join(", ")
+        ));
+    }
+    warnings
+        .extend(failed.iter().map(|(name, error)| format!("prometheus: the metric {name} was not pulled: {error}")));
+    warnings.extend(queries.iter().filter(|query| query.partial).map(|query| {
+        let what = &query.query;
+        format!("prometheus: the answer to {what} is partial: a part of the server's storage did not answer")
+    }));
+    // Of an answer that is kept as a file, the file says it.
+    let silent = queries.iter().filter(|query| query.file.is_none());
+    warnings.extend(
+        silent.flat_map(|query| {
+            query.notes.iter().map(move |note| format!("prometheus says of {}: {note}", query.query))
+        }),
+    );
+    Ok(queries)
 }
 
 /// The windows with their lead, joined where they lie near each other.
@@ -224,10 +297,8 @@ async fn metric(
         ];
         let answer = match client.post("/api/v1/query_range", &form).await {
             Ok(answer) => answer,
-            // Too much at once: half of it, as long as there is something to halve.
-            Err(LiveError::TooLarge { .. } | LiveError::Status { status: 413 | 422, .. })
-                if end_s - start_s > 4 * step_s =>
-            {
+            // Half of it, as long as there is something to halve.
+            Err(error) if is_too_much(&error) && end_s - start_s > 4 * step_s => {
                 let middle_s = start_s + (end_s - start_s) / (2 * step_s) * step_s;
                 left.extend([(middle_s + step_s, end_s), (start_s, middle_s)]);
                 continue;
@@ -235,7 +306,9 @@ async fn metric(
             Err(error) => return Err(error),
         };
         let told: Envelope<Matrix> = envelope(&answer)?;
-        let series = told.data.as_ref().map_or(0, |matrix| matrix.result.len());
+        let found = told.data.map(|matrix| matrix.result).unwrap_or_default();
+        let series = found.len();
+        let held = found.into_iter().fold(Ends::default(), |ends, one| ends.joined(one.values).joined(one.histograms));
         let file = (series > 0).then(|| format!("metrics/{at:04}-{}-{}.json", queries.len() + 1, as_file_name(name)));
         files.extend(file.clone().map(|file| (file, answer.body)));
         queries.push(QueryRecord {
@@ -244,6 +317,7 @@ async fn metric(
             end: rfc3339(end_s * NANOS_PER_SECOND),
             step_seconds: step_s,
             series,
+            held,
             file,
             partial: told.is_partial,
             notes: told.warnings.into_iter().chain(told.infos).collect(),
@@ -253,6 +327,16 @@ async fn metric(
         folder.write(file, body)?;
     }
     Ok(queries)
+}
+
+/// Whether a server, or we, found an answer too large: 413 of proxies, 422 of queries that would load too many samples, and
+/// 400 where a server allows for fewer points than Prometheus does.
+fn is_too_much(error: &LiveError) -> bool {
+    match error {
+        LiveError::TooLarge { .. } | LiveError::Status { status: 413 | 422, .. } => true,
+        LiveError::Status { status: 400, body, .. } => body.contains("exceeded maximum resolution"),
+        _ => false,
+    }
 }
 
 /// The range in parts of at most [`MOST_POINTS`], each beginning a step after the last, latest first.
@@ -288,6 +372,21 @@ async fn distance_s(client: &Client, selector: &str, ranges: &[Window]) -> Resul
     Ok(USUAL_STEP_S)
 }
 
+/// The time of the newest sample, Unix ns, of a few metrics from all over: points of a range go on after the last sample.
+async fn newest_ns(client: &Client, queries: &[QueryRecord], incident: &Window) -> Result<Option<i64>, LiveError> {
+    let selectors: BTreeSet<&str> =
+        queries.iter().filter(|query| query.series > 0).map(|query| query.query.as_str()).collect();
+    let mut newest_ns = None;
+    for selector in selectors.iter().step_by(selectors.len().div_ceil(NEWEST_OF).max(1)) {
+        let first = selector.split(" or ").next().unwrap_or(selector);
+        let form = [("query", format!("max(timestamp({first}))")), ("time", seconds(incident.end_ns()))];
+        let told: Envelope<Vector> = envelope(&client.post("/api/v1/query", &form).await?)?;
+        let at_s = told.data.and_then(|vector| vector.result.first()?.value.1.parse::<f64>().ok());
+        newest_ns = newest_ns.max(at_s.map(|at_s| (at_s * NANOS_PER_SECOND as f64) as i64));
+    }
+    Ok(newest_ns)
+}
+
 /// The scrape interval that so many seconds between samples are: people write multiples of five. One sample more or less
 /// in the counted time must not make 59 seconds of a minute.
 fn snapped(distance_s: f64) -> i64 {
@@ -320,7 +419,15 @@ struct Envelope<D> {
 /// The series are counted here and read by `ingest`.
 #[derive(Deserialize)]
 struct Matrix {
-    result: Vec<serde::de::IgnoredAny>,
+    result: Vec<Times>,
+}
+
+#[derive(Deserialize)]
+struct Times {
+    #[serde(default)]
+    values: Ends,
+    #[serde(default)]
+    histograms: Ends,
 }
 
 #[derive(Deserialize)]
@@ -356,33 +463,4 @@ pub(super) async fn version(client: &Client) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn window(from_s: i64, to_s: i64) -> Window {
-        Window::new(from_s * NANOS_PER_SECOND, to_s * NANOS_PER_SECOND).unwrap()
-    }
-
-    #[test]
-    fn near_windows_are_one_range_and_far_ones_are_not() {
-        let joined = ranges(&[window(10_000, 10_600), window(6_000, 9_000)]);
-        assert_eq!(joined, [window(6_000 - 120, 10_600)]);
-        assert_eq!(ranges(&[window(900_000, 900_600), window(6_000, 9_000)]).len(), 2);
-    }
-
-    #[test]
-    fn long_ranges_are_split_without_gap_or_repetition() {
-        let mut parts = split(&window(0, 11_001 * 15), 15);
-        parts.reverse();
-        assert_eq!(parts, [(0, 10_999 * 15), (11_000 * 15, 11_001 * 15 + 1)]);
-        assert!(parts.iter().all(|(start, end)| (end - start) / 15 < MOST_POINTS));
-        assert_eq!(split(&window(0, 60), 15), [(0, 61)]);
-    }
-
-    #[test]
-    fn distances_are_scrape_intervals() {
-        for (count, expected) in [(41.0, 15), (40.0, 15), (21.0, 30), (20.0, 30), (10.0, 60), (60.0, 10), (600.0, 1)] {
-            assert_eq!(snapped(600.0 / count), expected, "{count}");
-        }
-    }
-}
+mod tests;

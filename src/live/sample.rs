@@ -77,6 +77,8 @@ pub(super) struct WindowSample {
     pub(super) traces: Vec<Sampled>,
     pub(super) record: WindowRecord,
     pub(super) warnings: Vec<String>,
+    /// Up to when traces have arrived, Unix ns, as far as they tell.
+    pub(super) arrived_ns: Option<i64>,
 }
 
 /// Samples all windows, the baselines first: they tell what is slow.
@@ -91,8 +93,9 @@ pub(super) async fn sample<S: TraceStore>(
     for window in baselines.iter().chain([&incident]) {
         let any = cover(store, *window, Outcome::Any, limit).await?;
         slow_from_us = slow_from_us.or_else(|| slow_from(&any.traces));
+        let arrived_ns = arrived_ns(window, &any);
         if any.slices.is_empty() {
-            samples.push(strata(*window, any, None, None, slow_from_us));
+            samples.push(WindowSample { arrived_ns, ..strata(*window, any, None, None, slow_from_us) });
             continue;
         }
         let failed = cover(store, *window, Outcome::Failed, limit).await?;
@@ -100,9 +103,28 @@ pub(super) async fn sample<S: TraceStore>(
             Some(from_us) => Some(cover(store, *window, Outcome::SlowerThan(from_us), limit).await?),
             None => None,
         };
-        samples.push(strata(*window, any, Some(failed), slow, slow_from_us));
+        samples.push(WindowSample { arrived_ns, ..strata(*window, any, Some(failed), slow, slow_from_us) });
     }
     Ok(samples)
+}
+
+/// Traces come evenly but for chance: a pause so many times as long as usual at the end is none.
+const LONG_PAUSE: i64 = 5;
+
+/// Up to when traces have arrived. Of a census up to its last trace, if what follows is longer than such pauses are; of
+/// slices up to the end of the part whose slice is the last one with a trace.
+fn arrived_ns(window: &Window, any: &Covered) -> Option<i64> {
+    let starts = || any.traces.iter().map(|trace| trace.facts.starts_ns);
+    let (first, last) = starts().min().zip(starts().max())?;
+    if any.slices.is_empty() {
+        let pause_ns = (last - first) / any.traces.len() as i64;
+        let is_pause = any.traces.len() < LEAST_LEARNED || window.end_ns() - last <= LONG_PAUSE * pause_ns;
+        return Some(if is_pause { window.end_ns() } else { last });
+    }
+    let at = any.slices.iter().rposition(|slice| starts().any(|start| slice.contains(start)))?;
+    let part_ns = (window.end_ns() - window.start_ns()) / SLICES as i64;
+    let is_last = at + 1 == any.slices.len();
+    Some(if is_last { window.end_ns() } else { window.start_ns() + (at as i64 + 1) * part_ns - 1 })
 }
 
 /// The time from which on a trace is slow.
@@ -275,7 +297,7 @@ fn strata(
     let name = if left.len() == 1 { "rest" } else { "all others" };
     take(name, any, &|trace| left.contains(&of(trace)));
     let record = WindowRecord { window: window_text(&window), slow_from_microseconds: slow_from_us, strata: records };
-    WindowSample { traces: sampled.into_values().collect(), record, warnings }
+    WindowSample { traces: sampled.into_values().collect(), record, warnings, arrived_ns: None }
 }
 
 /// Whether an answer lacks a trace that it has to hold, since the slices of `any` hold it.

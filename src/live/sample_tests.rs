@@ -113,3 +113,17 @@ fn what_cannot_be_divided_is_an_error_that_says_what_to_do() {
     let message = sampled(&Arc::new(coarse), 100).unwrap_err().to_string();
     assert!(message.contains("max_traces"), "{message}");
 }
+
+#[test]
+fn the_end_of_an_incident_tells_until_when_traces_have_arrived() {
+    let until_s = |last_s: i64, limit: usize| {
+        let mut known = Arc::into_inner(store(1000, true)).unwrap();
+        known.traces.retain(|trace| trace.facts.starts_ns < last_s * NANOS_PER_SECOND);
+        sampled(&Arc::new(known), limit).unwrap()[1].arrived_ns.unwrap() as f64 / 1e9
+    };
+    // Taken whole, and by slices.
+    for limit in [100_000, 400] {
+        close(until_s(3600, limit), 3600.0, 1e-9);
+        close(until_s(3540, limit), 3540.0, 1e-4);
+    }
+}

@@ -26,6 +26,9 @@ pub(super) struct TracesRecord {
     windows: Vec<WindowRecord>,
     files: Vec<String>,
     trace_ids: Vec<String>,
+    /// Up to when traces of the incident have arrived, Unix ns.
+    #[serde(skip)]
+    pub(super) arrived_ns: Option<i64>,
 }
 
 impl TracesRecord {
@@ -81,8 +84,9 @@ pub(super) async fn pull(
     let of_samples = samples.iter().flat_map(|sample| &sample.traces);
     let trace_ids = of_samples.map(|sampled| sampled.trace.id.to_string()).collect();
     let (service, most_traces) = (service.to_owned(), options.max_traces);
+    let arrived_ns = samples.last().and_then(|sample| sample.arrived_ns);
     let windows = samples.into_iter().map(|sample| sample.record).collect();
-    Ok(Some(TracesRecord { kind, url, api, service, most_traces, windows, files, trace_ids }))
+    Ok(Some(TracesRecord { kind, url, api, service, most_traces, windows, files, trace_ids, arrived_ns }))
 }
 
 /// The services that a trace store knows.

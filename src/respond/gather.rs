@@ -108,17 +108,9 @@ fn pull(origin: &Origin, wanted: &Wanted<'_>, folder: &Path) -> Result<Telemetry
         metrics,
         alert: None,
     };
-    let pulled = live::pull(&origin.sources, &request, folder)?;
+    live::pull(&origin.sources, &request, folder)?;
     let case = Case::read(folder)?;
-    let mut telemetry = read_parts(&case.files, &origin.options, &|_| {})?;
-    let warning = |message: &String| Warning {
-        source: "live sources".to_owned(),
-        place: String::new(),
-        message: message.clone(),
-        affected: 1,
-    };
-    telemetry.warnings.extend(pulled.warnings.iter().map(warning));
-    Ok(telemetry)
+    Ok(read_parts(&case.files, &origin.options, &|_| {})?)
 }
 
 /// Removes a folder when it is done with.

@@ -32,6 +32,8 @@ pub(super) struct Received {
     pub(super) accepted: AtomicU64,
     /// Spans, points and records that made no sense, in requests that were taken.
     pub(super) rejected: AtomicU64,
+    /// Native histograms of remote-write, whose buckets are of no use here.
+    pub(super) histograms: AtomicU64,
     /// Requests refused for good.
     pub(super) refused: AtomicU64,
     /// Requests whose senders were told to try again.
@@ -122,7 +124,7 @@ impl Intake {
     /// Takes a request of remote-write, uncompressed.
     pub(super) async fn take_remote_write(&self, payload: Bytes, held: Arc<Held>) -> Result<(), Refusal> {
         let checked = check_remote_write(&payload).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        self.received.rejected.fetch_add(checked.histograms, Ordering::Relaxed);
+        self.received.histograms.fetch_add(checked.histograms, Ordering::Relaxed);
         if checked.first_and_last_ns.is_some() {
             self.keep(Kind::RemoteWrite, payload, SpanTable::new(), held).await?;
         }

@@ -33,6 +33,11 @@ impl Metrics {
         let own = [
             ("requests_accepted", "requests taken", &received.accepted),
             ("records_rejected", "spans, points and records that made no sense", &received.rejected),
+            (
+                "native_histograms",
+                "native histograms of remote-write, of which sum and count are read",
+                &received.histograms,
+            ),
             ("requests_refused", "requests refused for good", &received.refused),
             ("requests_deferred", "requests whose senders were told to try again", &received.deferred),
         ];

@@ -66,6 +66,9 @@
 //! kind = "counter"
 //! of = "shop_requests_total"             # the counter of all requests, of which it is a share
 //!
+//! [live]                                 # of all live sources together
+//! deadline = "90s"                       # what came until then is used (the default); less than that of [incidents]
+//!
 //! [prometheus]                           # a live source; [jaeger], [tempo] and [zipkin] have the same keys
 //! url = "https://prometheus.example"     # with what stands before /api; default none
 //! org_id = "shop"                        # the tenant, sent as X-Scope-OrgID; default none
@@ -164,7 +167,7 @@ use crate::server;
 
 use error::nearest;
 pub use error::{Fault, SettingsError};
-use sources::{PrometheusSection, TraceSection};
+use sources::{LiveSection, PrometheusSection, TraceSection};
 
 pub use receiver::StoreSettings;
 
@@ -195,7 +198,19 @@ const KEYS: &[&[Table]] = &[
     &[
         (
             "",
-            &["traces", "metrics", "prometheus", "jaeger", "tempo", "zipkin", "serve", "store", "incidents", "notify"],
+            &[
+                "traces",
+                "metrics",
+                "live",
+                "prometheus",
+                "jaeger",
+                "tempo",
+                "zipkin",
+                "serve",
+                "store",
+                "incidents",
+                "notify",
+            ],
         ),
         ("traces", &["sampling_attribute"]),
     ],
@@ -221,6 +236,7 @@ fn keys() -> impl Iterator<Item = &'static str> {
 struct File {
     traces: Traces,
     metrics: metrics::Metrics,
+    live: LiveSection,
     prometheus: PrometheusSection,
     jaeger: TraceSection,
     tempo: TraceSection,
@@ -270,6 +286,7 @@ impl Settings {
             jaeger: file.jaeger.checked(path, "jaeger")?,
             tempo: file.tempo.checked(path, "tempo")?,
             zipkin: file.zipkin.checked(path, "zipkin")?,
+            deadline: file.live.checked(path)?,
         };
         let (serve, store) = (file.serve.checked(path)?, file.store.checked(path)?);
         let incidents = file.incidents.checked(path)?;

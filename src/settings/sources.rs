@@ -1,4 +1,4 @@
-//! The sections of live sources: `[prometheus]`, `[jaeger]`, `[tempo]`, `[zipkin]`, with authentication as in Prometheus'
+//! The sections of live sources: `[live]` for all of them, `[prometheus]`, `[jaeger]`, `[tempo]`, `[zipkin]`, with authentication as in Prometheus'
 //! `http_config`.
 
 use std::collections::BTreeMap;
@@ -11,13 +11,14 @@ use super::speaking::{AUTHORIZATION, Authorize, BAD_ADDRESS, BASIC, BasicAuth, S
 use super::{SettingsError, Table};
 use crate::http::{Endpoint, Tls};
 use crate::ingest::NamePattern;
-use crate::live::{PrometheusOptions, TraceOptions};
+use crate::live::{DEFAULT_DEADLINE, PrometheusOptions, TraceOptions};
 
 const TRACES: &[&str] =
     &["url", "org_id", "headers", "timeout", "basic_auth", "authorization", "tls_config", "max_traces"];
 
 /// The keys of their tables; `headers` takes any key.
 pub(super) const KEYS: &[Table] = &[
+    ("live", &["deadline"]),
     (
         "prometheus",
         &[
@@ -49,6 +50,21 @@ pub(super) const KEYS: &[Table] = &[
     ("zipkin.authorization", AUTHORIZATION),
     ("zipkin.tls_config", TLS),
 ];
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LiveSection {
+    deadline: Option<String>,
+}
+
+impl LiveSection {
+    /// How long a pull may take.
+    pub(super) fn checked(self, path: &Path) -> Result<Duration, SettingsError> {
+        let section = Section { path, name: "live" };
+        let seconds = self.deadline.map(|text| section.seconds("deadline", &text)).transpose()?;
+        Ok(seconds.map_or(DEFAULT_DEADLINE, |seconds| Duration::from_secs(seconds.into())))
+    }
+}
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]

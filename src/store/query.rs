@@ -111,7 +111,9 @@ pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<
         }
     }
     if gathered.histograms > 0 {
-        all.warn(folder, "remote-write", "native histograms are not read from remote-write", gathered.histograms);
+        let message = "of native histograms of remote-write sum and count are read and no quantiles; let Prometheus send the \
+                       classic ones as well (always_scrape_classic_histograms: true)";
+        all.warn(folder, "remote-write", message, gathered.histograms);
     }
     if let Some(answer) = gathered.into_answer() {
         all.append(read_bytes_as(Format::PrometheusRange, &folder.join("remote-write"), &answer, options));

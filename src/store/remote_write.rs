@@ -1,5 +1,7 @@
 //! Requests of Prometheus' remote-write 1.0, and the answer of `query_range` that they make together.
 //!
+//! Of native histograms, sum and count are taken, as the series that a classic one has besides its buckets.
+//!
 //! Source: Prometheus Remote-Write 1.0 specification; `prompb/remote.proto` and `types.proto` of Prometheus.
 
 use std::cell::Cell;
@@ -48,6 +50,16 @@ struct Series<'b> {
     histograms: u64,
 }
 
+/// The values of a series that were wanted.
+#[derive(Default)]
+struct Values {
+    samples: Vec<Sample>,
+    /// Of native histograms.
+    sums: Vec<Sample>,
+    counts: Vec<Sample>,
+}
+
+#[derive(Clone, Copy)]
 struct Sample {
     value: f64,
     /// Unix milliseconds.
@@ -84,17 +96,17 @@ impl<'b> Request<'b> {
         value.bytes().ok_or_else(|| self.malformed(message, WRONG_TYPE))
     }
 
-    /// Hands each series to `each` with the samples that `wanted` accepts.
+    /// Hands each series to `each` with the values that `wanted` accepts; of a native histogram it is asked of the sum.
     fn each_series(
         self,
         wanted: impl Fn(&Sample) -> bool,
-        mut each: impl FnMut(Series<'b>, Vec<Sample>),
+        mut each: impl FnMut(Series<'b>, Values),
     ) -> Result<(), RemoteWriteError> {
         self.fields(self.0, |number, value| {
             if number == 1 {
                 let message = self.bytes(self.0, value)?;
-                let (series, samples) = self.series(message, &wanted)?;
-                each(series, samples);
+                let (series, values) = self.series(message, &wanted)?;
+                each(series, values);
             }
             Ok(())
         })
@@ -104,8 +116,8 @@ impl<'b> Request<'b> {
         self,
         message: &'b [u8],
         wanted: impl Fn(&Sample) -> bool,
-    ) -> Result<(Series<'b>, Vec<Sample>), RemoteWriteError> {
-        let (mut series, mut samples) = (Series::default(), Vec::new());
+    ) -> Result<(Series<'b>, Values), RemoteWriteError> {
+        let (mut series, mut values) = (Series::default(), Values::default());
         self.fields(message, |number, value| {
             match number {
                 1 if series.labels.len() == MAX_LABELS => return Err(RemoteWriteError::TooManyLabels),
@@ -113,9 +125,16 @@ impl<'b> Request<'b> {
                 2 => {
                     series.samples += 1;
                     let sample = self.sample(self.bytes(message, value)?)?;
-                    samples.extend(wanted(&sample).then_some(sample));
+                    values.samples.extend(wanted(&sample).then_some(sample));
                 }
-                4 => series.histograms += 1,
+                4 => {
+                    series.histograms += 1;
+                    let (sum, count) = self.histogram(self.bytes(message, value)?)?;
+                    if wanted(&sum) {
+                        values.sums.push(sum);
+                        values.counts.push(count);
+                    }
+                }
                 _ => {}
             }
             Ok(())
@@ -123,7 +142,24 @@ impl<'b> Request<'b> {
         if series.labels.iter().all(|(name, _)| *name != "__name__") {
             return Err(RemoteWriteError::NoName);
         }
-        Ok((series, samples))
+        Ok((series, values))
+    }
+
+    /// Sum and count of a native histogram.
+    fn histogram(self, message: &'b [u8]) -> Result<(Sample, Sample), RemoteWriteError> {
+        let (mut sum, mut count, mut timestamp) = (0.0, 0.0, 0);
+        self.fields(message, |number, value| {
+            match (number, value) {
+                (1, Value::Varint(whole)) => count = whole as f64,
+                (2, Value::Fixed64(bits)) => count = f64::from_bits(bits),
+                (3, Value::Fixed64(bits)) => sum = f64::from_bits(bits),
+                (15, Value::Varint(at)) => timestamp = at.cast_signed(),
+                (1..=3 | 15, _) => return Err(self.malformed(message, WRONG_TYPE)),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok((Sample { value: sum, timestamp }, Sample { value: count, timestamp }))
     }
 
     fn label(self, message: &'b [u8]) -> Result<(&'b str, &'b str), RemoteWriteError> {
@@ -165,7 +201,7 @@ const WRONG_TYPE: &str = "a field of another type than it should have";
 pub struct Checked {
     /// Samples.
     pub samples: u64,
-    /// Native histograms, which cannot be analysed.
+    /// Native histograms, of which sum and count are taken.
     pub histograms: u64,
     /// First and last time, Unix nanoseconds.
     pub first_and_last_ns: Option<(i64, i64)>,
@@ -201,7 +237,7 @@ pub fn check(payload: &[u8]) -> Result<Checked, RemoteWriteError> {
 #[derive(Default)]
 pub(super) struct Gathered {
     series: BTreeMap<Vec<(String, String)>, BTreeMap<i64, f64>>,
-    /// Native histograms left out.
+    /// Native histograms whose buckets are left out.
     pub(super) histograms: u64,
 }
 
@@ -209,14 +245,19 @@ impl Gathered {
     /// Adds the samples of a request whose time (Unix nanoseconds) `wanted` accepts.
     pub(super) fn add(&mut self, payload: &[u8], wanted: impl Fn(i64) -> bool) -> Result<(), RemoteWriteError> {
         let wanted = |sample: &Sample| sample.value.to_bits() != STALE && wanted(sample.at_ns());
-        Request(payload).each_series(wanted, |series, samples| {
-            self.histograms += series.histograms;
-            if samples.is_empty() {
-                return;
+        Request(payload).each_series(wanted, |series, Values { samples, sums, counts }| {
+            self.histograms += sums.len() as u64;
+            for (suffix, samples) in [("", samples), ("_sum", sums), ("_count", counts)] {
+                if samples.is_empty() {
+                    continue;
+                }
+                let label = |(name, value): &(&str, &str)| {
+                    let suffix = if *name == "__name__" { suffix } else { "" };
+                    ((*name).to_owned(), format!("{value}{suffix}"))
+                };
+                let known = self.series.entry(series.labels.iter().map(label).collect()).or_default();
+                known.extend(samples.iter().map(|sample| (sample.timestamp, sample.value)));
             }
-            let labels = series.labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let known = self.series.entry(labels).or_default();
-            known.extend(samples.iter().map(|sample| (sample.timestamp, sample.value)));
         })
     }
 
@@ -271,6 +312,20 @@ mod tests {
     }
 
     #[derive(Clone, PartialEq, Message)]
+    struct Histogram {
+        #[prost(uint64, tag = "1")]
+        count: u64,
+        #[prost(double, tag = "3")]
+        sum: f64,
+        #[prost(sint32, tag = "4")]
+        schema: i32,
+        #[prost(sint64, repeated, tag = "12")]
+        positive_deltas: Vec<i64>,
+        #[prost(int64, tag = "15")]
+        timestamp: i64,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
     struct Label {
         #[prost(string, tag = "1")]
         name: String,
@@ -290,7 +345,7 @@ mod tests {
         let label = |(name, value): &(&str, &str)| Label { name: (*name).into(), value: (*value).into() };
         let point = |(timestamp, value): &(i64, f64)| Point { value: *value, timestamp: *timestamp };
         let (labels, samples) = (labels.iter().map(label).collect(), samples.iter().map(point).collect());
-        WriteRequest { timeseries: vec![TimeSeries { labels, samples, histograms: vec![vec![]] }] }.encode_to_vec()
+        WriteRequest { timeseries: vec![TimeSeries { labels, samples, histograms: Vec::new() }] }.encode_to_vec()
     }
 
     fn request(name: &str, samples: &[(i64, f64)]) -> Vec<u8> {
@@ -326,6 +381,43 @@ mod tests {
         assert_eq!(check(&labels), Err(RemoteWriteError::NamelessLabel));
         let checked = check(&request("up", &[(1500, 1.0), (2000, 0.0)])).unwrap();
         let first_and_last_ns = Some((1_500_000_000, 2_000_000_000));
-        assert_eq!(checked, Checked { samples: 2, histograms: 1, first_and_last_ns });
+        assert_eq!(checked, Checked { samples: 2, histograms: 0, first_and_last_ns });
+    }
+
+    #[test]
+    fn sum_and_count_of_native_histograms_are_taken() {
+        let histogram = |timestamp: i64, count: u64, sum: f64| {
+            Histogram { count, sum, schema: 3, positive_deltas: vec![count as i64], timestamp }.encode_to_vec()
+        };
+        let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
+        let labels = vec![label("__name__", "rpc_seconds"), label("job", "a")];
+        let histograms = vec![histogram(1500, 7, 2.5), histogram(2500, 9, f64::from_bits(STALE))];
+        let request = WriteRequest { timeseries: vec![TimeSeries { labels, samples: Vec::new(), histograms }] };
+        let bytes = request.encode_to_vec();
+        let first_and_last_ns = Some((1_500_000_000, 2_500_000_000));
+        assert_eq!(check(&bytes), Ok(Checked { samples: 0, histograms: 2, first_and_last_ns }));
+        let mut gathered = Gathered::default();
+        gathered.add(&bytes, |_| true).unwrap();
+        assert_eq!(gathered.histograms, 1);
+        let answer: Json = serde_json::from_slice(&gathered.into_answer().unwrap()).unwrap();
+        let series =
+            |name: &str, value: &str| json!({ "metric": { "__name__": name, "job": "a" }, "values": [[1.5, value]] });
+        assert_eq!(
+            answer["data"]["result"],
+            json!([series("rpc_seconds_count", "7"), series("rpc_seconds_sum", "2.5")])
+        );
+        assert!(
+            check(
+                &WriteRequest {
+                    timeseries: vec![TimeSeries {
+                        labels: vec![label("__name__", "a")],
+                        samples: Vec::new(),
+                        histograms: vec![vec![0x1d, 0, 0, 0, 0]]
+                    }]
+                }
+                .encode_to_vec()
+            )
+            .is_err()
+        );
     }
 }
