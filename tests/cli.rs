@@ -159,6 +159,21 @@ fn an_alert_is_enough_and_the_report_says_how_to_repeat_it() {
     assert_eq!(succeeds(&words), report);
 }
 
+/// What is read twice is empty the second time.
+#[test]
+fn settings_may_come_from_a_pipe() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hypocenter"))
+        .args(["analyze", "-o", "json", "--case", "datasets/checkout-db-latency", "--config", "/dev/stdin"])
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"[metrics.services]\npayments = \"paying\"\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(stdout(&output).contains("\"paying\""), "the settings rename a service of the metrics");
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let json = |paths: [&str; 2]| {

@@ -179,6 +179,40 @@ fn an_incident_has_one_message_which_is_edited() {
     }
 }
 
+#[test]
+fn an_analysis_that_failed_is_told_and_its_message_becomes_the_report() {
+    for (name, fake, sink) in all() {
+        let failed = delivered(&sink, &Said::failed(), None, false);
+        // An incoming webhook is not rung twice for the same.
+        let again = delivered(&sink, &Said::failed(), failed.as_deref(), false);
+        let first = delivered(&sink, &Said::first(), again.as_deref(), false);
+        let last = delivered(&sink, &Said::failed_at_the_end(), first.as_deref(), false);
+        fake.state(|kept| {
+            let seen_of: Vec<String> = match name {
+                "webhook" | "slack webhook" => kept.items.iter().map(|versions| seen(&versions[0])).collect(),
+                _ => kept.only().iter().map(seen).collect(),
+            };
+            if name == "slack webhook" {
+                assert_eq!(seen_of.len(), 3);
+            } else {
+                assert_eq!((seen_of.len(), &failed, &first), (4, &last, &last), "{name}");
+            }
+            for part in ["no report", "holds no telemetry", "hypocenter doctor"] {
+                assert!(seen_of[0].contains(part), "{name}: `{part}` in {}", seen_of[0]);
+            }
+            let [.., report, end] = &seen_of[..] else { panic!("{name}") };
+            assert!(report.contains("payments") && !report.contains("holds no telemetry"), "{name}: {report}");
+            if name == "pagerduty" {
+                assert_eq!(kept.only()[3]["event_action"], "resolve");
+                return;
+            }
+            for part in ["Not heard of any more: ", "payments", "holds no telemetry"] {
+                assert!(end.contains(part), "{name}: `{part}` in {end}");
+            }
+        });
+    }
+}
+
 /// `kill -9` between the answer of the sink and our note of it: the message is found, and no second one written.
 #[test]
 fn a_message_whose_answer_was_lost_is_found_again() {
@@ -368,10 +402,12 @@ fn tickets_that_alerts_name_are_commented_where_the_settings_allow() {
 fn ten_million_bytes_of_hostile_labels_fit_every_sink_and_steer_none() {
     // Beside what steers, what takes most room where it is escaped.
     for one in [STEERING, "&", "\"", "{", "𝄞"] {
-        let said = Said::hostile(one);
+        let (said, failed) = (Said::hostile(one), Said::hostile_failure(one));
         for (name, fake, sink) in all() {
             delivered(&sink, &said, None, false);
             fake.state(|kept| is_not_steered(name, &kept.items[0][0]));
+            delivered(&sink, &failed, None, false);
+            fake.state(|kept| is_not_steered(name, kept.items.iter().flatten().next_back().unwrap()));
             if one == "&" && name.starts_with("slack") {
                 let text = fake.state(|kept| seen(&kept.items[0][0]));
                 assert!(text.contains("lines left out; the whole report: http"), "{text}");

@@ -163,3 +163,25 @@ fn a_stop_does_not_wait_for_idle_connections() {
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     drop(idle);
 }
+
+/// Bodies of webhooks are in memory as those of telemetry are.
+#[test]
+fn bodies_of_the_api_count_for_the_memory_limit() {
+    let (_folder, receiver) = start("memory_limit = \"1MiB\"\nmax_request_size = \"512KiB\"\n");
+    let post = |bytes: usize, length: usize| {
+        let head = format!(
+            "POST /api/v1/alerts HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        connect(&receiver.web, (head + &"x".repeat(bytes)).as_bytes())
+    };
+    let answer = || String::from_utf8(closed(post(400_000, 400_000)).0).unwrap();
+    assert!(answer().starts_with("HTTP/1.1 400 "), "there is room for one, which is no webhook");
+    let unfinished = [post(400_000, 500_000), post(400_000, 500_000)];
+    let is_full = |answer: &str| {
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after") && answer.contains("serve.memory_limit")
+    };
+    // Until the server has read the two.
+    assert!((0..50).any(|_| is_full(&answer())), "{}", answer());
+    drop(unfinished);
+    assert!((0..50).any(|_| answer().starts_with("HTTP/1.1 400 ")), "the room is given back");
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::{JsonBody, Parameters, Problem, no_incident, number};
 use super::{Shared, Success, off_thread};
 use crate::memory::{
-    self, AlertRecord, Condition, Feedback, IncidentRecord, MemoryError, ReportRecord, Search, Transaction,
+    self, AlertRecord, Condition, Feedback, IncidentRecord, MemoryError, ReportSummary, Search, Transaction,
 };
 use crate::respond::now_ns;
 use crate::telemetry::warning::with_causes;
@@ -40,7 +40,8 @@ impl Wanted {
             text.map(|text| parse_time(&text, now_ns)).transpose().map_err(wrong)
         };
         let condition = self.status.map(|word| {
-            let wrong = || Problem::BadData("parameter `status`: known are `firing` and `resolved`".to_owned());
+            let wrong =
+                || Problem::BadData("parameter `status`: known are `firing`, `resolved` and `unheard`".to_owned());
             Condition::of_word(&word).ok_or_else(wrong)
         });
         Ok(Search {
@@ -115,9 +116,9 @@ struct SinkJson {
     problem: Option<String>,
 }
 
-impl From<ReportRecord> for ReportJson {
-    fn from(report: ReportRecord) -> Self {
-        let ReportRecord { version, made_ns, verdict, cause, probability, changed, .. } = report;
+impl From<ReportSummary> for ReportJson {
+    fn from(report: ReportSummary) -> Self {
+        let ReportSummary { version, made_ns, verdict, cause, probability, changed } = report;
         Self { version, made_at: rfc3339(made_ns), verdict, cause, probability, changed }
     }
 }
@@ -132,7 +133,7 @@ fn incident_json(transaction: &Transaction<'_>, incident: IncidentRecord) -> Res
         ends_at: incident.ends_ns.map(rfc3339),
         updated_at: rfc3339(incident.updated_ns),
         problem: memory::last_failure(transaction, incident.id)?,
-        report: memory::latest_report(transaction, incident.id)?.map(ReportJson::from),
+        report: memory::latest_summary(transaction, incident.id)?.map(ReportJson::from),
         feedback: memory::feedback_of(transaction, incident.id)?.map(feedback),
         title: incident.title,
         entry: incident.entry,
@@ -174,7 +175,7 @@ pub(super) async fn one(State(responder): State<Shared>, Path(id): Path<String>)
             let sinks = memory::undelivered(transaction, id)?;
             Ok::<_, MemoryError>(Some(WholeJson {
                 alerts: memory::alerts_of(transaction, id)?.into_iter().map(alert_json).collect(),
-                versions: memory::versions(transaction, id)?.into_iter().map(ReportJson::from).collect(),
+                versions: memory::summaries(transaction, id)?.into_iter().map(ReportJson::from).collect(),
                 not_delivered: sinks.into_iter().map(|(sink, problem)| SinkJson { sink, problem }).collect(),
                 incident: incident_json(transaction, incident)?,
             }))

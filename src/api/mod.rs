@@ -10,9 +10,11 @@ mod incidents;
 mod metrics;
 mod pages;
 mod problem;
+mod rate;
 mod signature;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -29,6 +31,7 @@ use crate::respond::Responder;
 
 pub use metrics::metrics;
 use problem::Problem;
+use rate::Rate;
 
 /// The description of this API, OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -61,15 +64,28 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
             }
         }
     }));
+    let rate = Arc::new(Rate::default());
+    let reads_telemetry = |method: MethodRouter<Shared>| {
+        let rate = Arc::clone(&rate);
+        method.route_layer(middleware::from_fn(move |request: Request, next: Next| {
+            let taken = rate.take(Instant::now());
+            async move {
+                match taken {
+                    Ok(()) => next.run(request).await,
+                    Err(after_seconds) => Problem::TooMany { after_seconds }.into_response(),
+                }
+            }
+        }))
+    };
     vec![
         ("/api/v1/alerts", webhook),
         ("/api/v1/incidents", get(incidents::list)),
         ("/api/v1/incidents/{id}", get(incidents::one)),
         ("/api/v1/incidents/{id}/report", get(incidents::report)),
-        ("/api/v1/incidents/{id}/feedback", post(incidents::feedback).put(incidents::feedback)),
-        ("/api/v1/analyses", post(analyses::ask)),
+        ("/api/v1/incidents/{id}/feedback", reads_telemetry(post(incidents::feedback).put(incidents::feedback))),
+        ("/api/v1/analyses", reads_telemetry(post(analyses::ask))),
         ("/api/v1/changes", get(changes::list).post(changes::tell)),
-        ("/api/v1/graph", get(graph::graph)),
+        ("/api/v1/graph", reads_telemetry(get(graph::graph))),
         ("/api/v1/openapi.json", get(openapi)),
         ("/", get(pages::list)),
         ("/incidents", get(pages::list)),

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::incidents::{AlertJson, alert_json};
 use super::problem::{Parameters, Problem, no_incident, number};
 use super::{Shared, off_thread};
-use crate::memory::{self, IncidentRecord, MemoryError, Search, Transaction};
+use crate::memory::{self, Condition, IncidentRecord, MemoryError, Search, Transaction};
 use crate::timespec::rfc3339;
 
 /// Incidents on the list.
@@ -54,7 +54,7 @@ fn page(name: &str, values: &serde_json::Value) -> Result<Response, Problem> {
 #[derive(Serialize)]
 struct Row {
     id: i64,
-    is_firing: bool,
+    status: &'static str,
     title: String,
     entry: Option<String>,
     starts: String,
@@ -67,12 +67,16 @@ struct Row {
 }
 
 fn row(transaction: &Transaction<'_>, incident: IncidentRecord) -> Result<Row, MemoryError> {
-    let report = memory::latest_report(transaction, incident.id)?;
+    let report = memory::latest_summary(transaction, incident.id)?;
     let problem = memory::last_failure(transaction, incident.id)?;
     let feedback = memory::feedback_of(transaction, incident.id)?;
     Ok(Row {
         id: incident.id,
-        is_firing: incident.ends_ns.is_none(),
+        status: match incident.condition {
+            Condition::Firing => "firing",
+            Condition::Resolved => "resolved",
+            Condition::Unheard => "not heard of any more",
+        },
         entry: incident.entry,
         starts: rfc3339(incident.starts_ns),
         ends: incident.ends_ns.map(rfc3339),
@@ -123,9 +127,9 @@ pub(super) async fn one(
     let found = off_thread(&responder, move |responder| {
         responder.memory().read(|transaction| {
             let Some(incident) = memory::incident(transaction, id)? else { return Ok(None) };
-            let versions = memory::versions(transaction, id)?;
+            let versions = memory::summaries(transaction, id)?;
             let shown = wanted.version.or(versions.last().map(|report| report.version));
-            let shown = versions.iter().find(|report| Some(report.version) == shown).cloned();
+            let shown = shown.map(|version| memory::report(transaction, id, version)).transpose()?.flatten();
             let versions: Vec<(u32, String)> =
                 versions.iter().map(|report| (report.version, rfc3339(report.made_ns))).collect();
             let alerts: Vec<AlertJson> = memory::alerts_of(transaction, id)?.into_iter().map(alert_json).collect();

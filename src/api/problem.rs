@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::rate::MOST;
+
 /// Why a request is not answered with what it asks for.
 #[derive(Debug)]
 pub(super) enum Problem {
@@ -27,6 +29,8 @@ pub(super) enum Problem {
     TooLarge(String),
     /// It makes sense, but cannot be done with the telemetry that there is.
     Execution(String),
+    /// Others have asked for so much lately.
+    TooMany { after_seconds: u32 },
     /// Not now.
     Unavailable { problem: String, after_seconds: u32 },
     /// A defect.
@@ -44,6 +48,12 @@ impl IntoResponse for Problem {
             Self::Execution(problem) => (StatusCode::UNPROCESSABLE_ENTITY, "execution", problem, None),
             Self::Unavailable { problem, after_seconds } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", problem, Some(after_seconds))
+            }
+            Self::TooMany { after_seconds } => {
+                let problem = format!(
+                    "telemetry was read for {MOST} requests in this minute, which is the most: ask again in {after_seconds} s"
+                );
+                (StatusCode::TOO_MANY_REQUESTS, "unavailable", problem, Some(after_seconds))
             }
             Self::Internal(problem) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", problem, None),
         };

@@ -93,7 +93,7 @@ async fn mistakes_are_told_in_the_shape_of_prometheus() {
     for (method, path, body, status, kind, part) in [
         ("POST", "/api/v1/alerts", "{", 400, "bad_data", "not valid JSON"),
         ("POST", "/api/v1/alerts", "{}", 400, "bad_data", "missing: `alerts`"),
-        ("GET", "/api/v1/incidents?status=x", "", 400, "bad_data", "`firing` and `resolved`"),
+        ("GET", "/api/v1/incidents?status=x", "", 400, "bad_data", "`resolved` and `unheard`"),
         ("GET", "/api/v1/incidents?from=soon", "", 400, "bad_data", "parameter `from`"),
         ("GET", "/api/v1/incidents?limt=1", "", 400, "bad_data", "unknown field `limt`"),
         ("GET", "/api/v1/incidents/7", "", 404, "not_found", "no incident 7"),
@@ -168,4 +168,68 @@ async fn pages_escape_what_alerts_say() {
     let (_, bytes) = api.send("GET", "/incidents?search=%22%3E%3Cscript%3E", "").await;
     assert!(!String::from_utf8(bytes).unwrap().contains("<script>"));
     assert!(metrics(&api.responder).contains("hypocenter_alerts_new_total 1"));
+}
+
+#[tokio::test]
+async fn telemetry_is_not_read_for_everybody_at_any_rate() {
+    let api = api();
+    let asked = || api.json("POST", "/api/v1/analyses", r#"{"incident": "now-5m/now"}"#);
+    for _ in 0..rate::MOST {
+        assert_eq!(asked().await.0, 202);
+    }
+    let (status, answer) = asked().await;
+    assert_eq!((status, &answer["errorType"]), (429, &json!("unavailable")), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("ask again in"), "{answer}");
+    assert_eq!(api.send("GET", "/api/v1/graph", "").await.0, 429, "of all together");
+    // What reads none, and above all alerts, goes on.
+    assert_eq!(api.json("POST", "/api/v1/alerts", &alert("web", "firing")).await.0, 200);
+    assert_eq!(api.send("GET", "/api/v1/incidents", "").await.0, 200);
+}
+
+/// A thousand incidents with reports of 60 KB each. That a list does not read them is shown by taking their columns away.
+#[tokio::test]
+async fn a_list_reads_no_text_of_a_report() {
+    const TEXTS: [&str; 3] = ["json", "markdown", "text"];
+    let api = api();
+    let text = "x".repeat(20_000);
+    let set_up = api.responder.memory().change(|transaction| {
+        for number in 1..=1_000 {
+            transaction.execute(
+                "INSERT INTO incidents (origin, condition, title, starts_ns, last_alert_ns, updated_ns) \
+                 VALUES ('alert', 'firing', 'Slow', ?1, ?1, ?1)",
+                [number],
+            )?;
+            transaction.execute(
+                "INSERT INTO reports VALUES (?1, 1, ?1, 5, 'firing', 'cause_found', 'cart', 0.5, 's', '', ?2, ?2, ?2)",
+                (number, &text),
+            )?;
+        }
+        Ok::<_, MemoryError>(())
+    });
+    set_up.unwrap();
+    let lists = ["/api/v1/incidents?limit=500", "/incidents", "/api/v1/incidents?service=cart&status=firing"];
+    let read = async |path: &str| api.send("GET", path, "").await;
+    let mut whole = Vec::new();
+    for path in lists {
+        let (status, bytes) = read(path).await;
+        assert_eq!(status, 200);
+        assert!(
+            String::from_utf8_lossy(&bytes).contains("cart") && bytes.len() < 300_000,
+            "{path}: {} bytes",
+            bytes.len()
+        );
+        whole.push(bytes);
+    }
+    let without = api.responder.memory().change(|transaction| {
+        TEXTS
+            .iter()
+            .try_for_each(|column| transaction.execute_batch(&format!("ALTER TABLE reports DROP COLUMN {column}")))?;
+        Ok::<_, MemoryError>(())
+    });
+    without.unwrap();
+    for (path, whole) in lists.iter().zip(whole) {
+        assert!(read(path).await == (StatusCode::OK, whole), "{path}");
+    }
+    assert_eq!(read("/api/v1/incidents/1").await.0, 200);
+    assert_eq!(read("/api/v1/incidents/1/report").await.0, 503, "it does read them");
 }

@@ -15,6 +15,7 @@ use crate::ingest::Telemetry;
 use crate::rank::fusion::Fusion;
 use crate::rank::{self, Verdict};
 use crate::report;
+use crate::settings;
 use crate::telemetry::alert::Symptom;
 use crate::telemetry::id::ServiceId;
 use crate::windows::{Chosen, extent};
@@ -121,14 +122,16 @@ impl FailOn {
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let settings = Settings { fusion: model::fusion(args.model.as_deref())?, ..Settings::default() };
     let method = method(args.method.as_deref(), settings.fusion)?;
-    let pulled = pull(args)?;
+    // Once: it may be a pipe.
+    let file = args.inputs.settings()?;
+    let pulled = pull(args, &file)?;
     let case = match &pulled {
         Some(pulled) => Some(Case::read(pulled.dir()).context("cannot read what was pulled")?),
         None => args.inputs.case()?,
     };
     // What was pulled has the alert beside it.
     let alert = args.alert.as_ref().filter(|_| pulled.is_none());
-    let telemetry = args.inputs.read(case.as_ref(), alert, &args.windows)?;
+    let telemetry = args.inputs.read(file, case.as_ref(), alert, &args.windows)?;
     if let Some(nothing) = pulled.as_ref().and_then(PulledCase::nothing)
         && extent(&telemetry).is_none()
     {
@@ -160,8 +163,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> 
 }
 
 /// Asks the live sources, if there are any, for what the case folder is to hold.
-fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
-    let settings = args.inputs.settings()?;
+fn pull(args: &Args, settings: &settings::Settings) -> anyhow::Result<Option<PulledCase>> {
     if args.inputs.case.is_some() && args.live.is_asked() {
         let text =
             "--case is telemetry that was recorded, and live sources are asked for what they have: give one of both";
@@ -172,7 +174,7 @@ fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
                     may be in both and would count twice; give one of both";
         return Err(Usage(text.to_owned()).into());
     }
-    let sources = args.live.sources(&settings, args.inputs.names_files())?;
+    let sources = args.live.sources(settings, args.inputs.names_files())?;
     if sources.is_empty() {
         return match &args.save {
             Some(_) => {
@@ -189,7 +191,7 @@ fn pull(args: &Args) -> anyhow::Result<Option<PulledCase>> {
     let alert = args.alert.as_deref().map(live::read_alert).transpose()?;
     let windows = windows::before_pull(args.windows.incident, &args.windows.baseline, alert.as_ref(), now_ns())?;
     let before = Before {
-        settings: &settings,
+        settings,
         windows: &windows,
         entry: args.entry.as_deref(),
         symptom: args.symptom.map(SymptomArg::symptom),

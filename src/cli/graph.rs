@@ -55,7 +55,7 @@ enum GraphOutput {
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let case = args.inputs.case()?;
-    let mut telemetry = args.inputs.read(case.as_ref(), None, &args.windows)?;
+    let mut telemetry = args.inputs.read(args.inputs.settings()?, case.as_ref(), None, &args.windows)?;
     let incident = args.windows.incident.or(case.as_ref().map(|c| c.incident));
     let from_case = case.as_ref().map(|c| c.baselines.as_slice()).unwrap_or_default();
     let baselines = if args.windows.baseline.is_empty() { from_case } else { &args.windows.baseline };

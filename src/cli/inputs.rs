@@ -144,14 +144,15 @@ impl Inputs {
         self.case.is_some() || self.data.is_some() || lists.iter().any(|paths| !paths.is_empty())
     }
 
-    /// Reads everything that was named, of a store what lies in the windows. An alert is a file with the body of a webhook.
+    /// Reads everything that was named, as the settings say, of a store what lies in the windows. An alert is a file with the body of a webhook.
     pub(super) fn read(
         &self,
+        settings: Settings,
         case: Option<&Case>,
         alert: Option<&PathBuf>,
         windows: &Windows,
     ) -> anyhow::Result<Telemetry> {
-        let Settings { metrics, sampling_attribute, .. } = self.settings()?;
+        let Settings { metrics, sampling_attribute, .. } = settings;
         let of_case = || case.and_then(|case| case.sampling_attribute.clone());
         let sampling_attribute = self.sampling_attribute.clone().or_else(of_case).or(sampling_attribute);
         let options = ReadOptions { metrics, sampling_attribute, ..ReadOptions::default() };

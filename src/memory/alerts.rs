@@ -1,5 +1,7 @@
 //! Alerts that came by webhook: by their identity one is known again, whoever sends it and how often.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Result, Transaction};
@@ -21,7 +23,7 @@ pub struct AlertRecord {
     pub starts_ns: i64,
     /// When it stopped; `None` while it fires.
     pub ends_ns: Option<i64>,
-    /// When we heard of that, by our clock.
+    /// When we heard of that, by our clock; `None` also for one that was given up as nothing was heard of it any more.
     pub ended_seen_ns: Option<i64>,
     /// The sender's key of its group.
     pub group_key: String,
@@ -33,9 +35,11 @@ pub struct AlertRecord {
     pub summary: Option<String>,
     /// The alert as it came, JSON.
     pub body: String,
+    /// When we were told last that it fires, by our clock. Noted now and then only.
+    pub heard_ns: i64,
 }
 
-const COLUMNS: &str = "identity, incident, name, service, symptom, starts_ns, ends_ns, ended_seen_ns, group_key, ticket, expression, summary, body";
+const COLUMNS: &str = "identity, incident, name, service, symptom, starts_ns, ends_ns, ended_seen_ns, group_key, ticket, expression, summary, body, heard_ns";
 
 fn of_row(row: &Row<'_>) -> rusqlite::Result<AlertRecord> {
     Ok(AlertRecord {
@@ -52,6 +56,7 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<AlertRecord> {
         expression: row.get(10)?,
         summary: row.get(11)?,
         body: row.get(12)?,
+        heard_ns: row.get(13)?,
     })
 }
 
@@ -86,7 +91,7 @@ pub fn starts_of(transaction: &Transaction<'_>, incident: i64) -> Result<Option<
 
 /// Remembers a new alert.
 pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<()> {
-    let sql = format!("INSERT INTO alerts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    let sql = format!("INSERT INTO alerts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     transaction.prepare_cached(&sql)?.execute(params![
         new.identity,
         new.incident,
@@ -100,22 +105,38 @@ pub fn insert_alert(transaction: &Transaction<'_>, new: &AlertRecord) -> Result<
         new.ticket,
         new.expression,
         new.summary,
-        new.body
+        new.body,
+        new.heard_ns
     ])?;
     Ok(())
 }
 
 /// Notes that an alert fires again that had ended.
-pub fn reopen_alert(transaction: &Transaction<'_>, identity: &str) -> Result<()> {
-    transaction
-        .prepare_cached("UPDATE alerts SET ends_ns = NULL, ended_seen_ns = NULL WHERE identity = ?")?
-        .execute([identity])?;
+pub fn reopen_alert(transaction: &Transaction<'_>, identity: &str, now_ns: i64) -> Result<()> {
+    let sql = "UPDATE alerts SET ends_ns = NULL, ended_seen_ns = NULL, heard_ns = ?2 WHERE identity = ?1";
+    transaction.prepare_cached(sql)?.execute(params![identity, now_ns])?;
+    Ok(())
+}
+
+/// Notes that an alert was told to fire still.
+pub fn hear_alert(transaction: &Transaction<'_>, identity: &str, now_ns: i64) -> Result<()> {
+    let sql = "UPDATE alerts SET heard_ns = ?2 WHERE identity = ?1";
+    transaction.prepare_cached(sql)?.execute(params![identity, now_ns])?;
     Ok(())
 }
 
 /// Notes that an alert has ended; a second time changes nothing.
 pub fn close_alert(transaction: &Transaction<'_>, identity: &str, ends_ns: i64, now_ns: i64) -> Result<()> {
-    let sql = "UPDATE alerts SET ends_ns = ?2, ended_seen_ns = ?3 WHERE identity = ?1 AND ends_ns IS NULL";
+    let sql = "UPDATE alerts SET ends_ns = ?2, ended_seen_ns = ?3 WHERE identity = ?1 AND ended_seen_ns IS NULL";
     transaction.prepare_cached(sql)?.execute(params![identity, ends_ns, now_ns])?;
     Ok(())
+}
+
+/// Takes alerts of which nothing was heard since an instant for ended when they were heard of last, and gives their
+/// incidents.
+pub fn close_unheard_alerts(transaction: &Transaction<'_>, since_ns: i64) -> Result<BTreeSet<i64>> {
+    let sql = "UPDATE alerts SET ends_ns = max(starts_ns, heard_ns) WHERE ends_ns IS NULL AND heard_ns < ? RETURNING incident";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let closed = statement.query_map([since_ns], |row| row.get(0))?;
+    Ok(closed.collect::<rusqlite::Result<_>>()?)
 }

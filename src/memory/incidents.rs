@@ -56,6 +56,8 @@ words! {
         Firing = "firing",
         /// All have ended, or the window that was asked for is over.
         Resolved = "resolved",
+        /// None was told to have ended, or not each of them, but nothing is heard of them any more.
+        Unheard = "unheard",
     }
 }
 
@@ -153,12 +155,12 @@ pub fn extend_incident(
     Ok(())
 }
 
-/// Closes an incident none of whose alerts fires any more, and tells whether it did.
-pub fn resolve_incident(transaction: &Transaction<'_>, id: i64, now_ns: i64) -> Result<bool> {
-    let sql = "UPDATE incidents SET condition = 'resolved', updated_ns = ?2, \
-               ends_ns = (SELECT max(ends_ns) FROM alerts WHERE incident = ?1) \
-               WHERE id = ?1 AND condition = 'firing' \
-               AND NOT EXISTS (SELECT 1 FROM alerts WHERE incident = ?1 AND ends_ns IS NULL)";
+/// Closes an incident none of whose alerts fires any more, and tells whether that is news.
+pub fn end_incident(transaction: &Transaction<'_>, id: i64, now_ns: i64) -> Result<bool> {
+    let sql = "UPDATE incidents SET condition = of_alerts.condition, updated_ns = ?2, ends_ns = of_alerts.ends_ns FROM \
+               (SELECT iif(count(ended_seen_ns) = count(*), 'resolved', 'unheard') AS condition, max(ends_ns) AS ends_ns, \
+               count(ends_ns) = count(*) AS is_over FROM alerts WHERE incident = ?1) AS of_alerts \
+               WHERE id = ?1 AND of_alerts.is_over AND incidents.condition != of_alerts.condition";
     Ok(transaction.prepare_cached(sql)?.execute(params![id, now_ns])? > 0)
 }
 
@@ -181,14 +183,19 @@ pub struct Search {
     pub limit: u32,
 }
 
-/// The newest incidents that fit.
+/// The newest incidents that fit. Texts of reports are read only where a part of one is looked for.
 pub fn search(transaction: &Transaction<'_>, wanted: &Search) -> Result<Vec<IncidentRecord>> {
+    let has_text = match wanted.text {
+        None => "?3 IS NULL",
+        Some(_) => {
+            "(instr(lower(title), lower(?3)) > 0 OR instr(lower((SELECT text FROM reports WHERE incident = i.id \
+             ORDER BY version DESC LIMIT 1)), lower(?3)) > 0)"
+        }
+    };
     let sql = format!(
         "SELECT {COLUMNS} FROM incidents AS i WHERE (?1 IS NULL OR condition = ?1) \
          AND (?2 IS NULL OR entry = ?2 OR (SELECT cause FROM reports WHERE incident = i.id ORDER BY version DESC LIMIT 1) = ?2) \
-         AND (?3 IS NULL OR instr(lower(title), lower(?3)) > 0 OR instr(lower((SELECT text FROM reports WHERE incident = i.id \
-         ORDER BY version DESC LIMIT 1)), lower(?3)) > 0) \
-         AND (?4 IS NULL OR starts_ns >= ?4) AND (?5 IS NULL OR starts_ns < ?5) AND (?6 IS NULL OR id < ?6) \
+         AND {has_text} AND (?4 IS NULL OR starts_ns >= ?4) AND (?5 IS NULL OR starts_ns < ?5) AND (?6 IS NULL OR id < ?6) \
          ORDER BY id DESC LIMIT ?7"
     );
     let Search { condition, service, text, from_ns, to_ns, before_id, limit } = wanted;

@@ -129,11 +129,26 @@ pub fn put_back_interrupted(transaction: &Transaction<'_>) -> Result<usize> {
     Ok(transaction.execute(sql, [])?)
 }
 
+/// When the incident's next analysis is due.
+pub fn due_again_ns(transaction: &Transaction<'_>, incident: i64) -> Result<Option<i64>> {
+    let sql = "SELECT min(due_ns) FROM jobs WHERE incident = ? AND state = 'waiting'";
+    Ok(transaction.prepare_cached(sql)?.query_row([incident], |row| row.get(0))?)
+}
+
 /// After a start: what was being made when the process ended is due again, unless it ended so often that the analysis
-/// itself must be what ends it.
-pub fn put_back_unfinished(transaction: &Transaction<'_>, most_attempts: u32, now_ns: i64) -> Result<usize> {
-    let problem = "the process ended each time this analysis was made";
-    let sql = "UPDATE jobs SET state = iif(attempts >= ?1, 'failed', 'waiting'), problem = iif(attempts >= ?1, ?2, NULL), \
-               ended_ns = iif(attempts >= ?1, ?3, NULL) WHERE state = 'running'";
-    Ok(transaction.execute(sql, params![most_attempts, problem, now_ns])?)
+/// itself must be what ends it: then that is the problem. Gives the incidents of those.
+pub fn put_back_unfinished(
+    transaction: &Transaction<'_>,
+    most_attempts: u32,
+    problem: &str,
+    now_ns: i64,
+) -> Result<Vec<i64>> {
+    let failed = "UPDATE jobs SET state = 'failed', problem = ?2, ended_ns = ?3 WHERE state = 'running' AND attempts >= ?1 \
+                  RETURNING incident";
+    let mut statement = transaction.prepare_cached(failed)?;
+    let failed = statement.query_map(params![most_attempts, problem, now_ns], |row| row.get(0))?;
+    let failed = failed.collect::<rusqlite::Result<_>>()?;
+    let again = "UPDATE jobs SET state = 'waiting', problem = NULL, ended_ns = NULL WHERE state = 'running'";
+    transaction.execute(again, [])?;
+    Ok(failed)
 }

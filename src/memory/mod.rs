@@ -22,23 +22,28 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-pub use alerts::{AlertRecord, alerts_of, close_alert, find_alert, insert_alert, reopen_alert, starts_of, subjects_of};
+pub use alerts::{
+    AlertRecord, alerts_of, close_alert, close_unheard_alerts, find_alert, hear_alert, insert_alert, reopen_alert,
+    starts_of, subjects_of,
+};
 pub use changes::{changes_in, insert_changes};
 pub use edges::{edges, see_edges};
 pub use feedback::{Feedback, feedback_of, give_feedback};
 pub use incidents::{
-    Condition, IncidentRecord, Origin, Search, delete_before, extend_incident, incident, insert_incident,
-    open_incidents, resolve_incident, search,
+    Condition, IncidentRecord, Origin, Search, delete_before, end_incident, extend_incident, incident, insert_incident,
+    open_incidents, search,
 };
 pub use jobs::{
-    Job, JobState, Reason, claim, due_next_ns, fail, finish, last_failure, put_back_interrupted, put_back_unfinished,
-    schedule, schedule_unless_waiting, waiting,
+    Job, JobState, Reason, claim, due_again_ns, due_next_ns, fail, finish, last_failure, put_back_interrupted,
+    put_back_unfinished, schedule, schedule_unless_waiting, waiting,
 };
 pub use outbox::{
-    Delivery, Outgoing, delivered, due_delivery_ns, enqueue, give_up, leave_alone, next_delivery, not_delivered,
-    undelivered,
+    About, Delivery, Outgoing, delivered, due_delivery_ns, enqueue, give_up, leave_alone, next_delivery, not_delivered,
+    told, undelivered,
 };
-pub use reports::{ReportRecord, Similar, insert_report, latest_report, report, similar, versions};
+pub use reports::{
+    ReportRecord, ReportSummary, Similar, insert_report, latest_report, latest_summary, report, similar, summaries,
+};
 
 /// Why something could not be remembered or recalled.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,22 @@
 //! Messages to send: kept until a sink has taken them, one per incident and sink, which newer ones replace.
 
+use std::collections::BTreeMap;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
 
+use super::incidents::{Condition, words};
 use super::{Result, Transaction};
+
+words! {
+    /// What a message says.
+    About {
+        /// What an analysis gave.
+        Report = "report",
+        /// That an analysis failed.
+        Failure = "failure",
+    }
+}
 
 /// A message to send.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,8 +25,12 @@ pub struct Outgoing {
     pub sink: String,
     /// The number of the incident.
     pub incident: i64,
-    /// The version of its report.
+    /// The version of its report; 0 before there is one.
     pub version: u32,
+    /// What it says …
+    pub about: About,
+    /// … and of an incident in which condition.
+    pub condition: Condition,
     /// What the sink made of it.
     pub payload: String,
 }
@@ -36,8 +54,10 @@ pub struct Delivery {
 pub fn enqueue(transaction: &Transaction<'_>, new: &Outgoing, due_ns: i64) -> Result<()> {
     let replaced = "UPDATE outbox SET state = 'replaced' WHERE incident = ? AND sink = ? AND state = 'waiting'";
     transaction.prepare_cached(replaced)?.execute(params![new.incident, new.sink])?;
-    let sql = "INSERT INTO outbox (sink, incident, version, payload, state, due_ns) VALUES (?, ?, ?, ?, 'waiting', ?)";
-    transaction.prepare_cached(sql)?.execute(params![new.sink, new.incident, new.version, new.payload, due_ns])?;
+    let sql = "INSERT INTO outbox (sink, incident, version, about, condition, payload, state, due_ns) \
+               VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?)";
+    let Outgoing { sink, incident, version, about, condition, payload } = new;
+    transaction.prepare_cached(sql)?.execute(params![sink, incident, version, about, condition, payload, due_ns])?;
     Ok(())
 }
 
@@ -45,11 +65,18 @@ pub fn enqueue(transaction: &Transaction<'_>, new: &Outgoing, due_ns: i64) -> Re
 pub fn next_delivery(transaction: &Transaction<'_>, sink: &str, now_ns: i64) -> Result<Option<Delivery>> {
     let sql = "SELECT o.id, o.incident, o.version, o.payload, o.attempts, \
                (SELECT mark FROM marks WHERE sink = o.sink AND incident = o.incident), \
-               (SELECT coalesce(sum(attempts), 0) FROM outbox WHERE sink = o.sink AND incident = o.incident) > 0 \
+               (SELECT coalesce(sum(attempts), 0) FROM outbox WHERE sink = o.sink AND incident = o.incident) > 0, \
+               o.about, o.condition \
                FROM outbox AS o WHERE state = 'waiting' AND sink = ?1 AND due_ns <= ?2 ORDER BY due_ns, id LIMIT 1";
     let delivery = transaction.prepare_cached(sql)?.query_row(params![sink, now_ns], |row| {
-        let message =
-            Outgoing { sink: sink.to_owned(), incident: row.get(1)?, version: row.get(2)?, payload: row.get(3)? };
+        let message = Outgoing {
+            sink: sink.to_owned(),
+            incident: row.get(1)?,
+            version: row.get(2)?,
+            about: row.get(7)?,
+            condition: row.get(8)?,
+            payload: row.get(3)?,
+        };
         Ok(Delivery { id: row.get(0)?, message, attempts: row.get(4)?, mark: row.get(5)?, is_repeated: row.get(6)? })
     });
     let Some(delivery) = delivery.optional()? else { return Ok(None) };
@@ -96,6 +123,15 @@ pub fn give_up(transaction: &Transaction<'_>, id: i64, problem: &str) -> Result<
     let sql = "UPDATE outbox SET state = 'given_up', problem = ?2 WHERE id = ?1 AND state = 'waiting'";
     transaction.prepare_cached(sql)?.execute(params![id, problem])?;
     Ok(())
+}
+
+/// What each sink was told last of an incident, or will be; what no sink will take was told to none.
+pub fn told(transaction: &Transaction<'_>, incident: i64) -> Result<BTreeMap<String, (About, Condition)>> {
+    let sql = "SELECT sink, about, condition FROM outbox WHERE incident = ? AND state != 'given_up' AND id IN \
+               (SELECT max(id) FROM outbox WHERE incident = ?1 GROUP BY sink)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let found = statement.query_map([incident], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The sinks that have not taken the incident's newest message, with the reason where one is known.

@@ -90,11 +90,48 @@ pub fn latest_report(transaction: &Transaction<'_>, incident: i64) -> Result<Opt
     Ok(transaction.prepare_cached(&sql)?.query_row([incident], of_row).optional()?)
 }
 
-/// All versions of an incident's report, the first one first.
-pub fn versions(transaction: &Transaction<'_>, incident: i64) -> Result<Vec<ReportRecord>> {
-    let sql = format!("SELECT {COLUMNS} FROM reports WHERE incident = ? ORDER BY version");
-    let found = transaction.prepare_cached(&sql)?.query_map([incident], of_row)?.collect::<rusqlite::Result<_>>()?;
-    Ok(found)
+/// What lists show of one version of an incident's report: all but its texts, which are long.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReportSummary {
+    /// 1 for the first.
+    pub version: u32,
+    /// When it was made, Unix nanoseconds.
+    pub made_ns: i64,
+    /// As in the JSON report.
+    pub verdict: String,
+    /// The first cause.
+    pub cause: Option<String>,
+    /// How sure it is, 0 to 1.
+    pub probability: Option<f64>,
+    /// What changed since the version before.
+    pub changed: Vec<String>,
+}
+
+const SUMMARY: &str = "version, made_ns, verdict, cause, probability, changed";
+
+fn summary_of_row(row: &Row<'_>) -> rusqlite::Result<ReportSummary> {
+    Ok(ReportSummary {
+        version: row.get(0)?,
+        made_ns: row.get(1)?,
+        verdict: row.get(2)?,
+        cause: row.get(3)?,
+        probability: row.get(4)?,
+        changed: row.get::<_, String>(5)?.lines().map(str::to_owned).collect(),
+    })
+}
+
+/// The newest version of an incident's report, without its texts.
+pub fn latest_summary(transaction: &Transaction<'_>, incident: i64) -> Result<Option<ReportSummary>> {
+    let sql = format!("SELECT {SUMMARY} FROM reports WHERE incident = ? ORDER BY version DESC LIMIT 1");
+    Ok(transaction.prepare_cached(&sql)?.query_row([incident], summary_of_row).optional()?)
+}
+
+/// All versions of an incident's report without their texts, the first one first.
+pub fn summaries(transaction: &Transaction<'_>, incident: i64) -> Result<Vec<ReportSummary>> {
+    let sql = format!("SELECT {SUMMARY} FROM reports WHERE incident = ? ORDER BY version");
+    let mut statement = transaction.prepare_cached(&sql)?;
+    let found = statement.query_map([incident], summary_of_row)?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// An earlier incident whose last report has the same signature.

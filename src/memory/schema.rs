@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// What each version added to the one before; a file's `user_version` counts how many it has. Never changed, only added to.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE incidents (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     origin TEXT NOT NULL,               -- alert, request
@@ -118,7 +119,23 @@ CREATE TABLE edges (                    -- who calls whom, from the analyses
     seen_ns INTEGER NOT NULL,
     PRIMARY KEY (caller, callee)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+ALTER TABLE alerts ADD COLUMN heard_ns INTEGER NOT NULL DEFAULT 0; -- when it was told to fire last, by our clock
+UPDATE alerts SET heard_ns = (SELECT last_alert_ns FROM incidents WHERE id = alerts.incident);
+CREATE INDEX alerts_firing ON alerts (heard_ns) WHERE ends_ns IS NULL;
+
+-- What a message says: of a report, or of an analysis that failed; and the condition of the incident.
+ALTER TABLE outbox ADD COLUMN about TEXT NOT NULL DEFAULT 'report';
+ALTER TABLE outbox ADD COLUMN condition TEXT NOT NULL DEFAULT 'firing';
+UPDATE outbox SET condition = coalesce((SELECT condition FROM reports WHERE reports.incident = outbox.incident
+    AND reports.version = outbox.version), condition);
+",
+];
+
+/// The schema of files of the first release.
+#[cfg(test)]
+pub(super) const FIRST: &str = MIGRATIONS[0];
 
 /// The schema that this program writes.
 pub(super) const VERSION: usize = MIGRATIONS.len();

@@ -41,6 +41,7 @@ fn alert_of(incident: i64, identity: &str) -> AlertRecord {
         expression: None,
         summary: None,
         body: "{}".to_owned(),
+        heard_ns: 110,
     }
 }
 
@@ -72,11 +73,11 @@ fn an_incident_lives_from_its_alert_to_its_end() {
         assert_eq!(find_alert(t, "a")?, Some(alert_of(id, "a")));
         assert_eq!(find_alert(t, "c")?, None);
         close_alert(t, "a", 150, 155)?;
-        assert!(!resolve_incident(t, id, 200)?, "one alert still fires");
+        assert!(!end_incident(t, id, 200)?, "one alert still fires");
         close_alert(t, "b", 170, 175)?;
         close_alert(t, "b", 180, 185)?;
-        assert!(resolve_incident(t, id, 200)?);
-        assert!(!resolve_incident(t, id, 201)?, "only once");
+        assert!(end_incident(t, id, 200)?);
+        assert!(!end_incident(t, id, 201)?, "only once");
         let ended = incident(t, id)?.unwrap();
         assert_eq!((ended.condition, ended.ends_ns, ended.updated_ns), (Condition::Resolved, Some(170), 200));
         extend_incident(t, id, 90, (Some("other"), Some("errors")), 300)?;
@@ -84,8 +85,19 @@ fn an_incident_lives_from_its_alert_to_its_end() {
         assert_eq!((again.condition, again.ends_ns, again.starts_ns), (Condition::Firing, None, 90));
         assert_eq!((again.entry.as_deref(), again.symptom.as_deref()), (Some("web"), Some("latency")));
         assert_eq!(find_alert(t, "b")?.unwrap().ended_seen_ns, Some(175));
-        reopen_alert(t, "b")?;
-        assert_eq!(find_alert(t, "b")?, Some(alert_of(id, "b")));
+        reopen_alert(t, "b", 310)?;
+        assert_eq!(find_alert(t, "b")?, Some(AlertRecord { heard_ns: 310, ..alert_of(id, "b") }));
+        // Nothing is heard of it any more; then its end is told after all.
+        assert_eq!(close_unheard_alerts(t, 310)?.len(), 0);
+        assert_eq!(close_unheard_alerts(t, 311)?, [id].into());
+        assert!(end_incident(t, id, 400)? && !end_incident(t, id, 401)?);
+        let unheard = incident(t, id)?.unwrap();
+        assert_eq!((unheard.condition, unheard.ends_ns), (Condition::Unheard, Some(310)));
+        close_alert(t, "b", 330, 500)?;
+        assert!(end_incident(t, id, 500)?);
+        let ended = incident(t, id)?.unwrap();
+        assert_eq!((ended.condition, ended.ends_ns), (Condition::Resolved, Some(330)));
+        extend_incident(t, id, 90, (None, None), 300)?;
         assert_eq!(open_incidents(t, 300)?.len(), 1);
         assert_eq!(open_incidents(t, 301)?.len(), 0);
         Ok::<_, MemoryError>(())
@@ -175,16 +187,16 @@ fn what_was_being_made_is_due_again_after_a_crash_but_not_for_ever() {
     drop(memory);
     for attempts in [2, 3] {
         let memory = Memory::open(&folder.path().join("incidents.db")).unwrap();
-        assert_eq!(memory.change(|t| put_back_unfinished(t, 3, 9)).unwrap(), 1);
+        assert_eq!(memory.change(|t| put_back_unfinished(t, 3, "killed", 9)).unwrap(), [0; 0]);
         assert_eq!(memory.change(|t| claim(t, 10)).unwrap().unwrap().attempts, attempts);
     }
     let memory = Memory::open(&folder.path().join("incidents.db")).unwrap();
     // An orderly end does not count.
     memory.change(put_back_interrupted).unwrap();
     assert_eq!(memory.change(|t| claim(t, 10)).unwrap().unwrap().attempts, 3);
-    memory.change(|t| put_back_unfinished(t, 3, 9)).unwrap();
+    assert_eq!(memory.change(|t| put_back_unfinished(t, 3, "killed", 9)).unwrap(), [1]);
     assert_eq!(memory.change(|t| claim(t, 10)).unwrap(), None);
-    assert!(memory.read(|t| last_failure(t, 1)).unwrap().unwrap().contains("process ended"));
+    assert_eq!(memory.read(|t| last_failure(t, 1)).unwrap().as_deref(), Some("killed"));
 }
 
 #[test]
@@ -197,7 +209,9 @@ fn an_analysis_has_one_report_and_similar_incidents_are_found() {
         insert_report(t, &report_of(1, 1, 11, "s"))?;
         insert_report(t, &report_of(1, 2, 12, "s"))?;
         assert_eq!(latest_report(t, 1)?, Some(report_of(1, 2, 12, "s")));
-        assert_eq!(versions(t, 1)?.len(), 2);
+        assert_eq!(summaries(t, 1)?.iter().map(|report| report.version).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(latest_summary(t, 1)?, summaries(t, 1)?.pop());
+        assert_eq!(latest_summary(t, 1)?.unwrap().changed, ["one", "two"]);
         assert_eq!(report(t, 1, 1)?.map(|report| report.job), Some(11));
         insert_report(t, &report_of(2, 1, 21, "s"))?;
         insert_report(t, &report_of(2, 2, 22, "other"))?;
@@ -217,10 +231,19 @@ fn an_analysis_has_one_report_and_similar_incidents_are_found() {
 #[test]
 fn a_newer_message_replaces_one_that_waits_and_the_mark_is_kept() {
     let (_folder, memory) = memory();
-    let message = |version| Outgoing { sink: "slack".into(), incident: 1, version, payload: format!("{version}") };
+    let message = |version| Outgoing {
+        sink: "slack".into(),
+        incident: 1,
+        version,
+        about: if version == 1 { About::Failure } else { About::Report },
+        condition: if version == 3 { Condition::Resolved } else { Condition::Firing },
+        payload: format!("{version}"),
+    };
     let check = memory.change(|t| {
         insert_incident(t, &incident_at(1))?;
+        assert_eq!(told(t, 1)?, [].into());
         enqueue(t, &message(1), 10)?;
+        assert_eq!(told(t, 1)?, [("slack".to_owned(), (About::Failure, Condition::Firing))].into());
         enqueue(t, &message(2), 20)?;
         assert_eq!(next_delivery(t, "slack", 19)?, None);
         assert_eq!(next_delivery(t, "other", 99)?, None);
@@ -234,9 +257,11 @@ fn a_newer_message_replaces_one_that_waits_and_the_mark_is_kept() {
         delivered(t, &again, Some("m1"))?;
         assert_eq!(undelivered(t, 1)?, []);
         enqueue(t, &message(3), 60)?;
+        assert_eq!(told(t, 1)?, [("slack".to_owned(), (About::Report, Condition::Resolved))].into());
         let third = next_delivery(t, "slack", 60)?.unwrap();
         assert_eq!(third.mark.as_deref(), Some("m1"));
         give_up(t, third.id, "410")?;
+        assert_eq!(told(t, 1)?, [].into(), "it was told to nobody");
         assert_eq!(due_delivery_ns(t, "slack")?, None);
         assert_eq!(undelivered(t, 1)?, [("slack".to_owned(), Some("410".to_owned()))]);
         Ok::<_, MemoryError>(())
@@ -298,4 +323,36 @@ fn a_file_of_a_newer_program_and_no_database_are_refused() {
     let text = folder.path().join("text.db");
     std::fs::write(&text, "this is no database, but long enough to be looked at as one by its header").unwrap();
     assert!(Memory::open(&text).err().unwrap().to_string().contains("cannot be opened"));
+}
+
+#[test]
+fn a_file_of_the_first_schema_is_taken_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("incidents.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(schema::FIRST).unwrap();
+    old.execute_batch(
+        "PRAGMA user_version = 1;
+         INSERT INTO incidents VALUES (7, 'alert', 'resolved', 'Slow', 'web', NULL, 100, 170, 120, '', 200);
+         INSERT INTO alerts VALUES ('a', 7, 'Slow', 'web', NULL, 100, 170, 175, '{}', NULL, NULL, NULL, '{}');
+         INSERT INTO reports VALUES (7, 1, 1, 5, 'resolved', 'cause_found', 'cart', 0.5, 's', '', '{}', '# x', 'x');
+         INSERT INTO outbox VALUES (1, 'slack', 7, 1, 'payload', 'sent', 1, 0, NULL);
+         INSERT INTO outbox VALUES (2, 'gone', 7, 9, 'payload', 'sent', 1, 0, NULL);",
+    )
+    .unwrap();
+    drop(old);
+    let memory = Memory::open(&path).unwrap();
+    let check = memory.change(|t| {
+        let known = find_alert(t, "a")?.unwrap();
+        assert_eq!((known.heard_ns, known.ended_seen_ns), (120, Some(175)));
+        assert_eq!(incident(t, 7)?.unwrap().condition, Condition::Resolved);
+        assert_eq!(latest_summary(t, 7)?.unwrap().cause.as_deref(), Some("cart"));
+        let told = told(t, 7)?;
+        assert_eq!(told["slack"], (About::Report, Condition::Resolved));
+        assert_eq!(told["gone"], (About::Report, Condition::Firing), "of a report that is not known any more");
+        Ok::<_, MemoryError>(())
+    });
+    check.unwrap();
+    drop(memory);
+    Memory::open(&path).unwrap();
 }

@@ -2,8 +2,8 @@
 
 use crate::report::{Brief, terminal_text};
 
-use super::Message;
 use super::cut::line;
+use super::{Message, Outcome, Status};
 
 /// Longest line of a list.
 const LINE: usize = 240;
@@ -17,7 +17,9 @@ pub(super) struct Content {
     /// The incident's id, of letters, digits, `.`, `_` and `-` only.
     pub(super) incident: String,
     pub(super) version: u32,
-    pub(super) is_resolved: bool,
+    pub(super) status: Status,
+    /// Whether there is no report of the last analysis.
+    pub(super) is_failure: bool,
     /// The alert and where it is felt, with what has become of it.
     pub(super) title: String,
     pub(super) brief: Brief,
@@ -35,12 +37,20 @@ pub(super) struct Section {
 
 impl Content {
     pub(super) fn of(message: &Message<'_>) -> Self {
-        let brief = Brief::of(message.diagnosis);
-        let status = if message.resolved { "Resolved: " } else { "" };
+        let brief = match message.outcome {
+            Outcome::Report(diagnosis) => Brief::of(diagnosis),
+            Outcome::Failure(failure) => failure.brief(),
+        };
+        let status = match message.status {
+            Status::Open => "",
+            Status::Resolved => "Resolved: ",
+            Status::Unheard => "Not heard of any more: ",
+        };
         Self {
             incident: incident(message.incident_id),
             version: message.version,
-            is_resolved: message.resolved,
+            status: message.status,
+            is_failure: matches!(message.outcome, Outcome::Failure(_)),
             title: format!("{status}{}", terminal_text(message.title, TITLE)),
             sections: sections(message, &brief),
             brief,
@@ -60,8 +70,21 @@ impl Content {
         let reason = (!brief.reason.is_empty()).then(|| brief.reason.clone());
         let felt = (!brief.symptoms.is_empty()).then(|| format!("felt as {}", brief.symptoms.join("; ")));
         let path = (!brief.path.is_empty()).then(|| format!("from the symptom to the cause: {}", brief.path));
-        let when = format!("analysed {}", brief.window);
-        details.chain(reason).chain(felt).chain(path).chain([when]).collect()
+        let when = (!brief.window.is_empty()).then(|| format!("analysed {}", brief.window));
+        details.chain(reason).chain(felt).chain(path).chain(when).collect()
+    }
+
+    /// Which report it is, to begin a sentence.
+    pub(super) fn which(&self) -> String {
+        match self.version {
+            0 => "No report yet".to_owned(),
+            version => format!("Version {version} of the report"),
+        }
+    }
+
+    /// Whether the alerts are over, or taken for it.
+    pub(super) fn is_over(&self) -> bool {
+        self.status != Status::Open
     }
 
     /// Where the whole report is, in words.

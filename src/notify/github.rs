@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::content::{Beside, Content, marker};
 use super::cut::{Kind, cut, line, units};
-use super::{Message, NotDelivered, delivery, who};
+use super::{Message, NotDelivered, Outcome, delivery, who};
 use crate::http::{self, Answer, Connection, Endpoint, Method};
 use crate::report::{self, Note, markdown_text};
 
@@ -63,7 +63,11 @@ impl GitHub {
         let mark = format!("\n<!-- {} -->\n", content.marker());
         let text = markdown(message, &content);
         let body = cut(&text, Kind::Markdown, BODY - units(&mark), units, &content.whole()) + &mark;
-        let since = crate::timespec::rfc3339(message.diagnosis.window.start_ns().saturating_sub(MARGIN_NS));
+        let starts_ns = match message.outcome {
+            Outcome::Report(diagnosis) => diagnosis.window.start_ns(),
+            Outcome::Failure(failure) => failure.starts_ns,
+        };
+        let since = crate::timespec::rfc3339(starts_ns.saturating_sub(MARGIN_NS));
         // A title is no Markdown; a character without width keeps a name in it from being a mention.
         let title = line(&content.subject(TITLE).replace('@', "@\u{200b}"), TITLE);
         json!(Payload { incident: content.incident, since, title, body }).to_string()
@@ -198,11 +202,10 @@ pub(super) fn markdown(message: &Message<'_>, content: &Content) -> String {
     let notes: Vec<Note<'_>> =
         notes.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(title, lines)| Note { title, lines }).collect();
     let page = content.link.as_ref().map(|link| format!(" · [the page of the incident]({link})")).unwrap_or_default();
-    format!(
-        "**{}** · incident {}, version {} of the report{page}\n\n{}",
-        markdown_text(&content.title, 200),
-        markdown_text(&content.incident, 100),
-        content.version,
-        report::markdown_with(message.diagnosis, &notes)
-    )
+    let whole = match message.outcome {
+        Outcome::Report(diagnosis) => report::markdown_with(diagnosis, &notes),
+        Outcome::Failure(failure) => failure.markdown(content),
+    };
+    let (title, incident) = (markdown_text(&content.title, 200), markdown_text(&content.incident, 100));
+    format!("**{title}** · incident {incident}, {}{page}\n\n{whole}", content.which().to_lowercase())
 }

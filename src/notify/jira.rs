@@ -119,8 +119,8 @@ impl Jira {
     pub(super) fn render(&self, message: &Message<'_>) -> String {
         let content = Content::of(message);
         let text = match self.flavor {
-            JiraFlavor::Cloud => adf(message.diagnosis, &content),
-            JiraFlavor::Server => json!(wiki(message.diagnosis, &content)),
+            JiraFlavor::Cloud => adf(&message.outcome, &content),
+            JiraFlavor::Server => json!(wiki(&message.outcome, &content)),
         };
         let ticket = message.ticket.filter(|ticket| is_ticket(ticket)).map(str::to_owned);
         let summary = content.subject(SUMMARY);

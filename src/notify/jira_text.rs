@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
+use super::Outcome;
 use super::content::Content;
 use super::cut::{Kind, cut, units, units_as_json};
-use crate::explain::Diagnosis;
-use crate::report::{self, DEFAULT_WIDTH, Format, jira_text};
+use crate::report::jira_text;
 
 /// Characters of a description or comment. Of a document its JSON is counted here, which is more than any way to count.
 const TEXT: usize = 32_767;
@@ -14,7 +14,7 @@ const TEXT: usize = 32_767;
 const NOFORMAT: &str = "{noformat}";
 
 /// The message as a document.
-pub(super) fn adf(diagnosis: &Diagnosis, content: &Content) -> Value {
+pub(super) fn adf(outcome: &Outcome<'_>, content: &Content) -> Value {
     let mut blocks = vec![
         json!({ "type": "heading", "attrs": { "level": 3 }, "content": [text(&content.title)] }),
         json!({ "type": "paragraph", "content": [strong(&content.brief.headline)] }),
@@ -30,7 +30,7 @@ pub(super) fn adf(diagnosis: &Diagnosis, content: &Content) -> Value {
         }),
         None => text(&content.whole()),
     };
-    let foot = [text(&format!("Version {} of the report; the whole of it: ", content.version)), page];
+    let foot = [text(&format!("{}; the whole of it: ", content.which())), page];
     blocks.push(json!({ "type": "paragraph", "content": foot }));
     let marker = json!({ "type": "paragraph", "content": [text(&content.marker())] });
     let folded = |report: &str| {
@@ -40,7 +40,7 @@ pub(super) fn adf(diagnosis: &Diagnosis, content: &Content) -> Value {
     let document = |blocks: &[Value]| json!({ "type": "doc", "version": 1, "content": blocks });
     let without = document(&[blocks.as_slice(), &[folded(""), marker.clone()]].concat()).to_string();
     let room = TEXT.saturating_sub(units(&without) + 1);
-    let report = cut(&as_text(diagnosis), Kind::Plain, room, units_as_json, &content.whole());
+    let report = cut(&outcome.text(), Kind::Plain, room, units_as_json, &content.whole());
     // An empty text is none in a document.
     if !report.is_empty() {
         blocks.push(folded(&report));
@@ -50,7 +50,7 @@ pub(super) fn adf(diagnosis: &Diagnosis, content: &Content) -> Value {
 }
 
 /// The message in wiki markup.
-pub(super) fn wiki(diagnosis: &Diagnosis, content: &Content) -> String {
+pub(super) fn wiki(outcome: &Outcome<'_>, content: &Content) -> String {
     let bullets = |lines: &[String]| lines.iter().map(|line| format!("* {}\n", escaped(line))).collect::<String>();
     let mut head = format!("h3. {}\n\n*{}*\n\n", escaped(&content.title), escaped(&content.brief.headline));
     head.push_str(&bullets(&content.lead()));
@@ -58,22 +58,17 @@ pub(super) fn wiki(diagnosis: &Diagnosis, content: &Content) -> String {
         head.push_str(&format!("\n*{}*\n\n{}", escaped(&section.title), bullets(&section.lines)));
     }
     let page = content.link.clone().unwrap_or_else(|| escaped(&content.whole()));
-    let foot = format!("\nVersion {} of the report; the whole of it: {page}\n", content.version);
+    let foot = format!("\n{}; the whole of it: {page}\n", content.which());
     let marker = format!("\n{}\n", content.marker());
     let macros = format!("\n{NOFORMAT}\n{NOFORMAT}\n");
     let room = TEXT.saturating_sub(units(&marker) + units(&foot));
     let head = cut(&head, Kind::Plain, room, units, &escaped(&content.whole()));
     let room = room.saturating_sub(units(&head) + units(&macros));
     // The one thing that ends such a text early.
-    let report = as_text(diagnosis).replace("{noformat", "{\u{200b}noformat");
+    let report = outcome.text().replace("{noformat", "{\u{200b}noformat");
     let report = cut(&report, Kind::Plain, room, units, &content.whole());
     let report = if report.is_empty() { String::new() } else { format!("\n{NOFORMAT}\n{report}{NOFORMAT}\n") };
     format!("{head}{report}{foot}{marker}")
-}
-
-/// The report as on a terminal, without colours.
-fn as_text(diagnosis: &Diagnosis) -> String {
-    report::to_text(diagnosis, Format::Text { colour: false, width: DEFAULT_WIDTH })
 }
 
 fn text(text: &str) -> Value {

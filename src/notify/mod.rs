@@ -8,6 +8,7 @@
 mod content;
 mod cut;
 mod delivery;
+mod failure;
 mod github;
 mod jira;
 mod jira_text;
@@ -20,7 +21,9 @@ use std::time::Duration;
 
 use crate::explain::Diagnosis;
 use crate::http::{Authentication, Endpoint, HttpError};
+use crate::report::{self, Format};
 
+pub use failure::{Failure, ReportBefore};
 pub use github::GitHub;
 pub use jira::{Jira, JiraFlavor, JiraPlace, is_project, is_ticket};
 pub use pagerduty::{PagerDuty, Severity};
@@ -60,24 +63,56 @@ pub enum Target {
 pub struct Message<'a> {
     /// The incident's id. It has to be unique among all servers that write to the same sink.
     pub incident_id: &'a str,
-    /// The version of the report, counted from 1.
+    /// The version of the report, counted from 1; 0 before there is one.
     pub version: u32,
-    /// Whether the alerts of the incident are over.
-    pub resolved: bool,
+    /// How the incident stands.
+    pub status: Status,
     /// The alert and where it is felt.
     pub title: &'a str,
     /// The alerts, in words.
     pub alerts: &'a [String],
     /// The page of the incident.
     pub link: Option<&'a str>,
-    /// The report.
-    pub diagnosis: &'a Diagnosis,
+    /// The report, or why there is none.
+    pub outcome: Outcome<'a>,
     /// Earlier incidents of the same signature, in words.
     pub similar: &'a [String],
     /// What changed since the version before, in words.
     pub changed: &'a [String],
     /// A ticket that an alert names.
     pub ticket: Option<&'a str>,
+}
+
+/// How an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// An alert fires.
+    Open,
+    /// The alerts are over.
+    Resolved,
+    /// They are taken for over, since nothing is heard of them any more.
+    Unheard,
+}
+
+/// What an analysis came to.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// A report.
+    Report(&'a Diagnosis),
+    /// None.
+    Failure(&'a Failure),
+}
+
+impl Outcome<'_> {
+    /// The report as on a terminal, without colours; of a failure that before, which may be empty.
+    fn text(&self) -> String {
+        match self {
+            Self::Report(diagnosis) => {
+                report::to_text(diagnosis, Format::Text { colour: false, width: report::DEFAULT_WIDTH })
+            }
+            Self::Failure(failure) => failure.text(),
+        }
+    }
 }
 
 /// When another attempt makes sense.

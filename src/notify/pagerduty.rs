@@ -53,7 +53,7 @@ impl PagerDuty {
     pub(super) fn render(&self, message: &Message<'_>) -> String {
         let content = Content::of(message);
         let dedup_key = format!("hypocenter-{}", content.incident);
-        if content.is_resolved {
+        if content.is_over() {
             return json!({ "event_action": "resolve", "dedup_key": dedup_key }).to_string();
         }
         let links: Vec<Value> =
@@ -123,7 +123,7 @@ fn details(content: &Content) -> Map<String, Value> {
     for section in &content.sections {
         put(&section.title, json!(section.lines));
     }
-    put("incident", json!(format!("{}, version {}", marker(&content.incident), content.version)));
+    put("incident", json!(format!("{}: {}", marker(&content.incident), content.which().to_lowercase())));
     put("whole report", json!(terminal_text(&content.whole(), 600)));
     details
 }

@@ -24,6 +24,7 @@ const LINE: usize = 240;
 const UNNAMED_PAUSE: Duration = Duration::from_secs(30);
 /// What an incoming webhook has sent: its own marks, since Slack gives none.
 const SENT: &str = "sent";
+const SENT_FAILURE: &str = "sent failure";
 const SENT_RESOLVED: &str = "sent resolved";
 /// The kind of our metadata.
 const EVENT_TYPE: &str = "hypocenter_incident";
@@ -58,6 +59,9 @@ pub enum SlackWay {
 struct Payload {
     incident: String,
     is_resolved: bool,
+    /// Of an analysis that gave no report.
+    #[serde(default)]
+    is_failure: bool,
     /// The text of notifications.
     text: String,
     blocks: Vec<Value>,
@@ -96,8 +100,8 @@ impl Slack {
         let content = Content::of(message);
         let blocks = blocks(&content);
         let text = slack_text(&content.subject(LINE), LINE);
-        let Content { incident, is_resolved, .. } = content;
-        json!(Payload { incident, is_resolved, text, blocks }).to_string()
+        let (is_resolved, is_failure) = (content.is_over(), content.is_failure);
+        json!(Payload { incident: content.incident, is_resolved, is_failure, text, blocks }).to_string()
     }
 
     pub(super) async fn deliver(
@@ -122,6 +126,7 @@ impl Slack {
             SlackWay::Webhook { url_file } => {
                 let is_told = match earlier {
                     Some(SENT_RESOLVED) => payload.is_resolved,
+                    Some(SENT_FAILURE) => payload.is_failure && !payload.is_resolved,
                     Some(_) => !payload.is_resolved,
                     None => false,
                 };
@@ -131,7 +136,12 @@ impl Slack {
                 let connection = delivery::connect_hidden(name, &self.endpoint, Some(url_file))?;
                 let body = json!({ "text": payload.text, "blocks": payload.blocks });
                 post(&connection, "calling the incoming webhook of Slack", "", &body).await?;
-                Ok(Some(if payload.is_resolved { SENT_RESOLVED } else { SENT }.to_owned()))
+                let sent = match &payload {
+                    Payload { is_resolved: true, .. } => SENT_RESOLVED,
+                    Payload { is_failure: true, .. } => SENT_FAILURE,
+                    _ => SENT,
+                };
+                Ok(Some(sent.to_owned()))
             }
         }
     }
@@ -262,7 +272,7 @@ fn blocks(content: &Content) -> Vec<Value> {
     }
     let page = content.link.as_ref().map(|link| format!(" · <{}|the whole report>", link.replace('&', "&amp;")));
     let page = page.unwrap_or_else(|| format!(" · the whole report: {}", escaped(&content.whole())));
-    let foot = format!("{} · version {}{page}", escaped(&marker(&content.incident)), content.version);
+    let foot = format!("{} · {}{page}", escaped(&marker(&content.incident)), content.which().to_lowercase());
     let mut left = MESSAGE.saturating_sub(units(&header) + units(&foot));
     let mut blocks =
         vec![json!({ "type": "header", "text": { "type": "plain_text", "text": header, "emoji": false } })];

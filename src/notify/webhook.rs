@@ -9,7 +9,7 @@ use super::content::{Beside, Content};
 use super::cut::{Kind, cut};
 use super::github::markdown;
 use super::template::{Template, TemplateError};
-use super::{Message, NotDelivered, delivery, who};
+use super::{Message, NotDelivered, Status, delivery, who};
 use crate::http::{self, Endpoint, HttpError, Method};
 
 /// Where the text goes, and how it is made.
@@ -192,7 +192,11 @@ impl Fields {
             schema_version: "1",
             incident: content.incident,
             version: content.version,
-            status: if content.is_resolved { "resolved" } else { "open" },
+            status: match content.status {
+                Status::Open => "open",
+                Status::Resolved => "resolved",
+                Status::Unheard => "unheard",
+            },
             title: content.title,
             headline: brief.headline,
             verdict: brief.verdict,

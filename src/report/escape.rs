@@ -67,12 +67,18 @@ fn without_sequences(text: &str) -> impl Iterator<Item = char> + '_ {
     })
 }
 
+/// A line of [`terminal`] with each character as `escape` writes it, which is given the line and where in it that stands.
+fn each(text: &str, limit: usize, escape: impl Fn(&str, usize, char, &mut String)) -> String {
+    let clean = terminal(text, limit);
+    let mut escaped = String::with_capacity(clean.len() + 16);
+    clean.char_indices().for_each(|(index, c)| escape(&clean, index, c, &mut escaped));
+    escaped
+}
+
 /// Plain text inside GitHub-flavoured Markdown, safe in a sentence and in a table cell: nothing is markup, mentions
 /// nobody, links nowhere, refers to no issue.
 pub(super) fn markdown(text: &str, limit: usize) -> String {
-    let clean = terminal(text, limit);
-    let mut escaped = String::with_capacity(clean.len() + 16);
-    for (index, c) in clean.char_indices() {
+    each(text, limit, |clean, index, c, escaped| {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -96,15 +102,12 @@ pub(super) fn markdown(text: &str, limit: usize) -> String {
             }
             c => escaped.push(c),
         }
-    }
-    escaped
+    })
 }
 
 /// Plain text inside Slack's mrkdwn: nothing is markup, notifies nobody, links nowhere.
 pub(super) fn slack(text: &str, limit: usize) -> String {
-    let clean = terminal(text, limit);
-    let mut escaped = String::with_capacity(clean.len() + 16);
-    for (index, c) in clean.char_indices() {
+    each(text, limit, |clean, index, c, escaped| {
         match c {
             // The only three that Slack resolves: no `<!channel>`, no `<@U1>`, no `<http://…|text>`.
             '&' => escaped.push_str("&amp;"),
@@ -117,7 +120,7 @@ pub(super) fn slack(text: &str, limit: usize) -> String {
                 escaped.push(c);
                 escaped.push(ZERO_WIDTH);
             }
-            '_' if !is_inside_a_word(&clean, index) => {
+            '_' if !is_inside_a_word(clean, index) => {
                 escaped.push(ZERO_WIDTH);
                 escaped.push(c);
                 escaped.push(ZERO_WIDTH);
@@ -128,15 +131,12 @@ pub(super) fn slack(text: &str, limit: usize) -> String {
             }
             c => escaped.push(c),
         }
-    }
-    escaped
+    })
 }
 
 /// Plain text inside Jira's wiki markup: no macro, no mention, no link, no emphasis.
 pub(super) fn jira(text: &str, limit: usize) -> String {
-    let clean = terminal(text, limit);
-    let mut escaped = String::with_capacity(clean.len() + 16);
-    for (index, c) in clean.char_indices() {
+    each(text, limit, |clean, index, c, escaped| {
         match c {
             // A backslash before another one is a line break, so it goes by its number.
             '\\' => escaped.push_str("&#92;"),
@@ -145,7 +145,7 @@ pub(super) fn jira(text: &str, limit: usize) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            '*' | '_' | '-' | '+' | '^' | '~' | '?' if !is_inside_a_word(&clean, index) => {
+            '*' | '_' | '-' | '+' | '^' | '~' | '?' if !is_inside_a_word(clean, index) => {
                 escaped.push('\\');
                 escaped.push(c);
             }
@@ -163,8 +163,7 @@ pub(super) fn jira(text: &str, limit: usize) -> String {
             }
             c => escaped.push(c),
         }
-    }
-    escaped
+    })
 }
 
 /// Separates characters that would mean something together. Text from telemetry never has one.
@@ -177,8 +176,7 @@ fn is_inside_a_word(text: &str, index: usize) -> bool {
 
 /// The label of a Mermaid node or edge, to stand between double quotes.
 pub(super) fn mermaid(text: &str, limit: usize) -> String {
-    let mut escaped = String::new();
-    for c in terminal(text, limit).chars() {
+    each(text, limit, |_clean, _index, c, escaped| {
         match c {
             // Mermaid's own entities, by number: quotes would end the label, the others are markup inside it.
             '"' | '#' | '<' | '>' | '&' | '`' | ';' | '\\' | '|' | '[' | ']' | '{' | '}' | '@' | '*' | '_' => {
@@ -186,8 +184,7 @@ pub(super) fn mermaid(text: &str, limit: usize) -> String {
             }
             c => escaped.push(c),
         }
-    }
-    escaped
+    })
 }
 
 #[cfg(test)]

@@ -2,15 +2,17 @@
 
 use super::gather::{GatherError, Wanted, gather};
 use super::related::named;
+use super::tell::title;
 use super::{Configuration, Responder, now_ns, window};
 use crate::analysis;
 use crate::assemble::{Request, assemble};
 use crate::explain::{Diagnosis, Earlier, History, changed};
 use crate::ingest::Telemetry;
-use crate::memory::{self, AlertRecord, IncidentRecord, MemoryError, Origin, ReportRecord};
+use crate::memory::{self, AlertRecord, IncidentRecord, MemoryError, Origin, ReportSummary};
 use crate::telemetry::alert::{Alert, Symptom};
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::time::{Window, without};
+use crate::telemetry::warning::Warning;
 use crate::timespec::{parse_duration, parse_window, window_text};
 use crate::windows::{Chosen, Rules, extent, holds_telemetry};
 
@@ -27,10 +29,17 @@ pub(super) struct Known {
     pub(super) incident: IncidentRecord,
     pub(super) alerts: Vec<AlertRecord>,
     /// The report before this one.
-    pub(super) before: Option<ReportRecord>,
+    pub(super) before: Option<ReportSummary>,
     /// When other incidents went on.
     others: Vec<Window>,
     changes: Vec<crate::telemetry::change::Change>,
+}
+
+/// The windows to compare.
+pub(super) struct Compared {
+    pub(super) windows: Chosen,
+    /// What other incidents take of the baseline, for the report.
+    pub(super) others: Option<Warning>,
 }
 
 /// What an analysis gave.
@@ -61,7 +70,7 @@ impl Known {
             let changes = window(from_ns, ends_ns).map(|window| memory::changes_in(transaction, &window));
             Ok(Some(Self {
                 alerts: memory::alerts_of(transaction, id)?,
-                before: memory::latest_report(transaction, id)?,
+                before: memory::latest_summary(transaction, id)?,
                 others,
                 changes: changes.transpose()?.unwrap_or_default(),
                 incident,
@@ -98,7 +107,7 @@ impl Known {
     }
 
     /// The windows to compare: where there is telemetry and, of a derived baseline, no other incident.
-    pub(super) fn compared(&self, read: Chosen, telemetry: &Telemetry, rules: &Rules) -> Result<Chosen, GatherError> {
+    pub(super) fn compared(&self, read: Chosen, telemetry: &Telemetry, rules: &Rules) -> Result<Compared, GatherError> {
         let nothing = |which: &str, window: &Window| {
             GatherError::Nothing(format!(
                 "the {which} window {} holds no telemetry: check that services send to this server, or that the settings \
@@ -129,10 +138,22 @@ impl Known {
         let (quiet, usable_whole) = (usable(&quiet), usable(&whole));
         let seconds = |windows: &[Window]| windows.iter().map(Window::seconds).sum::<f64>();
         // A baseline with another incident in it is better than next to none.
-        let baselines =
-            if seconds(&quiet) >= LEAST_QUIET_SHARE * seconds(&usable_whole) { quiet } else { usable_whole };
+        let taken = without(&usable_whole, &quiet);
+        let is_quiet_enough = seconds(&quiet) >= LEAST_QUIET_SHARE * seconds(&usable_whole);
+        let (baselines, what) = match is_quiet_enough {
+            true => (quiet, "left out of the baseline, since other incidents went on then"),
+            false => {
+                (usable_whole, "in the baseline, although other incidents went on then: without it too little is left")
+            }
+        };
+        let others = (!taken.is_empty()).then(|| Warning {
+            source: "baseline".to_owned(),
+            place: taken.iter().map(window_text).collect::<Vec<_>>().join(", "),
+            message: what.to_owned(),
+            affected: 1,
+        });
         match baselines.is_empty() {
-            false => Ok(Chosen { incident, baselines }),
+            false => Ok(Compared { windows: Chosen { incident, baselines }, others }),
             true => Err(nothing("baseline", whole.first().unwrap_or(&incident))),
         }
     }
@@ -164,12 +185,13 @@ pub(super) fn analyse(
     known: &Known,
 ) -> Result<Analysed, GatherError> {
     let rules = &configuration.settings.windows;
-    let IncidentRecord { id, title, entry, symptom: felt, origin, .. } = &known.incident;
-    let name = if title.is_empty() { format!("incident {id}") } else { title.clone() };
+    let IncidentRecord { entry, symptom: felt, origin, .. } = &known.incident;
+    let name = title(&known.incident);
     let windows = known.windows(rules, now_ns())?;
     let wanted = Wanted { windows: &windows, name: &name, entry: entry.as_deref(), symptom: felt.as_deref() };
     let mut telemetry = gather(&configuration.origin, &wanted, &responder.scratch())?;
-    let windows = known.compared(windows, &telemetry, rules)?;
+    let Compared { windows, others } = known.compared(windows, &telemetry, rules)?;
+    telemetry.warnings.extend(others);
     telemetry.alerts = known.alerts();
     telemetry.changes.extend(known.changes.iter().cloned());
     let request = Request {
@@ -218,6 +240,7 @@ pub(super) fn similar(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::series::{Series, Signal, Statistic, Subject, Unit};
 
     #[test]
     fn an_expression_looks_back_as_far_as_its_longest_range() {
@@ -226,5 +249,50 @@ mod tests {
         assert_eq!(of("rate(x[5m]) / rate(y[ 10m ]) > 0.1"), Some(600 * SECOND));
         assert_eq!(of("max_over_time(rate(x[1m])[30m:10s])"), Some(1_800 * SECOND));
         assert_eq!((of("up == 0"), of("x[")), (None, None));
+    }
+
+    #[test]
+    fn what_other_incidents_take_of_the_baseline_is_left_out_wherever_it_lies_and_told() {
+        const MINUTE: i64 = 60_000_000_000;
+        let minutes = |from: i64, to: i64| Window::new(from * MINUTE, to * MINUTE).unwrap();
+        let known = |others: Vec<Window>| Known {
+            incident: IncidentRecord {
+                id: 9,
+                origin: Origin::Alert,
+                condition: memory::Condition::Resolved,
+                title: String::new(),
+                entry: None,
+                symptom: None,
+                starts_ns: 100 * MINUTE,
+                ends_ns: Some(110 * MINUTE),
+                last_alert_ns: 0,
+                baseline: String::new(),
+                updated_ns: 0,
+            },
+            alerts: Vec::new(),
+            before: None,
+            others,
+            changes: Vec::new(),
+        };
+        let samples = (0..200).map(|minute| (minute * MINUTE, 1.0)).collect();
+        let subject = Subject::Service("web".into());
+        let (signal, statistic, unit, name) = (Signal::Latency, Statistic::Mean, Unit::Seconds, String::new());
+        let series = Series { subject, signal, statistic, unit, name, samples };
+        let telemetry = Telemetry { series: vec![series], ..Telemetry::default() };
+        let compared = |others: Vec<Window>| {
+            let (known, rules) = (known(others), Rules::default());
+            let read = known.windows(&rules, 200 * MINUTE).unwrap();
+            let Compared { windows, others } = known.compared(read, &telemetry, &rules).unwrap();
+            assert_eq!(windows.incident, minutes(95, 110));
+            (windows.baselines, others.map(|warning| warning.to_string()))
+        };
+        assert_eq!(compared(vec![minutes(0, 20)]), (vec![minutes(35, 85)], None));
+        let (baselines, told) = compared(vec![minutes(60, 65), minutes(80, 100)]);
+        assert_eq!(baselines, [minutes(35, 60), minutes(65, 80)]);
+        let told = told.unwrap();
+        assert!(told.contains("1970-01-01T01:00:00Z/") && told.contains("left out of the baseline"), "{told}");
+        let (baselines, told) = compared(vec![minutes(40, 90)]);
+        assert_eq!(baselines, [minutes(35, 85)]);
+        assert!(told.unwrap().contains("without it too little is left"));
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn export(
     let unfinished = responder.scratch();
     let _removed = Removed(&unfinished);
     let telemetry = gather_into(origin, &wanted, &unfinished)?;
-    let compared = known.compared(read.clone(), &telemetry, rules)?;
+    let compared = known.compared(read.clone(), &telemetry, rules)?.windows;
     drop(telemetry);
     if let Some(folder) = &origin.store {
         store::export(folder, &compared.all(), &origin.options, &origin.live_signals(), &unfinished)?;

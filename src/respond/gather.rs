@@ -44,6 +44,20 @@ pub enum GatherError {
     Nothing(String),
 }
 
+impl GatherError {
+    /// What whoever reads of it can do.
+    pub(super) fn next_step(&self) -> &'static str {
+        match self {
+            Self::Nothing(_) => "ask `hypocenter doctor` what telemetry there is, and what is missing",
+            Self::Live(_) => "look whether the live sources of the settings answer to this machine",
+            Self::Incident(_) => "look whether the services send spans, or metrics that name who calls whom",
+            Self::Store(_) | Self::Case(_) | Self::Ingest(_) | Self::Write { .. } => {
+                "look at the disk of `hypocenter serve`, and into its log"
+            }
+        }
+    }
+}
+
 /// What to gather.
 pub(super) struct Wanted<'a> {
     pub(super) windows: &'a Chosen,

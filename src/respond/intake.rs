@@ -68,9 +68,12 @@ pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_
         for (alert, identity) in alerts() {
             match memory::find_alert(transaction, identity)? {
                 Some(known) if fires_again(&known, alert, settings, now_ns) => return Ok(None),
-                Some(known) if known.ends_ns.is_some() || !alert.is_resolved => taken.known += 1,
+                Some(known) if ends(&known, alert) || is_heard_again(&known, alert, settings, now_ns) => {
+                    return Ok(None);
+                }
+                Some(_) => taken.known += 1,
                 None if alert.is_resolved => taken.ended_before += 1,
-                _ => return Ok::<_, MemoryError>(None),
+                None => return Ok::<_, MemoryError>(None),
             }
         }
         Ok(Some(taken))
@@ -88,10 +91,53 @@ pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_
 }
 
 /// Whether an alert fires that is known to have ended, with the start that it had: its sender had lost sight of it for a
-/// while. What comes soon after the end is a straggler.
+/// while. What comes soon after the end is a straggler, unless the end is but our guess.
 fn fires_again(known: &AlertRecord, alert: &WebhookAlert, settings: &Settings, now_ns: i64) -> bool {
     let within_ns = nanoseconds(settings.group_within);
-    !alert.is_resolved && known.ended_seen_ns.is_some_and(|seen_ns| now_ns.saturating_sub(seen_ns) > within_ns)
+    let is_straggler = known.ended_seen_ns.is_some_and(|seen_ns| now_ns.saturating_sub(seen_ns) <= within_ns);
+    !alert.is_resolved && known.ends_ns.is_some() && !is_straggler
+}
+
+/// Whether this is the end of an alert, of which nobody has told before.
+fn ends(known: &AlertRecord, alert: &WebhookAlert) -> bool {
+    alert.is_resolved && known.ended_seen_ns.is_none()
+}
+
+/// Whether a repetition is to be noted, which costs a write: a dozen times in the time of silence after which an alert is
+/// given up.
+fn is_heard_again(known: &AlertRecord, alert: &WebhookAlert, settings: &Settings, now_ns: i64) -> bool {
+    let unnoted_ns = now_ns.saturating_sub(known.heard_ns);
+    !alert.is_resolved && known.ends_ns.is_none() && unnoted_ns > nanoseconds(settings.unheard_after / 12)
+}
+
+/// Gives up alerts of which nothing was heard for long, and makes the analyses of incidents due that end with them; gives
+/// those.
+pub(super) fn end_unheard(memory: &Memory, settings: &Settings, now_ns: i64) -> Result<Vec<i64>, MemoryError> {
+    memory.change(|transaction| {
+        let since_ns = now_ns.saturating_sub(nanoseconds(settings.unheard_after));
+        let mut ended = Vec::new();
+        for incident in memory::close_unheard_alerts(transaction, since_ns)? {
+            if end_incident(transaction, incident, settings, now_ns)? {
+                ended.push(incident);
+            }
+        }
+        Ok(ended)
+    })
+}
+
+/// Closes an incident whose alerts are all over, and tells whether that is news; then a report has to say so.
+fn end_incident(
+    transaction: &Transaction<'_>,
+    incident: i64,
+    settings: &Settings,
+    now_ns: i64,
+) -> Result<bool, MemoryError> {
+    let is_news = memory::end_incident(transaction, incident, now_ns)?;
+    if is_news {
+        let due_ns = now_ns.saturating_add(nanoseconds(settings.analyse_after));
+        memory::schedule(transaction, incident, Reason::Resolved, due_ns)?;
+    }
+    Ok(is_news)
 }
 
 struct Intake<'a, 'c> {
@@ -172,13 +218,18 @@ impl<'a, 'c> Intake<'a, 'c> {
 
     fn take(&mut self, webhook: &Webhook, alert: &WebhookAlert, identity: &str) -> Result<(), IntakeError> {
         match memory::find_alert(self.transaction, identity)? {
-            Some(known) if alert.is_resolved && known.ends_ns.is_none() => self.end(&known, &alert.alert)?,
+            Some(known) if ends(&known, alert) => self.end(&known, &alert.alert)?,
             Some(known) if fires_again(&known, alert, self.settings, self.now_ns) => {
                 self.taken.firing += 1;
-                memory::reopen_alert(self.transaction, identity)?;
+                memory::reopen_alert(self.transaction, identity, self.now_ns)?;
                 self.extend(known.incident, &alert.alert)?;
             }
-            Some(_) => self.taken.known += 1,
+            Some(known) => {
+                self.taken.known += 1;
+                if is_heard_again(&known, alert, self.settings, self.now_ns) {
+                    memory::hear_alert(self.transaction, identity, self.now_ns)?;
+                }
+            }
             None if alert.is_resolved => self.taken.ended_before += 1,
             None => self.begin(webhook, alert, identity)?,
         }
@@ -189,10 +240,7 @@ impl<'a, 'c> Intake<'a, 'c> {
         self.taken.resolved += 1;
         let ends_ns = alert.ends_ns.unwrap_or(self.now_ns).max(known.starts_ns);
         memory::close_alert(self.transaction, &known.identity, ends_ns, self.now_ns)?;
-        if memory::resolve_incident(self.transaction, known.incident, self.now_ns)? {
-            let due_ns = self.now_ns.saturating_add(nanoseconds(self.settings.analyse_after));
-            memory::schedule(self.transaction, known.incident, Reason::Resolved, due_ns)?;
-        }
+        end_incident(self.transaction, known.incident, self.settings, self.now_ns)?;
         Ok(())
     }
 
@@ -243,6 +291,7 @@ impl<'a, 'c> Intake<'a, 'c> {
                 expression: alert.expression.clone(),
                 summary: alert.summary.clone(),
                 body: body.clone(),
+                heard_ns: self.now_ns,
             },
         )?;
         let after = self.settings.again_after.first().copied().unwrap_or(self.settings.analyse_after);
@@ -261,7 +310,7 @@ impl<'a, 'c> Intake<'a, 'c> {
         let starts_ns = alert.starts_ns.unwrap_or(self.now_ns);
         let felt = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(Symptom::word));
         memory::extend_incident(self.transaction, incident, starts_ns, felt, self.now_ns)?;
-        if known.is_some_and(|known| known.condition == Condition::Resolved) {
+        if known.is_some_and(|known| known.condition != Condition::Firing) {
             let due_ns = self.now_ns.saturating_add(nanoseconds(self.settings.analyse_after));
             memory::schedule(self.transaction, incident, Reason::Later, due_ns)?;
         }

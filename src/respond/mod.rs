@@ -13,6 +13,7 @@ mod export;
 mod gather;
 mod intake;
 mod related;
+mod tell;
 mod workers;
 
 use std::fs;
@@ -35,6 +36,7 @@ use crate::windows::{Chosen, Rules};
 pub use counters::Counters;
 pub use gather::GatherError;
 pub use intake::{Asked, IntakeError, Taken};
+use tell::Failed;
 pub use workers::Workers;
 
 /// How alerts become analyses.
@@ -50,6 +52,8 @@ pub struct Settings {
     pub again_after: Vec<Duration>,
     /// Alerts that come within this time of each other may be one incident.
     pub group_within: Duration,
+    /// An alert of which nothing was heard for so long is taken for ended: its sender has forgotten it.
+    pub unheard_after: Duration,
     /// When so many incidents wait for their first analysis, alerts are refused until later.
     pub most_waiting: usize,
     /// Analyses made at the same time.
@@ -72,6 +76,8 @@ impl Default for Settings {
             analyse_after: Duration::from_secs(10),
             again_after: vec![Duration::from_secs(300)],
             group_within: Duration::from_secs(300),
+            // Alertmanager and Grafana repeat what fires every 4 hours, unless told otherwise.
+            unheard_after: Duration::from_secs(12 * 3600),
             most_waiting: 100,
             workers: 1,
             deadline: Duration::from_secs(120),
@@ -141,6 +147,8 @@ pub struct Responder {
     counters: Counters,
     /// Held by the request that reads telemetry.
     reading: Mutex<()>,
+    /// Before, nobody could be heard.
+    started_ns: i64,
 }
 
 /// What is pulled for an analysis lies here, below the data folder, as long as it is made.
@@ -154,7 +162,6 @@ impl Responder {
     /// # Errors
     /// [`MemoryError`] when the memory cannot be written.
     pub fn new(memory: Memory, folder: PathBuf, configuration: Configuration) -> Result<Self, MemoryError> {
-        memory.change(|transaction| memory::put_back_unfinished(transaction, MOST_ATTEMPTS, now_ns()))?;
         // What a process that was killed had pulled.
         let scratch = folder.join(SCRATCH);
         if let Err(error) = fs::remove_dir_all(&scratch)
@@ -162,7 +169,7 @@ impl Responder {
         {
             tracing::warn!(folder = %scratch.display(), %error, "cannot be removed");
         }
-        Ok(Self {
+        let responder = Self {
             name: memory.name()?,
             memory,
             folder,
@@ -171,6 +178,21 @@ impl Responder {
             messages: Notify::new(),
             counters: Counters::default(),
             reading: Mutex::new(()),
+            started_ns: now_ns(),
+        };
+        responder.put_back_unfinished()?;
+        Ok(responder)
+    }
+
+    /// What was being made when the last process ended is due again, or told to have failed.
+    fn put_back_unfinished(&self) -> Result<(), MemoryError> {
+        let failure = Failed {
+            problem: "the process ended each time this analysis was made".to_owned(),
+            next_step: "look into the log, and at the memory of the machine; a smaller incidents.longest reads less",
+        };
+        self.memory.change(|transaction| {
+            let failed = memory::put_back_unfinished(transaction, MOST_ATTEMPTS, &failure.problem, now_ns())?;
+            failed.iter().try_for_each(|incident| tell::failure(self, transaction, *incident, &failure, now_ns()))
         })
     }
 
@@ -281,3 +303,6 @@ fn window(start_ns: i64, end_ns: i64) -> Option<Window> {
     let end_ns = crate::windows::ceil_second(end_ns).max(start_ns.saturating_add(NANOS_PER_SECOND));
     Window::new(crate::windows::floor_second(start_ns), end_ns).ok()
 }
+
+#[cfg(test)]
+mod tests;

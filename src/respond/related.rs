@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Origin;
 use crate::assemble::graph_of;
 use crate::graph::ServiceGraph;
+use crate::ingest::Telemetry;
 use crate::store;
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 
@@ -53,8 +54,8 @@ const LAST_NS: i64 = 120 * NANOS_PER_SECOND;
 pub(super) fn calls_in_store(origin: &Origin, now_ns: i64) -> Vec<(String, String)> {
     let read = || {
         let window = Window::new(now_ns.saturating_sub(LAST_NS), now_ns).ok()?;
-        let mut telemetry = store::read(origin.store.as_deref()?, &[window], &origin.options).ok()?;
-        Some(named(&graph_of(&mut telemetry, &window).1))
+        let spans = store::read_spans(origin.store.as_deref()?, &[window], &origin.options).ok()?;
+        Some(named(&graph_of(&mut Telemetry { spans, ..Telemetry::default() }, &window).1))
     };
     read().unwrap_or_default()
 }

@@ -12,12 +12,12 @@ use tokio::time::{sleep, timeout};
 use super::analyse::{Analysed, Known, analyse, history, similar};
 use super::counters::count;
 use super::related::calls_in_store;
-use super::{Configuration, MOST_ATTEMPTS, Responder, nanoseconds, now_ns};
-use crate::explain::{Diagnosis, History, signature, suspect};
-use crate::memory::{self, Condition, Delivery, Job, MemoryError, Origin, Outgoing, ReportRecord};
-use crate::notify::{Message, NotDelivered, Retry};
+use super::tell::{self, Failed};
+use super::{Configuration, MOST_ATTEMPTS, Responder, intake, nanoseconds, now_ns};
+use crate::explain::{signature, suspect};
+use crate::memory::{self, Delivery, Job, MemoryError, Outgoing, ReportRecord};
+use crate::notify::{NotDelivered, Retry};
 use crate::report::{self, Format};
-use crate::telemetry::warning::with_causes;
 
 /// The running workers.
 pub struct Workers {
@@ -49,6 +49,7 @@ impl Workers {
         }
         tasks.spawn(send_messages(Arc::clone(responder)));
         tasks.spawn(forget(Arc::clone(responder)));
+        tasks.spawn(end_unheard(Arc::clone(responder)));
         tasks.spawn(learn_calls(Arc::clone(responder)));
         Self { tasks, responder: Arc::clone(responder) }
     }
@@ -117,16 +118,16 @@ async fn make(responder: &Arc<Responder>, job: Job) {
     let started = Instant::now();
     let (worker, of_worker, id) = (Arc::clone(responder), Arc::clone(&configuration), job.incident);
     let mut work = spawn_blocking(move || {
-        let Some(known) = Known::recall(&worker, id).map_err(|error| error.to_string())? else {
-            return Err("the incident was forgotten".to_owned());
+        let Some(known) = Known::recall(&worker, id).map_err(|error| Failed::here(&error.to_string()))? else {
+            return Err(Failed::here("the incident was forgotten"));
         };
-        let analysed = analyse(&worker, &of_worker, &known).map_err(|error| with_causes(&error))?;
+        let analysed = analyse(&worker, &of_worker, &known).map_err(|error| Failed::of(&error))?;
         Ok((known, analysed))
     });
     let made = match timeout(deadline, &mut work).await {
         Ok(Ok(made)) => made,
-        Ok(Err(error)) => Err(format!("the analysis has panicked, which is a defect: {error}")),
-        Err(_elapsed) => Err(format!("the analysis took longer than {} s", deadline.as_secs())),
+        Ok(Err(error)) => Err(Failed::here(&format!("the analysis has panicked, which is a defect: {error}"))),
+        Err(_elapsed) => Err(Failed::too_slow(deadline)),
     };
     let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     responder.counters.analysis_milliseconds.fetch_add(elapsed, Ordering::Relaxed);
@@ -141,10 +142,10 @@ async fn make(responder: &Arc<Responder>, job: Job) {
                     tracing::info!(incident = id, version, %conclusion, milliseconds = elapsed, "analysed");
                     responder.messages.notify_waiters();
                 }
-                None => give_up_or_again(responder, of_job, "the report could not be kept".to_owned()).await,
+                None => give_up_or_again(responder, of_job, Failed::here("the report could not be kept")).await,
             }
         }
-        Err(problem) => give_up_or_again(responder, job, problem).await,
+        Err(failed) => give_up_or_again(responder, job, failed).await,
     }
     // One that took too long still runs: the pool stays as small as it was set.
     if !work.is_finished() {
@@ -154,25 +155,36 @@ async fn make(responder: &Arc<Responder>, job: Job) {
     responder.analyses.notify_one();
 }
 
-async fn give_up_or_again(responder: &Arc<Responder>, job: Job, problem: String) {
+async fn give_up_or_again(responder: &Arc<Responder>, job: Job, failed: Failed) {
     count(&responder.counters.analyses_failed);
-    let after = ANALYSE_AGAIN_AFTER.saturating_mul(1 << job.attempts.min(8).saturating_sub(1));
-    let again_ns = (job.attempts < MOST_ATTEMPTS).then(|| now_ns().saturating_add(nanoseconds(after)));
-    tracing::warn!(incident = job.incident, problem, again = again_ns.is_some(), "no analysis");
+    let is_given_up = job.attempts >= MOST_ATTEMPTS;
+    tracing::warn!(incident = job.incident, problem = failed.problem, again = !is_given_up, "no analysis");
     // As long as it is noted as being made, nothing else is made of this incident.
     loop {
-        let problem = problem.clone();
-        let noted = remember(responder, move |responder| {
-            responder.memory.change(|transaction| memory::fail(transaction, job.id, &problem, again_ns, now_ns()))
-        });
-        if noted.await.is_some() {
+        let (job, failed) = (job.clone(), failed.clone());
+        if remember(responder, move |responder| fail(responder, &job, &failed)).await.is_some() {
+            responder.messages.notify_waiters();
             return;
         }
     }
 }
 
+/// Makes an analysis that failed due once more, or gives it up and tells that, where there is no more to come soon.
+pub(super) fn fail(responder: &Responder, job: &Job, failed: &Failed) -> Result<(), MemoryError> {
+    let now_ns = now_ns();
+    let after = ANALYSE_AGAIN_AFTER.saturating_mul(1 << job.attempts.min(8).saturating_sub(1));
+    let again_ns = (job.attempts < MOST_ATTEMPTS).then(|| now_ns.saturating_add(nanoseconds(after)));
+    responder.memory.change(|transaction| {
+        memory::fail(transaction, job.id, &failed.problem, again_ns, now_ns)?;
+        match again_ns {
+            Some(_) => Ok(()),
+            None => tell::failure(responder, transaction, job.incident, failed, now_ns),
+        }
+    })
+}
+
 /// Remembers a report together with the end of its job and its messages.
-fn conclude(
+pub(super) fn conclude(
     responder: &Responder,
     configuration: &Configuration,
     known: &Known,
@@ -185,17 +197,12 @@ fn conclude(
     let history = history(known, &diagnosis, alike);
     let (version, changed) = (history.version, history.changed.clone());
     // As it is now, and not as it was when the analysis began.
-    let now = responder.memory.read(|transaction| memory::incident(transaction, job.incident))?;
+    let (now, told) = responder.memory.read(|transaction| {
+        Ok::<_, MemoryError>((memory::incident(transaction, job.incident)?, memory::told(transaction, job.incident)?))
+    })?;
     let condition = now.map_or(known.incident.condition, |now| now.condition);
-    // An update without news would only ring; whoever asks for an analysis reads it where he asked.
-    let was_told = known.before.as_ref().map(|before| before.condition);
-    let is_news = known.incident.origin == Origin::Alert && (!changed.is_empty() || was_told != Some(condition));
     // Sinks say in their own place what went before.
-    let messages = if is_news {
-        messages(&responder.name, configuration, known, condition, &diagnosis, &history)
-    } else {
-        Vec::new()
-    };
+    let messages = tell::report(responder, configuration, known, (condition, &told), &diagnosis, &history);
     diagnosis.history = Some(history);
     let first = diagnosis.causes.first();
     let record = ReportRecord {
@@ -222,47 +229,6 @@ fn conclude(
     })?;
     let cause = record.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
     Ok((version, format!("{}{cause}", record.verdict)))
-}
-
-/// What each sink makes of the report.
-fn messages(
-    server: &str,
-    configuration: &Configuration,
-    known: &Known,
-    condition: Condition,
-    diagnosis: &Diagnosis,
-    history: &History,
-) -> Vec<Outgoing> {
-    let id = known.incident.id;
-    let incident_id = format!("{server}-{id}");
-    let url = configuration.settings.external_url.as_deref();
-    let link = url.map(|url| format!("{}/incidents/{id}", url.trim_end_matches('/')));
-    let alerts: Vec<String> =
-        known.alerts.iter().map(|alert| alert.name.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    let title = match &known.incident.entry {
-        Some(entry) => format!("{} at {entry}", diagnosis.name),
-        None => diagnosis.name.clone(),
-    };
-    let similar: Vec<String> = history.similar.iter().map(|earlier| earlier.sentence()).collect();
-    let message = Message {
-        incident_id: &incident_id,
-        version: history.version,
-        resolved: condition == Condition::Resolved,
-        title: &title,
-        alerts: &alerts,
-        link: link.as_deref(),
-        diagnosis,
-        similar: &similar,
-        changed: &history.changed,
-        ticket: known.alerts.iter().find_map(|alert| alert.ticket.as_deref()),
-    };
-    let outgoing = |sink: &crate::notify::Sink| Outgoing {
-        sink: sink.name.clone(),
-        incident: id,
-        version: history.version,
-        payload: sink.render(&message),
-    };
-    configuration.sinks.iter().map(outgoing).collect()
 }
 
 /// A task for each sink, so that one that hangs holds up no other.
@@ -370,6 +336,24 @@ async fn learn_calls(responder: Arc<Responder>) {
         });
         learned.await;
         sleep(LEARN_CALLS_EVERY).await;
+    }
+}
+
+async fn end_unheard(responder: Arc<Responder>) {
+    loop {
+        let ended = remember(&responder, |responder| {
+            let (settings, now_ns) = (&responder.configuration().settings, now_ns());
+            // Who did not run has not heard.
+            match now_ns.saturating_sub(responder.started_ns) < nanoseconds(settings.unheard_after) {
+                true => Ok(Vec::new()),
+                false => intake::end_unheard(&responder.memory, settings, now_ns),
+            }
+        });
+        if let Some(incidents) = ended.await.filter(|incidents| !incidents.is_empty()) {
+            tracing::info!(?incidents, "taken for ended, since nothing was heard of their alerts for long");
+            responder.analyses.notify_one();
+        }
+        sleep(LOOK_AT_LEAST_EVERY).await;
     }
 }
 

@@ -35,7 +35,6 @@ use std::time::Duration;
 use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::RequestBodyDeadlineLayer;
 
 use crate::ingest::ReadOptions;
 use crate::store::Store;
@@ -183,7 +182,8 @@ impl Server {
         let metrics =
             Arc::new(Metrics { intake: Arc::clone(&intake), listeners: counts.clone(), outcomes, of_further });
         // The receiver's own routes read within their limits themselves.
-        let api = further.routes.layer(RequestBodyDeadlineLayer::new(settings.request_timeout));
+        let api =
+            further.routes.layer(middleware::from_fn_with_state(Arc::clone(&intake), web::within_the_memory_limit));
         let lifecycle = settings.enable_lifecycle.then(|| reload.clone());
         let web = web::router(Arc::clone(&intake), metrics, lifecycle, api);
         let router = |dialect| match dialect {
@@ -194,7 +194,7 @@ impl Server {
         let listeners = all.into_iter().zip(counts).map(|(listener, counts)| {
             let entry = Entry { door: Arc::clone(&door), dialect: listener.dialect, counts: Arc::clone(&counts) };
             let guarded = router(listener.dialect).layer(middleware::from_fn_with_state(entry, door::guard));
-            (listener, counts, guarded.layer(CatchPanicLayer::new()))
+            (listener, counts, guarded.layer(CatchPanicLayer::custom(problem::defect)))
         });
         let listeners = listeners.collect();
         Self { listeners, door, places, idle_timeout: settings.idle_timeout, reload, reloads }

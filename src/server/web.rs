@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -55,6 +57,28 @@ async fn reload(lifecycle: Option<Reload>) -> Response {
     }
 }
 
+/// Reads the body of a request to what is served beside the receiver, so that it counts like one of telemetry until it is
+/// answered. How long a body may be each path says itself.
+pub(super) async fn within_the_memory_limit(
+    State(intake): State<Arc<Intake>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let held = intake.budget.hold();
+    let (parts, body) = request.into_parts();
+    match intake.read(body, &held).await {
+        Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let error_type = if matches!(refusal, Refusal::Overloaded(_)) { "unavailable" } else { "bad_data" };
+    let mut response = problem(http_status(refusal), error_type, &refusal.to_string());
+    retry_after(Some(refusal), &mut response);
+    response
+}
+
 async fn remote_write(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     if let Err(message) = check(request.headers()) {
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data", message);
@@ -75,12 +99,7 @@ async fn remote_write(State(intake): State<Arc<Intake>>, request: Request) -> Re
     intake.count(&taken);
     match taken {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refusal) => {
-            let error_type = if matches!(refusal, Refusal::Overloaded(_)) { "unavailable" } else { "bad_data" };
-            let mut response = problem(http_status(&refusal), error_type, &refusal.to_string());
-            retry_after(Some(&refusal), &mut response);
-            response
-        }
+        Err(refusal) => refused(&refusal),
     }
 }
 

@@ -51,6 +51,7 @@
 //! analyse_after = "10s"                  # the first analysis, after the alert came (the default)
 //! again_after = ["5m"]                   # further ones, with the telemetry that has come since (the default)
 //! group_within = "5m"                    # related alerts within this time are one incident (the default)
+//! unheard_after = "12h"                  # longer than any repeat_interval of the sender (the default)
 //! most_waiting = 100                     # more incidents than this wait: alerts are answered with 503 (the default)
 //! workers = 1                            # analyses at the same time (the default)
 //! deadline = "2m"                        # an analysis that takes longer is given up (the default)

@@ -40,7 +40,7 @@ use crate::telemetry::span::SpanTable;
 
 pub use counters::{Counted, Counters};
 pub use frame::Kind;
-pub use query::{export, extent, read};
+pub use query::{export, extent, read, read_spans};
 pub use remote_write::{RemoteWriteError, check as check_remote_write};
 
 use files::Folders;

@@ -80,7 +80,7 @@ pub fn extent(folder: &Path, options: &ReadOptions) -> Result<Option<(i64, i64)>
 pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<Telemetry, StoreError> {
     let folders = open(folder)?;
     let (given, options) = (options.sampling_attribute.as_ref(), &as_kept(&folders, options)?);
-    let reader = Reader { folders: &folders, windows, options, keeps_messages: false };
+    let reader = Reader { folders: &folders, windows, options, wants: Wants::All };
     let parts = reader.read().map_err(|source| unreadable(&folders, source))?;
     let mut all = Telemetry::default();
     let mut gathered = Gathered::default();
@@ -122,6 +122,21 @@ pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<
     Ok(all)
 }
 
+/// Reads the spans alone of what [`read`] does, without looking at metrics and logs.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_spans(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<SpanTable, StoreError> {
+    let folders = open(folder)?;
+    let options = &as_kept(&folders, options)?;
+    let reader = Reader { folders: &folders, windows, options, wants: Wants::Spans };
+    let parts = reader.read().map_err(|source| unreadable(&folders, source))?;
+    let mut all = Telemetry::default();
+    all.append_all(parts.into_iter().map(|part| part.telemetry).collect());
+    drop_repeated(&mut all.spans);
+    Ok(all.spans)
+}
+
 /// Writes what the store holds of the windows and a little around them into files of a folder, for
 /// [`crate::ingest::read_paths`] to read: the spans as a table, metrics and logs as the messages that came. Signals that
 /// are to be left out are.
@@ -137,7 +152,7 @@ pub fn export(
 ) -> Result<(), StoreError> {
     let folders = open(folder)?;
     let options = &as_kept(&folders, options)?;
-    let reader = Reader { folders: &folders, windows, options, keeps_messages: true };
+    let reader = Reader { folders: &folders, windows, options, wants: Wants::Messages };
     let parts = reader.read().map_err(|source| unreadable(&folders, source))?;
     let mut spans = Vec::new();
     let mut gathered = Gathered::default();
@@ -256,8 +271,18 @@ struct Reader<'r> {
     folders: &'r Folders,
     windows: &'r [Window],
     options: &'r ReadOptions,
-    /// Whether metrics and logs are kept as they came, instead of being read.
-    keeps_messages: bool,
+    wants: Wants,
+}
+
+/// What a reader makes of metrics and logs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// They are read as the spans are.
+    All,
+    /// They are kept as they came.
+    Messages,
+    /// They are passed over.
+    Spans,
 }
 
 impl Reader<'_> {
@@ -269,6 +294,10 @@ impl Reader<'_> {
         })
     }
 
+    fn is_of_use(&self, content: Content) -> bool {
+        content == Content::Spans || self.wants != Wants::Spans
+    }
+
     fn read(&self) -> io::Result<Vec<Part>> {
         // One that is a log and a segment counts as a segment.
         let (logs, segments) = (Log::all(self.folders)?, self.folders.segments()?);
@@ -278,7 +307,7 @@ impl Reader<'_> {
                 Content::Spans => (SPAN_MARGIN_NS, Piece::Spans),
                 Content::Signals => (SIGNAL_MARGIN_NS, Piece::Signals),
             };
-            if self.wants(segment.first_ns, segment.last_ns, margin_ns) {
+            if self.is_of_use(segment.content) && self.wants(segment.first_ns, segment.last_ns, margin_ns) {
                 pieces.push(piece(segment.path.clone()));
             }
         }
@@ -317,7 +346,7 @@ impl Reader<'_> {
                 for (code, payload) in Records::of(&bytes).into_iter().flatten() {
                     let has_spans = Kind::of_code(code).is_some_and(Kind::has_spans);
                     let content = if has_spans { Content::Spans } else { Content::Signals };
-                    if !done.contains(&content) {
+                    if self.is_of_use(content) && !done.contains(&content) {
                         self.take(code, &log.path, payload, &mut part);
                     }
                 }
@@ -343,7 +372,9 @@ impl Reader<'_> {
         }
         match kind {
             Kind::RemoteWrite => part.remote_writes.push(payload.to_vec()),
-            Kind::Otlp(..) if self.keeps_messages && !kind.has_spans() => part.messages.push((kind, payload.to_vec())),
+            Kind::Otlp(..) if self.wants == Wants::Messages && !kind.has_spans() => {
+                part.messages.push((kind, payload.to_vec()))
+            }
             Kind::Otlp(..) => part.telemetry.absorb(path, vec![decoded.telemetry]),
         }
     }
@@ -421,4 +452,51 @@ fn summarise(folder: &Path, all: &mut Telemetry) {
         changes: 0,
         skipped: all.skipped,
     }];
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::store::{Record, Settings, Store};
+
+    #[test]
+    fn who_wants_spans_alone_reads_no_other_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let resource = r#""resource":{"attributes":[{"key":"service.name","value":{"stringValue":"web"}}]}"#;
+        let spans = format!(
+            r#"{{"resourceSpans":[{{{resource},"scopeSpans":[{{"spans":[{{"traceId":"{}","spanId":"{}","name":"x","kind":2,
+            "startTimeUnixNano":"5000000000","endTimeUnixNano":"5100000000"}}]}}]}}]}}"#,
+            "a1".repeat(16),
+            "b2".repeat(8)
+        );
+        let log = format!(
+            r#"{{"resourceLogs":[{{{resource},"scopeLogs":[{{"logRecords":[{{"timeUnixNano":"5000000000",
+            "severityNumber":9,"body":{{"stringValue":"hello"}}}}]}}]}}]}}"#
+        );
+        let options = ReadOptions::default();
+        let opened = Store::open(&Settings::new(folder.path().to_owned()), options.clone()).unwrap();
+        for (signal, text) in [(OtlpSignal::Traces, spans), (OtlpSignal::Logs, log)] {
+            let read = read_otlp(signal, OtlpEncoding::Json, Path::new("x"), text.as_bytes(), &options).unwrap();
+            let kind = Kind::Otlp(signal, OtlpEncoding::Json);
+            let record = Record { kind, payload: Bytes::from(text), spans: read.spans, guard: None };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(opened.store().keep(record)).unwrap();
+        }
+        let windows = [Window::new(0, 10_000_000_000).unwrap()];
+        let look = || {
+            let folders = Folders::of(folder.path());
+            let logs = |wants| {
+                let reader = Reader { folders: &folders, windows: &windows, options: &options, wants };
+                reader.read().unwrap().iter().map(|part| part.telemetry.logs.len()).sum::<usize>()
+            };
+            assert_eq!((logs(Wants::All), logs(Wants::Spans)), (1, 0));
+            assert_eq!(read_spans(folder.path(), &windows, &options).unwrap().len(), 1);
+        };
+        // From the log, and from segments.
+        look();
+        opened.close();
+        look();
+    }
 }

@@ -8,7 +8,7 @@ use hypocenter::assemble::{Request, assemble};
 use hypocenter::case::Case;
 use hypocenter::explain::Diagnosis;
 use hypocenter::ingest::{ReadOptions, read_paths};
-use hypocenter::notify::Message;
+use hypocenter::notify::{Failure, Message, Outcome, ReportBefore, Status};
 
 pub(crate) fn diagnosis() -> &'static Diagnosis {
     static MADE: OnceLock<Diagnosis> = OnceLock::new();
@@ -30,7 +30,9 @@ pub(crate) const STEERING: &str = "<!channel> @here @org/team {code}[~admin]{nof
 pub(crate) struct Said {
     pub(crate) diagnosis: Diagnosis,
     pub(crate) version: u32,
-    pub(crate) resolved: bool,
+    pub(crate) status: Status,
+    /// Instead of the diagnosis.
+    pub(crate) failure: Option<Failure>,
     pub(crate) title: String,
     pub(crate) alerts: Vec<String>,
     pub(crate) similar: Vec<String>,
@@ -43,7 +45,8 @@ impl Said {
         Self {
             diagnosis: diagnosis().clone(),
             version: 1,
-            resolved: false,
+            status: Status::Open,
+            failure: None,
             title: "FrontendLatencyHigh at frontend".to_owned(),
             alerts: vec![
                 "FrontendLatencyHigh at frontend since 2026-03-02T10:12:00Z: p99 above 1 s for 90 s".to_owned(),
@@ -60,7 +63,30 @@ impl Said {
     }
 
     pub(crate) fn resolved() -> Self {
-        Self { version: 3, resolved: true, ..Self::second() }
+        Self { version: 3, status: Status::Resolved, ..Self::second() }
+    }
+
+    /// An analysis that failed before there was a report.
+    pub(crate) fn failed() -> Self {
+        let failure = Failure {
+            problem: "the incident window holds no telemetry".to_owned(),
+            next_steps: vec!["ask `hypocenter doctor`".to_owned()],
+            starts_ns: diagnosis().window.start_ns(),
+            before: None,
+        };
+        Self { version: 0, failure: Some(failure), ..Self::first() }
+    }
+
+    /// The last analysis failed, after alerts of which nothing is heard any more.
+    pub(crate) fn failed_at_the_end() -> Self {
+        let before = ReportBefore {
+            headline: "cause found: payments (99 %)".to_owned(),
+            markdown: "## Cause found: payments\n".to_owned(),
+            text: "CAUSE FOUND  payments\n".to_owned(),
+        };
+        let failed = Self::failed();
+        let failure = failed.failure.clone().map(|failure| Failure { before: Some(before), ..failure });
+        Self { version: 1, status: Status::Unheard, failure, ..failed }
     }
 
     /// Ten million bytes of a text, wherever one can stand.
@@ -87,15 +113,29 @@ impl Said {
         said
     }
 
+    /// The same of an analysis that failed.
+    pub(crate) fn hostile_failure(one: &str) -> Self {
+        let mut said = Self { failure: Self::failed_at_the_end().failure, ..Self::hostile(one) };
+        let long = one.repeat(1_000_000 / one.len());
+        if let Some(failure) = &mut said.failure {
+            failure.problem.clone_from(&long);
+            failure.next_steps = vec![long.clone(); 2];
+            if let Some(before) = &mut failure.before {
+                before.headline = long;
+            }
+        }
+        said
+    }
+
     pub(crate) fn message(&self) -> Message<'_> {
         Message {
             incident_id: "17",
             version: self.version,
-            resolved: self.resolved,
+            status: self.status,
             title: &self.title,
             alerts: &self.alerts,
             link: Some("http://hypocenter.example:9464/api/v1/incidents/17"),
-            diagnosis: &self.diagnosis,
+            outcome: self.failure.as_ref().map_or(Outcome::Report(&self.diagnosis), Outcome::Failure),
             similar: &self.similar,
             changed: &self.changed,
             ticket: self.ticket.as_deref(),

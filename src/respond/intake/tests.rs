@@ -157,3 +157,71 @@ fn every_incident_is_analysed_again_after_each_time_that_is_set() {
     }
     assert_eq!(due, [(Reason::First, 10), (Reason::Later, 60), (Reason::Later, 600)]);
 }
+
+#[test]
+fn what_is_not_heard_of_any_more_has_ended_until_it_is_heard_of_again() {
+    const HOUR: i64 = 3_600 * SECOND;
+    let (_folder, memory) = memory();
+    let settings = Settings::default();
+    let condition = || incidents(&memory)[0].condition;
+    let silent = |now_ns| end_unheard(&memory, &settings, now_ns).unwrap();
+    takes(&memory, &[("f1", "web", AT_TEN, "firing"), ("f2", "web", AT_TEN, "firing")], NOW);
+    // Its sender repeats one of them every four hours, and the other never.
+    takes(&memory, &[("f1", "web", AT_TEN, "firing")], NOW + 4 * HOUR);
+    takes(&memory, &[("f1", "web", AT_TEN, "firing")], NOW + 4 * HOUR + SECOND);
+    assert_eq!((silent(NOW + 12 * HOUR), silent(NOW + 12 * HOUR + 1)), (vec![], vec![]));
+    assert_eq!(condition(), Condition::Firing, "one of them was heard of");
+    assert_eq!((silent(NOW + 16 * HOUR), silent(NOW + 16 * HOUR + 1)), (vec![], vec![1]));
+    let ended = incidents(&memory).remove(0);
+    assert_eq!((ended.condition, ended.ends_ns), (Condition::Unheard, Some(NOW + 4 * HOUR)));
+    assert_eq!(silent(NOW + 17 * HOUR), [0; 0], "once");
+    let due = memory.change(|t| memory::claim(t, NOW + 17 * HOUR)).unwrap();
+    assert_eq!(due.map(|job| job.reason), Some(Reason::First));
+    // Heard of again, at once: nobody told the end, so this is no straggler.
+    let again = takes(&memory, &[("f1", "web", AT_TEN, "firing")], NOW + 17 * HOUR);
+    assert_eq!((again.firing, again.incidents, condition()), (1, 0, Condition::Firing));
+    assert_eq!(silent(NOW + 18 * HOUR), [0; 0]);
+    silent(NOW + 30 * HOUR);
+    assert_eq!(condition(), Condition::Unheard);
+    // The end is told after all.
+    let told = takes(&memory, &[("f1", "web", AT_TEN, "resolved"), ("f2", "web", AT_TEN, "resolved")], NOW + 31 * HOUR);
+    let ended = incidents(&memory).remove(0);
+    assert_eq!((told.resolved, ended.condition), (2, Condition::Resolved));
+    assert_eq!(ended.ends_ns, Some(1_785_578_700 * SECOND), "as its sender says");
+}
+
+#[test]
+fn repetitions_are_noted_a_dozen_times_in_the_silence_that_is_waited_for() {
+    const HOUR: i64 = 3_600 * SECOND;
+    let (_folder, memory) = memory();
+    takes(&memory, &[("f1", "web", AT_TEN, "firing")], NOW);
+    let heard = |after| {
+        takes(&memory, &[("f1", "web", AT_TEN, "firing")], NOW + after);
+        let alerts = memory.read(|transaction| memory::alerts_of(transaction, 1)).unwrap();
+        (alerts[0].heard_ns - NOW) / SECOND
+    };
+    assert_eq!([heard(HOUR), heard(HOUR + SECOND), heard(2 * HOUR), heard(3 * HOUR)], [0, 3_601, 3_601, 10_800]);
+}
+
+#[test]
+fn what_began_long_before_is_no_part_though_it_comes_at_the_same_time() {
+    let (_folder, memory) = memory();
+    takes(&memory, &[("f1", "web", AT_TEN, "firing")], NOW);
+    let taken = takes(&memory, &[("f2", "web", "2026-08-01T09:00:00Z", "firing")], NOW + 1);
+    assert_eq!((taken.incidents, incidents(&memory).len()), (1, 2));
+}
+
+#[test]
+fn an_alert_without_a_service_draws_those_of_its_group() {
+    let (_folder, memory) = memory();
+    memory.change(|t| memory::see_edges(t, [("web", "cart"), ("mail", "smtp")], NOW)).unwrap();
+    let takes = |fingerprint: &str, service: Option<&str>, group: &str| {
+        let mut webhook = webhook(&[(fingerprint, service.unwrap_or_default(), AT_TEN, "firing")]);
+        webhook.group_key = group.to_owned();
+        webhook.alerts.iter_mut().flatten().for_each(|alert| alert.alert.service = service.map(ServiceId::new));
+        take(&memory, &webhook, &Settings::default(), NOW).unwrap().incidents
+    };
+    assert_eq!(takes("f1", None, "g"), 1);
+    assert_eq!(takes("f2", Some("web"), "g"), 0, "though it is known whom it calls");
+    assert_eq!(takes("f3", Some("mail"), "another"), 1);
+}
