@@ -514,6 +514,10 @@ fn a_trace_of_any_width_costs_linear_time() {
             fan("1/1 - web server GET 0+900ms error", "1/N 1 cart server GET 1+999ms"),
         ),
         (
+            "calls at once that begin one after the other and end so",
+            fan("1/1 - web server GET 0+900s", "1/N 1 cart server GET N+400s"),
+        ),
+        (
             "answers to one client, by another clock",
             fan("1/1 - web server GET 0+90ms\n1/2 1 web client GET 0+90ms", "1/N 2 cart server GET 500+1ms"),
         ),

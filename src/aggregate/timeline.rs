@@ -134,19 +134,23 @@ fn split(
     let mut own_ns = 0;
     let mut coming = waits.iter().peekable();
     while at_ns > start_ns {
-        while let Some(wait) = coming.next_if(|wait| wait.end_ns >= at_ns) {
-            covering.push(*wait);
-        }
         covering.retain(|wait| wait.start_ns < at_ns);
-        // Up to here nobody comes or goes.
-        let next_end_ns = coming.peek().map_or(start_ns, |wait| wait.end_ns);
+        while covering.len() < MOST_SHARING
+            && let Some(wait) = coming.next_if(|wait| wait.end_ns >= at_ns)
+        {
+            if wait.start_ns < at_ns {
+                covering.push(*wait);
+            }
+        }
+        // Up to here nobody comes or goes; whom there is no room for comes when another goes.
+        let is_full = covering.len() >= MOST_SHARING;
+        let next_end_ns = coming.peek().filter(|_| !is_full).map_or(start_ns, |wait| wait.end_ns);
         let from_ns = covering.iter().map(|wait| wait.start_ns).fold(next_end_ns.max(start_ns), i64::max);
-        let sharing = covering.len().min(MOST_SHARING);
-        if sharing == 0 {
+        if covering.is_empty() {
             own_ns += at_ns.abs_diff(from_ns);
         }
-        for wait in &covering[..sharing] {
-            cover(wait, from_ns, at_ns, sharing as u64);
+        for wait in covering.iter() {
+            cover(wait, from_ns, at_ns, covering.len() as u64);
         }
         at_ns = from_ns;
     }

@@ -77,6 +77,7 @@ pub(super) fn signal_phrase(signal: Signal, name: &str) -> String {
         Signal::Cpu => "CPU".to_owned(),
         Signal::CpuThrottling => "CPU throttling".to_owned(),
         Signal::Memory => "memory".to_owned(),
+        Signal::Disk if name.contains("io_time") => "share of time in which the disk is busy".to_owned(),
         Signal::Disk => "disk traffic".to_owned(),
         Signal::Sockets => "open sockets".to_owned(),
         Signal::Restarts => "restarts".to_owned(),

@@ -164,6 +164,8 @@ pub(crate) const SECTIONS: &[Section] = &[
             rate("container_oom_events_total", Signal::Restarts, Unit::PerSecond),
             rate("container_fs_reads_bytes_total", Signal::Disk, Unit::BytesPerSecond),
             rate("container_fs_writes_bytes_total", Signal::Disk, Unit::BytesPerSecond),
+            // Seconds of a second in which the disk was busy for it.
+            rate("container_fs_io_time_seconds_total", Signal::Disk, Unit::Ratio),
             rate("container_network_receive_bytes_total", Signal::NetworkReceive, Unit::BytesPerSecond),
             rate("container_network_transmit_bytes_total", Signal::NetworkTransmit, Unit::BytesPerSecond),
             level("container_sockets", Signal::Sockets, Unit::Count),

@@ -2,8 +2,8 @@
 //!
 //! A conditional logit (McFadden 1974): each candidate has the utility `sum of weight * bits` over its signs; "none", which
 //! means that nothing went wrong here, has one of its own, and so has "unseen": that the evidence does not show the
-//! cause. Probabilities are their softmax, and all candidates have an equal part of "unseen". Bits are capped per modality
-//! before, so that a weight bounds what a modality may say. The weights are the rules' (all 1) or those of a trained model
+//! cause. Probabilities are their softmax, and the candidates without evidence have equal parts of "unseen". Bits are
+//! capped per modality before, so that a weight bounds what a modality may say. The weights are the rules' (all 1) or those of a trained model
 //! (`model`).
 
 use std::collections::BTreeSet;
@@ -42,7 +42,8 @@ pub struct Fusion {
     pub none: f64,
     /// What is added to it where no symptom passes the gate.
     pub none_when_calm: f64,
-    /// Score of a cause that the evidence does not show. All candidates together have it: it does not grow with their number.
+    /// Score of a cause that the evidence does not show. The candidates without evidence have it together: it does not grow
+    /// with their number.
     pub unseen: f64,
     /// What is added to it where no symptom passes the gate.
     pub unseen_when_calm: f64,
@@ -89,9 +90,10 @@ impl Fusion {
     fn softmax(&self, none: f64, unseen: f64, candidates: &mut [Candidate]) -> f64 {
         let top = candidates.iter().map(|c| c.score).fold(none.max(unseen), f64::max);
         let odds = |score: f64| ((score - top) / self.temperature).exp2();
-        let each = odds(unseen) / candidates.len().max(1) as f64;
+        let without = candidates.iter().filter(|candidate| !candidate.is_evident()).count();
+        let each = if without > 0 { odds(unseen) / without as f64 } else { 0.0 };
         let weight = |candidate: &Candidate| {
-            each + if candidate.is_evident() { weight(candidate.score, top, self.temperature) } else { 0.0 }
+            if candidate.is_evident() { weight(candidate.score, top, self.temperature) } else { each }
         };
         let total = odds(none) + candidates.iter().map(weight).sum::<f64>();
         for candidate in candidates.iter_mut() {

@@ -7,13 +7,13 @@
 //!
 //! ```text
 //! strength = log2(1 + max(0, z - 1))     z: shift in scales of the baseline (stats::robust::Scale)
-//! inside   = the strongest of the resources that rose, or of memory that fell (a process began anew)
+//! inside   = the strongest of the resources that rose, or of memory that fell by a third (a process began anew)
 //! surface  = latency + 2 (1 - 2^(-failures / 2))
 //! silence  = log2 of the median service's share of its requests over this one's
 //! ```
-//! Failures count little because they do not grow thinner: a page fails with any of its parts. Latency and failures are
-//! compared by medians, which hold against the outliers of both; resources and requests by means, because they come in
-//! bursts that a median does not see. Only signals with a significant finding count: hints of all services together would
+//! Failures count little because they do not grow thinner: a page fails with any of its parts. Latency is compared by
+//! medians, which hold against its outliers; all else by means, because requests and resources come in bursts, and failures
+//! now and then, which a median does not see. Only signals with a significant finding count: hints of all services together would
 //! leave no certainty to the one that has more.
 //!
 //! Chosen on simulated cases (seed 7) cut down to one series a second of each signal and service. All factors are 1:
@@ -33,6 +33,8 @@ use crate::telemetry::series::{Series, Signal, Statistic, Subject};
 const RELATIVE_FLOOR: f64 = 0.05;
 /// Most that failures add.
 const FAILURES_CAP: f64 = 2.0;
+/// What a process that began anew uses of the memory of the one before, at most.
+const NEW_PROCESS_SHARE: f64 = 2.0 / 3.0;
 /// Above this bits grow ever slower towards the cap, so that two loud services are still told apart.
 const LINEAR_BITS: f64 = 6.0;
 
@@ -72,7 +74,7 @@ pub(super) fn seen(incident: &Incident, findings: &[Finding]) -> Option<Seen> {
                 strongest(&mut seen.inside, service, findings[finding].bits.min(CAP), finding);
             }
             Signal::Restarts => {}
-            signal if signal.is_internal() && (shift.rose() || signal == Signal::Memory) => {
+            signal if signal.is_internal() && (shift.rose() || shift.is_of_new_process()) => {
                 let unexplained = unexplained_by_traffic(&findings[finding], traffic);
                 strongest(&mut seen.inside, service, bounded(shift.strength() * unexplained), finding);
             }
@@ -112,6 +114,11 @@ impl Shifted<'_> {
         self.during > self.before
     }
 
+    /// Whether it is memory that a process which began anew does not use yet. Collected garbage is no such sign.
+    fn is_of_new_process(&self) -> bool {
+        self.series.signal == Signal::Memory && self.during < NEW_PROCESS_SHARE * self.before
+    }
+
     fn strength(&self) -> f64 {
         (1.0 + (self.z - 1.0).max(0.0)).log2()
     }
@@ -141,7 +148,7 @@ fn shifted<'i>(incident: &Incident, series: &'i Series, told: &Told<'_>) -> Opti
     let baseline: Vec<f64> = incident.baselines.iter().flat_map(|window| series.values_in(window)).collect();
     let now = series.values_in(&incident.window);
     let level = match series.signal {
-        Signal::Latency | Signal::ErrorRatio => median,
+        Signal::Latency => median,
         _ => mean,
     };
     let (before, during) = (level(&baseline)?, level(&now)?);
