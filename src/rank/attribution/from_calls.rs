@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::timeouts;
 use super::sums::Sums;
+use super::timeouts;
 use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
 use crate::detect::Finding;
@@ -450,10 +450,5 @@ fn coarser(requests: &Costs, squares: &Costs) -> f64 {
 
 /// Cost per request in each bin of the baseline that has requests.
 fn per_request(costs: &Costs, requests: &Costs) -> Vec<f64> {
-    requests
-        .bins
-        .iter()
-        .filter(|(_, n)| *n > 0.0)
-        .map(|(bin, n)| costs.bins.get(bin).unwrap_or(0.0) / n)
-        .collect()
+    requests.bins.iter().filter(|(_, n)| *n > 0.0).map(|(bin, n)| costs.bins.get(bin).unwrap_or(0.0) / n).collect()
 }

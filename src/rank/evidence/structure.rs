@@ -196,7 +196,9 @@ fn tallies(incident: &Incident) -> BTreeMap<Way, Tally> {
     let mut requests: BTreeMap<(u32, u32), Tally> = BTreeMap::new();
     let asked = |row: &CallRow| (row.key.callee, row.key.operation);
     for rows in calls.rows.chunk_by(|a, b| asked(a) == asked(b)) {
-        let Some(operation) = rows.first().map(asked).filter(|operation| ways.contains_key(operation)) else { continue };
+        let Some(operation) = rows.first().map(asked).filter(|operation| ways.contains_key(operation)) else {
+            continue;
+        };
         let tally = requests.entry(operation).or_default();
         for row in rows {
             let Some(phase) = Phase::of_bin(incident, &calls.grid, row.key.bin) else { continue };
