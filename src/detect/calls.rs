@@ -249,6 +249,9 @@ impl<'a> Context<'a> {
         let calls = |place: usize| tally.by_place[place].calls;
         let failed = |place: usize| count(&tally.by_place[place]);
         let (incident, baseline) = self.totals(failed);
+        if incident.saturating_add(baseline) == 0 {
+            return; // nothing to compare, as for most subjects
+        }
         let (calls_incident, calls_baseline) = self.totals(calls);
         let failures = Failures {
             incident,

@@ -3,7 +3,7 @@
 use crate::stats::correlation::lag_one_autocorrelation;
 use crate::stats::distribution::{normal_two_sided, normal_z, student_two_sided};
 use crate::stats::mann_whitney::mann_whitney;
-use crate::stats::robust::{Scale, median, quantile_of_sorted, sorted, spread, tail_spread};
+use crate::stats::robust::{Location, Scale, median, quantile_of_sorted, sorted, tail_spread};
 
 use super::{Settings, Shift};
 
@@ -62,22 +62,22 @@ pub(super) struct Level {
 ///     neighbours in time say less than independent samples;
 ///   * Student's t of the two other shifts.
 pub(super) fn compare(baselines: &[Vec<f64>], incident: &[f64], floor: f64, settings: &Settings) -> Option<Level> {
-    let pooled: Vec<f64> = baselines.iter().flatten().copied().collect();
-    let base = sorted(&pooled);
+    let base = sorted(baselines.iter().flatten());
     let now = sorted(incident);
     let center = quantile_of_sorted(&base, 0.5)?;
     let level = quantile_of_sorted(&now, 0.5)?;
     let between = between_windows(baselines, center);
-    let scale = Scale::floored(spread(&base), center, settings.relative_floor, floor).plus(between);
+    let spread = Location::of_sorted(&base).spread;
+    let scale = Scale::floored(spread, center, settings.relative_floor, floor).plus(between);
     let least_noise = NOISE_PER_FLOOR * (settings.relative_floor * center.abs()).max(floor);
-    let noise = tail_spread(&base).hypot(between).max(least_noise);
+    let noise = spread.max(tail_spread(&base)).hypot(between).max(least_noise);
     let degrees = base.len() as f64 - 1.0;
     let shift = |baseline: f64, incident: f64, z: f64| Shift { baseline, incident, z, p_value: 1.0, floor };
     let mut views = vec![(View::Median, shift(center, level, scale.z(level - center)))];
     let lone = if now.len() < SUSTAINED { degrees.min(LONE_DEGREES) } else { degrees };
     let new_sample = noise * (1.0 + 1.0 / base.len() as f64).sqrt();
     let mut p_values = vec![student_two_sided((level - center) / new_sample, lone)];
-    p_values.extend(by_ranks(baselines, &pooled, incident));
+    p_values.extend(by_ranks(baselines, &base, &now));
     if now.len() >= SUSTAINED {
         let (limit, held) = sustained(baselines, incident, center);
         views.push((View::Sustained, shift(center, held, scale.z(held - limit))));
@@ -103,6 +103,9 @@ fn ninetieth(sorted: &[f64]) -> f64 {
 
 /// Root mean square distance of the windows' medians from the pooled one; 0 for a single window.
 fn between_windows(baselines: &[Vec<f64>], center: f64) -> f64 {
+    if baselines.len() < 2 {
+        return 0.0;
+    }
     let medians: Vec<f64> = baselines.iter().filter_map(|window| median(window)).collect();
     spread_of_levels(&medians, center)
 }
@@ -116,10 +119,10 @@ pub(super) fn spread_of_levels(levels: &[f64], center: f64) -> f64 {
     (squares / (levels.len() - 1) as f64).sqrt()
 }
 
-/// The rank test, where it can tell; see [`compare`].
-fn by_ranks(baselines: &[Vec<f64>], pooled: &[f64], incident: &[f64]) -> Option<f64> {
+/// The rank test of samples in ascending order, where it can tell; see [`compare`].
+fn by_ranks(baselines: &[Vec<f64>], base: &[f64], now: &[f64]) -> Option<f64> {
     // 2 / binomial(n + m, m), the most extreme ordering either way
-    let rarest = (1..=incident.len()).fold(2.0, |p, i| p * i as f64 / (pooled.len() + i) as f64);
+    let rarest = (1..=now.len()).fold(2.0, |p, i| p * i as f64 / (base.len() + i) as f64);
     let mut windows = baselines.iter().filter(|window| !window.is_empty());
     let (Some(window), None) = (windows.next(), windows.next()) else { return None };
     if rarest > RANKS_CAN_TELL {
@@ -128,22 +131,25 @@ fn by_ranks(baselines: &[Vec<f64>], pooled: &[f64], incident: &[f64]) -> Option<
     let known = window.len() >= MIN_FOR_AUTOCORRELATION;
     let correlated = if known { lag_one_autocorrelation(window).clamp(0.0, 0.99) } else { 0.0 };
     let discount = ((1.0 - correlated) / (1.0 + correlated)).sqrt();
-    Some(normal_two_sided(normal_z(mann_whitney(incident, pooled).p_value) * discount))
+    Some(normal_two_sided(normal_z(mann_whitney(now, base).p_value) * discount))
 }
 
 /// The most that samples in a row exceeded: (in the baseline, in the incident), on the side on which the incident went
 /// further beyond the baseline; equal where it did not.
 fn sustained(baselines: &[Vec<f64>], incident: &[f64], center: f64) -> (f64, f64) {
-    let side = |sign: f64| {
-        let held = |values: &[f64]| {
-            values
-                .windows(SUSTAINED)
-                .map(|run| run.iter().map(|v| sign * (v - center)).fold(f64::INFINITY, f64::min))
-                .fold(0.0, f64::max)
-        };
-        let before = baselines.iter().map(|window| held(window)).fold(0.0, f64::max);
-        (before, held(incident).max(before))
+    // (above the center, below it)
+    let held = |most: (f64, f64), values: &[f64]| {
+        values.windows(SUSTAINED).fold(most, |most, run| {
+            let least = run.iter().fold(f64::INFINITY, |least, value| least.min(*value));
+            let largest = run.iter().fold(f64::NEG_INFINITY, |largest, value| largest.max(*value));
+            (most.0.max(least - center), most.1.max(center - largest))
+        })
     };
-    let (up, down) = (side(1.0), side(-1.0));
-    if down.1 - down.0 > up.1 - up.0 { (center - down.0, center - down.1) } else { (center + up.0, center + up.1) }
+    let before = baselines.iter().fold((0.0, 0.0), |most, window| held(most, window));
+    let during = held(before, incident);
+    if during.1 - before.1 > during.0 - before.0 {
+        (center - before.1, center - during.1)
+    } else {
+        (center + before.0, center + during.0)
+    }
 }

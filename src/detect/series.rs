@@ -1,5 +1,7 @@
 //! Metric series against their baselines.
 
+use rayon::prelude::*;
+
 use crate::stats::robust::quantile;
 use crate::telemetry::series::{Series, Signal, Statistic, Unit};
 use crate::telemetry::time::Window;
@@ -15,7 +17,7 @@ const MIN_FOR_CAP: usize = 10;
 
 /// One finding for each series that has samples in a window.
 pub(super) fn findings(series: &[Series], compared: &Comparison, settings: &Settings) -> Vec<Finding> {
-    let levels = series.iter().filter(|series| series.signal != Signal::Restarts);
+    let levels = series.par_iter().filter(|series| series.signal != Signal::Restarts);
     let mut findings: Vec<Finding> = levels.filter_map(|series| finding(compared, series, settings)).collect();
     findings.extend(restarts(series, compared, settings));
     cap_near_zero(&mut findings, settings);

@@ -158,11 +158,18 @@ fn failures_beyond(tally: &Tally) -> f64 {
 impl Edges {
     fn new(incident: &Incident) -> Self {
         let mut edges = Self { by_operation: BTreeMap::new(), by_edge: BTreeMap::new() };
-        for row in incident.calls.rows.iter().filter(|row| row.key.mode == EdgeMode::Sync) {
-            let Some(phase) = Phase::of_bin(incident, &incident.calls.grid, row.key.bin) else { continue };
-            let (callee, caller) = (row.key.callee, row.key.caller);
-            edges.by_operation.entry((callee, caller, row.key.operation)).or_default().add(phase, row);
-            edges.by_edge.entry((callee, caller)).or_default().add(phase, row);
+        let place = |row: &CallRow| (row.key.callee, row.key.caller, row.key.operation);
+        let phase = |row: &CallRow| Phase::of_bin(incident, &incident.calls.grid, row.key.bin);
+        for rows in incident.calls.rows.chunk_by(|a, b| place(a) == place(b)) {
+            let compared = rows.iter().filter(|row| row.key.mode == EdgeMode::Sync);
+            let mut compared = compared.filter_map(|row| Some((phase(row)?, row))).peekable();
+            let Some((callee, caller, operation)) = compared.peek().map(|(_, row)| place(row)) else { continue };
+            let of_operation = edges.by_operation.entry((callee, caller, operation)).or_default();
+            let of_edge = edges.by_edge.entry((callee, caller)).or_default();
+            for (phase, row) in compared {
+                of_operation.add(phase, row);
+                of_edge.add(phase, row);
+            }
         }
         edges.add_durations(incident);
         edges

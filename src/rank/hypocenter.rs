@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::{self, Account};
 use super::caller_side::CallerSide;
+use super::crowding::Crowding;
 use super::evidence::logs::{self, LogChange};
 use super::evidence::machine::{self, Contention};
 use super::fusion::{CAP, Fusion};
@@ -51,8 +52,9 @@ impl Ranker for Hypocenter {
 
     fn rank(&self, incident: &Incident, findings: &[Finding]) -> Ranking {
         let side = CallerSide::of(incident);
-        let accounts = accounts(incident, findings, &side);
-        let signs = Signs::new(incident, findings, &accounts, &side);
+        let crowding = Crowding::of(incident, findings);
+        let accounts = accounts(incident, findings, &side, &crowding);
+        let signs = Signs::new(incident, findings, &accounts, &side, &crowding);
         let mut candidates: Vec<Candidate> =
             incident.services().iter().map(|service| signs.candidate(service, &accounts)).collect();
         let symptoms: Vec<SymptomChange> = accounts.iter().map(|account| account.change.clone()).collect();
@@ -69,13 +71,13 @@ impl Ranker for Hypocenter {
 }
 
 /// The accounts of the symptoms that are known or possible, the one that changed most first.
-fn accounts(incident: &Incident, findings: &[Finding], side: &CallerSide) -> Vec<Account> {
+fn accounts(incident: &Incident, findings: &[Finding], side: &CallerSide, crowding: &Crowding) -> Vec<Account> {
     let symptoms = match incident.symptom {
         Some(symptom) => vec![symptom],
         None => vec![Symptom::Latency, Symptom::Errors],
     };
-    let mut accounts: Vec<Account> =
-        symptoms.into_iter().filter_map(|symptom| attribution::account(incident, findings, side, symptom)).collect();
+    let account = |symptom| attribution::account(incident, findings, side, crowding, symptom);
+    let mut accounts: Vec<Account> = symptoms.into_iter().filter_map(account).collect();
     accounts.sort_by(|a, b| b.z.total_cmp(&a.z).then_with(|| a.change.symptom.cmp(&b.change.symptom)));
     accounts
 }
@@ -161,7 +163,7 @@ pub(crate) fn contentions(incident: &Incident, findings: &[Finding]) -> BTreeMap
 /// For each symptom: its change, and how much of it begins in each service (edges folded as in the ranking).
 pub(crate) fn own_parts(incident: &Incident, findings: &[Finding]) -> Vec<OwnParts> {
     let network = network::endpoints(findings, CAP);
-    accounts(incident, findings, &CallerSide::of(incident))
+    accounts(incident, findings, &CallerSide::of(incident), &Crowding::of(incident, findings))
         .into_iter()
         .map(|account| {
             let mut parts: BTreeMap<ServiceId, f64> = BTreeMap::new();

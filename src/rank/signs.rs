@@ -74,6 +74,7 @@ impl<'a> Signs<'a> {
         findings: &'a [Finding],
         accounts: &[Account],
         side: &CallerSide,
+        crowding: &Crowding,
     ) -> Self {
         let callees = |service: &ServiceId| incident.graph.callees(service).into_iter().cloned().collect::<Vec<_>>();
         let network = network::endpoints(findings, CAP);
@@ -90,10 +91,9 @@ impl<'a> Signs<'a> {
         let demand = Demand::of(incident);
         let relief: BTreeMap<&ServiceId, f64> =
             side.relief.iter().map(|(node, share)| (incident.calls.service(*node), *share)).collect();
-        let crowding = Crowding::of(incident, findings);
         let crowded: BTreeMap<&ServiceId, f64> =
             crowding.services().iter().map(|c| (incident.calls.service(c.node), c.weight)).collect();
-        let hearsay: BTreeMap<&ServiceId, f64> = hearsay::shares(incident, side, &crowding)
+        let hearsay: BTreeMap<&ServiceId, f64> = hearsay::shares(incident, side, crowding)
             .into_iter()
             .map(|(node, share)| (incident.calls.service(node), share))
             .collect();

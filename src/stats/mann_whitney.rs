@@ -1,5 +1,8 @@
 //! Does one group of values lie above the other? The test of Mann and Whitney, on samples and on histograms.
 
+use std::cmp::Ordering;
+use std::iter::Peekable;
+
 use super::distribution::normal_two_sided;
 
 /// Counts of orderings up to this are exact in an `f64`.
@@ -20,7 +23,7 @@ pub struct MannWhitney {
 /// Nothing to tell.
 const UNDECIDED: MannWhitney = MannWhitney { superiority: 0.5, p_value: 1.0 };
 
-/// Tests two samples in any order; values that are not finite are left out.
+/// Tests two samples of finite values in ascending order.
 ///
 /// Exact (all orderings of two samples counted, as `scipy.stats.mannwhitneyu(method="exact")`) when no value occurs in
 /// both samples and the number of orderings is below 2^53; ties within one sample do not change U, whichever way they
@@ -29,8 +32,7 @@ const UNDECIDED: MannWhitney = MannWhitney { superiority: 0.5, p_value: 1.0 };
 /// H. B. Mann and D. R. Whitney, Ann. Math. Stat. 18, 1947, <https://doi.org/10.1214/aoms/1177730491>. The library's
 /// `mannwhitneyu` compares all pairs for validity and enumerates all orderings, which a long baseline does not allow.
 pub fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
-    let (a, b) = (counted(a), counted(b));
-    let pairs = Pairs::of(&a, &b);
+    let pairs = Pairs::of(ties(a), ties(b));
     match pairs.exact_p_value() {
         Some(p_value) => MannWhitney { superiority: pairs.superiority(), p_value },
         None => pairs.asymptotic(),
@@ -48,20 +50,13 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
 ///
 /// p = 1 when a histogram is empty or all values are equal.
 pub fn mann_whitney_binned(a: &[(f64, u64)], b: &[(f64, u64)]) -> MannWhitney {
-    Pairs::of(a, b).asymptotic()
+    Pairs::of(a.iter().copied(), b.iter().copied()).asymptotic()
 }
 
-/// Finite values as an ascending histogram.
-fn counted(values: &[f64]) -> Vec<(f64, u64)> {
-    let mut counted: Vec<(f64, u64)> = Vec::new();
-    for value in super::robust::sorted(values) {
-        match counted.last_mut() {
-            // `<=` in ascending order is equality, also of 0.0 and -0.0
-            Some(last) if value <= last.0 => last.1 += 1,
-            _ => counted.push((value, 1)),
-        }
-    }
-    counted
+/// Ascending values as a histogram.
+fn ties(sorted: &[f64]) -> impl Iterator<Item = (f64, u64)> {
+    // `<=` in ascending order is equality, also of 0.0 and -0.0
+    sorted.chunk_by(|value, next| next <= value).map(|tie| (tie[0], tie.len() as u64))
 }
 
 /// What all pairs of two groups say.
@@ -77,19 +72,19 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn of(a: &[(f64, u64)], b: &[(f64, u64)]) -> Self {
-        let (mut i, mut j) = (0, 0);
+    fn of(a: impl Iterator<Item = (f64, u64)>, b: impl Iterator<Item = (f64, u64)>) -> Self {
+        let (mut a, mut b) = (a.peekable(), b.peekable());
         let (mut below_b, mut n_a) = (0.0, 0.0);
         let (mut u, mut ties, mut shared) = (0.0, 0.0, false);
-        while i < a.len() || j < b.len() {
-            let value = match (a.get(i), b.get(j)) {
+        loop {
+            let value = match (a.peek(), b.peek()) {
                 (Some(x), Some(y)) => x.0.min(y.0),
                 (Some(x), None) => x.0,
                 (None, Some(y)) => y.0,
                 (None, None) => break,
             };
-            let count_a = take(a, &mut i, value);
-            let count_b = take(b, &mut j, value);
+            let count_a = take(&mut a, value);
+            let count_b = take(&mut b, value);
             u += count_a * (below_b + 0.5 * count_b);
             let tied = count_a + count_b;
             ties += tied * (tied * tied - 1.0);
@@ -141,15 +136,11 @@ impl Pairs {
     }
 }
 
-/// The count of `value` in an ascending histogram at its cursor.
-fn take(histogram: &[(f64, u64)], at: &mut usize, value: f64) -> f64 {
+/// The count of `value` in what is left of an ascending histogram.
+fn take(histogram: &mut Peekable<impl Iterator<Item = (f64, u64)>>, value: f64) -> f64 {
     let mut count = 0.0;
-    while let Some(&(v, n)) = histogram.get(*at) {
-        if v > value {
-            break;
-        }
+    while let Some((_, n)) = histogram.next_if(|(v, _)| v.partial_cmp(&value) != Some(Ordering::Greater)) {
         count += n as f64;
-        *at += 1;
     }
     count
 }
@@ -173,6 +164,11 @@ fn orderings_with_u(fewer: usize, more: usize, last: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::robust::sorted;
+
+    fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
+        super::mann_whitney(&sorted(a), &sorted(b))
+    }
 
     fn close(actual: f64, expected: f64) {
         assert!((actual - expected).abs() <= 1e-9 * expected.abs(), "{actual} is not {expected}");

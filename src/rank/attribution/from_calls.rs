@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sums::Sums;
 use super::timeouts;
 use super::volume::{self, PerRequest, Traffic};
 use super::{Account, Contribution, part_floor, passes_gate, spread};
@@ -25,29 +26,26 @@ const LEAST_COMPARABLE: f64 = 0.5;
 /// Costs of one suspect: by entry operation in total for both windows, and by bin of the baseline for the noise.
 #[derive(Default)]
 pub(super) struct Costs {
-    baseline: BTreeMap<u32, f64>,
-    incident: BTreeMap<u32, f64>,
-    bins: BTreeMap<i64, f64>,
+    baseline: Sums<u32>,
+    incident: Sums<u32>,
+    bins: Sums<i64>,
 }
 
 impl Costs {
     /// Adds a share of other costs.
     pub(super) fn add_share(&mut self, other: &Self, share: f64) {
-        let add = |to: &mut BTreeMap<u32, f64>, from: &BTreeMap<u32, f64>| {
-            from.iter().for_each(|(entry, cost)| *to.entry(*entry).or_default() += share * cost);
-        };
-        add(&mut self.baseline, &other.baseline);
-        add(&mut self.incident, &other.incident);
-        other.bins.iter().for_each(|(bin, cost)| *self.bins.entry(*bin).or_default() += share * cost);
+        self.baseline.add_share(&other.baseline, share);
+        self.incident.add_share(&other.incident, share);
+        self.bins.add_share(&other.bins, share);
     }
 
     fn add(&mut self, phase: Phase, entry: u32, bin: i64, cost: f64) {
         match phase {
             Phase::Baseline => {
-                *self.baseline.entry(entry).or_default() += cost;
-                *self.bins.entry(bin).or_default() += cost;
+                self.baseline.add(entry, cost);
+                self.bins.add(bin, cost);
             }
-            Phase::Incident => *self.incident.entry(entry).or_default() += cost,
+            Phase::Incident => self.incident.add(entry, cost),
         }
     }
 }
@@ -60,6 +58,7 @@ pub(super) fn account(
     incident: &Incident,
     findings: &[Finding],
     side: &CallerSide,
+    crowding: &Crowding,
     symptom: Symptom,
 ) -> Option<Account> {
     let scope = Scope::new(incident, incident.entry.as_ref());
@@ -69,7 +68,7 @@ pub(super) fn account(
     } else {
         Ledger::new(incident, &scope, side, symptom, Pooling::All)
     };
-    ledger.account(incident, findings, side, &scope, symptom)
+    ledger.account((incident, findings), side, crowding, &scope, symptom)
 }
 
 /// Which requests count, and who may be blamed.
@@ -220,14 +219,13 @@ impl Ledger {
 
     fn account(
         self,
-        incident: &Incident,
-        findings: &[Finding],
+        (incident, findings): (&Incident, &[Finding]),
         side: &CallerSide,
+        crowding: &Crowding,
         scope: &Scope<'_>,
         symptom: Symptom,
     ) -> Option<Account> {
         let Self { pooling, requests, observed, squares, felt_calls, whole, mut parts, timeouts } = self;
-        let crowding = Crowding::of(incident, findings);
         let mut later = BTreeMap::new();
         if symptom == Symptom::Errors {
             later = timeouts::later(incident, scope);
@@ -254,7 +252,7 @@ impl Ledger {
                 (Contribution { suspect, baseline, incident: during, z: (during - baseline) / scale }, scale)
             })
             .collect();
-        leave_to_callees(&crowding, (symptom == Symptom::Errors).then_some(&later), &keys, &mut contributions);
+        leave_to_callees(crowding, (symptom == Symptom::Errors).then_some(&later), &keys, &mut contributions);
         let busier = volume::busier(incident, findings);
         let busier = if busier.is_empty() {
             BTreeMap::new()
@@ -351,8 +349,8 @@ fn matching_entries(calls: &CallStats, entry: Option<&ServiceId>) -> BTreeSet<u3
 
 fn busiest_entry(calls: &CallStats, requests: &Costs) -> Option<ServiceId> {
     let mut by_service: BTreeMap<&ServiceId, f64> = BTreeMap::new();
-    for (entry, n) in &requests.incident {
-        *by_service.entry(calls.service(calls.entries[*entry as usize].service)).or_default() += n;
+    for (entry, n) in requests.incident.iter() {
+        *by_service.entry(calls.service(calls.entries[entry as usize].service)).or_default() += n;
     }
     by_service.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| b.0.cmp(a.0))).map(|(name, _)| name.clone())
 }
@@ -409,12 +407,11 @@ struct Mix(BTreeMap<u32, f64>);
 impl Mix {
     /// Requests in the incident of the entry operations that have enough of them in both windows.
     fn comparable(requests: &Costs, observed: &Costs) -> BTreeMap<u32, f64> {
-        let enough = |seen: &BTreeMap<u32, f64>, entry| seen.get(entry).is_some_and(|seen| *seen >= MIN_REQUESTS);
+        let enough = |seen: &Sums<u32>, entry| seen.get(entry).is_some_and(|seen| seen >= MIN_REQUESTS);
         requests
             .incident
             .iter()
-            .filter(|(entry, _)| enough(&observed.incident, entry) && enough(&observed.baseline, entry))
-            .map(|(entry, n)| (*entry, *n))
+            .filter(|(entry, _)| enough(&observed.incident, *entry) && enough(&observed.baseline, *entry))
             .collect()
     }
 
@@ -425,12 +422,12 @@ impl Mix {
     }
 
     /// Mean cost per request, over entry operations in the incident's mix.
-    fn mean(&self, costs: &BTreeMap<u32, f64>, requests: &BTreeMap<u32, f64>) -> f64 {
+    fn mean(&self, costs: &Sums<u32>, requests: &Sums<u32>) -> f64 {
         self.0
             .iter()
             .map(|(entry, weight)| {
-                let n = requests.get(entry).copied().unwrap_or(0.0).max(1.0);
-                weight * costs.get(entry).copied().unwrap_or(0.0) / n
+                let n = requests.get(*entry).unwrap_or(0.0).max(1.0);
+                weight * costs.get(*entry).unwrap_or(0.0) / n
             })
             .sum()
     }
@@ -440,7 +437,7 @@ impl Mix {
 /// of how many times more requests a bin of the baseline is worth than the whole incident. 1 for traffic that was not
 /// sampled, and for nearly all that was.
 fn coarser(requests: &Costs, squares: &Costs) -> f64 {
-    let sum = |costs: &BTreeMap<u32, f64>| costs.values().sum::<f64>();
+    let sum = |costs: &Sums<u32>| costs.values().sum::<f64>();
     let (calls, weights) = (sum(&requests.incident), sum(&squares.incident));
     if weights <= calls || calls <= 0.0 {
         return 1.0;
@@ -453,10 +450,5 @@ fn coarser(requests: &Costs, squares: &Costs) -> f64 {
 
 /// Cost per request in each bin of the baseline that has requests.
 fn per_request(costs: &Costs, requests: &Costs) -> Vec<f64> {
-    requests
-        .bins
-        .iter()
-        .filter(|(_, n)| **n > 0.0)
-        .map(|(bin, n)| costs.bins.get(bin).copied().unwrap_or(0.0) / n)
-        .collect()
+    requests.bins.iter().filter(|(_, n)| *n > 0.0).map(|(bin, n)| costs.bins.get(bin).unwrap_or(0.0) / n).collect()
 }

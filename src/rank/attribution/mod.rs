@@ -8,12 +8,14 @@
 
 mod from_calls;
 mod from_series;
+mod sums;
 mod timeouts;
 mod volume;
 
 use std::collections::BTreeMap;
 
 use super::caller_side::CallerSide;
+use super::crowding::Crowding;
 use super::{Suspect, SymptomChange};
 use crate::detect::Finding;
 use crate::incident::Incident;
@@ -97,10 +99,11 @@ pub(crate) fn account(
     incident: &Incident,
     findings: &[Finding],
     side: &CallerSide,
+    crowding: &Crowding,
     symptom: Symptom,
 ) -> Option<Account> {
     let entry = incident.entry.as_ref();
-    from_calls::account(incident, findings, side, symptom)
+    from_calls::account(incident, findings, side, crowding, symptom)
         .or_else(|| entry.and_then(|entry| from_series::account(incident, entry, symptom)))
 }
 

@@ -21,6 +21,7 @@ use crate::rank::phase::Phase;
 use crate::stats::effective::Weights;
 use crate::stats::fdr::benjamini_hochberg;
 use crate::stats::proportion::fisher_two_sided;
+use crate::telemetry::calls::CallRow;
 use crate::telemetry::id::ServiceId;
 use crate::telemetry::series::{Signal, Subject};
 
@@ -145,7 +146,7 @@ struct Requests {
 }
 
 /// Requests of a way's operation by bin, before and during.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tally([BTreeMap<i64, Requests>; 2]);
 
 impl Tally {
@@ -191,16 +192,24 @@ fn tallies(incident: &Incident) -> BTreeMap<Way, Tally> {
     for row in &calls.ways {
         ways.entry((row.caller, row.operation)).or_default().insert(row.callee);
     }
-    let mut tallies: BTreeMap<Way, Tally> = BTreeMap::new();
-    for row in &calls.rows {
-        let (caller, operation, bin) = (row.key.callee, row.key.operation, row.key.bin);
-        let Some(callees) = ways.get(&(caller, operation)) else { continue };
-        let Some(phase) = Phase::of_bin(incident, &calls.grid, bin) else { continue };
-        for &callee in callees {
-            let tally = tallies.entry(Way { caller, operation, callee }).or_default();
-            let weights = &mut tally.0[phase as usize].entry(bin).or_default().weights;
+    // The requests of an operation are those of each of its ways.
+    let mut requests: BTreeMap<(u32, u32), Tally> = BTreeMap::new();
+    let asked = |row: &CallRow| (row.key.callee, row.key.operation);
+    for rows in calls.rows.chunk_by(|a, b| asked(a) == asked(b)) {
+        let Some(operation) = rows.first().map(asked).filter(|operation| ways.contains_key(operation)) else {
+            continue;
+        };
+        let tally = requests.entry(operation).or_default();
+        for row in rows {
+            let Some(phase) = Phase::of_bin(incident, &calls.grid, row.key.bin) else { continue };
+            let weights = &mut tally.0[phase as usize].entry(row.key.bin).or_default().weights;
             *weights = plus(*weights, Weights { sum: row.calls, squares: row.weight_squares });
         }
+    }
+    let mut tallies: BTreeMap<Way, Tally> = BTreeMap::new();
+    for (&(caller, operation), callees) in &ways {
+        let Some(tally) = requests.get(&(caller, operation)) else { continue };
+        tallies.extend(callees.iter().map(|callee| (Way { caller, operation, callee: *callee }, tally.clone())));
     }
     for row in &calls.ways {
         let way = Way { caller: row.caller, operation: row.operation, callee: row.callee };
