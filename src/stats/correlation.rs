@@ -58,17 +58,16 @@ pub fn lag_one_autocorrelation(values: &[f64]) -> f64 {
     if values.len() < 4 { 0.0 } else { pearson(&values[..values.len() - 1], &values[1..]) }
 }
 
-fn pearson_of(pairs: impl Iterator<Item = (f64, f64)> + Clone, least: usize) -> f64 {
-    let pairs = || pairs.clone().filter(|(a, b)| a.is_finite() && b.is_finite());
-    let count = pairs().count();
-    if count < least {
+fn pearson_of(pairs: impl Iterator<Item = (f64, f64)>, least: usize) -> f64 {
+    let pairs: Vec<(f64, f64)> = pairs.filter(|(a, b)| a.is_finite() && b.is_finite()).collect();
+    if pairs.len() < least {
         return 0.0;
     }
-    let n = count as f64;
-    let mean_x = pairs().map(|p| p.0 / n).sum::<f64>();
-    let mean_y = pairs().map(|p| p.1 / n).sum::<f64>();
+    let n = pairs.len() as f64;
+    let mean_x = pairs.iter().map(|p| p.0 / n).sum::<f64>();
+    let mean_y = pairs.iter().map(|p| p.1 / n).sum::<f64>();
     let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
-    for (x, y) in pairs() {
+    for (x, y) in pairs {
         let (dx, dy) = (x - mean_x, y - mean_y);
         xx += dx * dx;
         yy += dy * dy;
