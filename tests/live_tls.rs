@@ -66,7 +66,8 @@ fn serve(folder: &std::path::Path, web_config: &str) -> SocketAddr {
             let opened = Store::open(&store::Settings::new(data), ReadOptions::default()).unwrap();
             let listeners = Listeners::bind(&settings).await.unwrap();
             let server = {
-                let further = Further { routes: prometheus(), metrics: Box::new(String::new) };
+                let further =
+                    Further { routes: prometheus(), most_bytes: |_| u64::MAX, metrics: Box::new(String::new) };
                 Server::new(listeners, &settings, opened.store(), ReadOptions::default(), further)
             };
             told.send(server.addresses()[2].1).unwrap();
