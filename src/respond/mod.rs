@@ -204,7 +204,11 @@ impl Responder {
         };
         self.memory.change(|transaction| {
             let failed = memory::put_back_unfinished(transaction, MOST_ATTEMPTS, &failure.problem, now_ns())?;
-            failed.iter().try_for_each(|incident| tell::failure(self, transaction, *incident, &failure, now_ns()))
+            // At the start nobody waits for the file, so that messages may be made while it is held.
+            failed.iter().try_for_each(|incident| {
+                let messages = tell::failure(self, *incident, &failure)?;
+                messages.iter().try_for_each(|message| memory::enqueue(transaction, message, now_ns()))
+            })
         })
     }
 
