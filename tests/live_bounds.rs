@@ -62,10 +62,10 @@ fn what_came_until_the_deadline_is_used_and_the_rest_is_told() {
     let began = Instant::now();
     let told = report(&analyze(&["--prometheus", &slow.url(), "--config", &config, "--save", saved.to_str().unwrap()]));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    let expected = format!(
-        "live sources: prometheus: 1 of 2 metrics did not come within 2 s (`deadline` under [live] in the settings file) and are left out: {MEMORY}"
-    );
-    assert!(warnings(&told).contains(&expected), "{told}");
+    let start = "live sources: prometheus: 1 of 2 metrics did not come within 2 s (`deadline` under [live]";
+    let end = format!(") and are left out: {MEMORY}");
+    let is_told = |warning: &String| warning.starts_with(start) && warning.ends_with(&end);
+    assert!(warnings(&told).iter().any(is_told), "{told}");
     assert_eq!(report(&["analyze", "--case", saved.to_str().unwrap(), "-o", "json"]), told, "offline");
 
     // Nothing at all came.
@@ -182,20 +182,19 @@ async fn serve_compares_what_has_arrived_and_a_pull_leaves_its_analysis_time() {
     let prometheus = Serving::start(prometheus_until(&[CPU, MEMORY], move || newest_s, reply));
     let folder = TempDir::new().unwrap();
     let (data, settings) = (folder.path().join("data"), folder.path().join("s.toml"));
-    let text = format!("[incidents]\ndeadline = \"8s\"\n[prometheus]\nurl = \"{}\"\n", prometheus.url());
+    let text = format!("[incidents]\ndeadline = \"12s\"\n[prometheus]\nurl = \"{}\"\n", prometheus.url());
     std::fs::write(&settings, text).unwrap();
     let receiver = Receiver::start(&data, &["--config", settings.to_str().unwrap()]);
     let url = |path: &str| format!("http://{}/api/v1/{path}", receiver.web);
     let wanted = json!({ "incident": "now-10m/now", "baselines": ["now-40m/now-12m"] });
     let id = asked(&url("analyses"), Some(wanted), |_| true).await["data"]["id"].as_str().unwrap().to_owned();
-    let is_done = |answer: &Value| !answer["data"]["report"].is_null() || !answer["data"]["problem"].is_null();
-    let incident = asked(&url(&format!("incidents/{id}")), None, is_done).await;
-    assert!(!incident["data"]["report"].is_null(), "{incident:#}");
+    let is_done = |answer: &Value| !answer["data"]["report"].is_null();
+    asked(&url(&format!("incidents/{id}")), None, is_done).await;
     let report = asked(&url(&format!("incidents/{id}/report")), None, |_| true).await;
     let end: jiff::Timestamp = report["incident"]["end"].as_str().unwrap().parse().unwrap();
     assert_eq!(end.as_second(), newest_s + 1, "{report:#}");
     let told = warnings(&report.to_string());
-    for part in ["telemetry had arrived", "1 of 2 metrics did not come within 6 s"] {
+    for part in ["telemetry had arrived", "1 of 2 metrics did not come within 9 s"] {
         assert!(told.iter().any(|warning| warning.contains(part)), "{part}: {told:#?}");
     }
     // What is kept says the same.
@@ -204,7 +203,7 @@ async fn serve_compares_what_has_arrived_and_a_pull_leaves_its_analysis_time() {
     let case = feedback["data"]["case"].as_str().unwrap_or_else(|| panic!("{feedback:#}"));
     let case = std::fs::read_to_string(Path::new(case).join("case.toml")).unwrap();
     let end = jiff::Timestamp::from_second(newest_s + 1).unwrap().to_string();
-    assert!(case.contains(&format!("/{end}")), "{case}");
+    assert!(case.contains(&format!("end = {end}")), "{case}");
 }
 
 #[test]
