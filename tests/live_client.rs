@@ -126,6 +126,9 @@ fn no_other_host_is_contacted() {
     let server = Serving::start(Router::new().fallback(any(upgrade)));
     let message = failure(&analyze(&["--prometheus", &server.url()]));
     assert!(message.contains("leads on to https://127.0.0.1, which is not followed"), "{message}");
+    // A trace store is asked with GET, which loses nothing.
+    let message = failure(&analyze(&["--jaeger", &server.url(), "--entry", "cart"]));
+    assert!(message.contains("which is not followed; give") && !message.contains("POST"), "{message}");
     // On the same host it is followed, and a proxy of the environment is not asked.
     let here = |request: Request| async move {
         match request.uri().path().strip_prefix("/old") {

@@ -164,6 +164,35 @@ fn a_stop_does_not_wait_for_idle_connections() {
     drop(idle);
 }
 
+/// A body is read no further than its path takes.
+#[test]
+fn a_body_that_is_too_long_for_its_path_is_refused_before_its_end() {
+    let (_folder, receiver) = start("max_request_size = \"8MiB\"\n");
+    let post = |path: &str, bytes: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n");
+        let head = format!("{head}content-type: application/x-protobuf\r\n\r\n{bytes:x}\r\n");
+        let mut connection = connect(&receiver.web, &[]);
+        connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // It may be cut before all is sent.
+        connection.write_all(&[head.as_bytes(), &vec![b'x'; bytes]].concat()).ok();
+        let (mut answer, mut part) = (String::new(), [0; 4096]);
+        while let Ok(length @ 1..) = connection.read(&mut part) {
+            answer += &String::from_utf8_lossy(&part[..length]);
+            if answer.contains("too_large") {
+                break;
+            }
+        }
+        answer
+    };
+    let small = (1 << 20) + 1;
+    let is_refused = |answer: &str| answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"too_large\"");
+    for (path, bytes) in [("/api/v1/changes", small), ("/api/v1/alerts", 4 * small), ("/api/v1/write", 8 * small)] {
+        let answer = post(path, bytes);
+        assert!(is_refused(&answer), "{path}: {answer}");
+    }
+    assert_eq!(post("/api/v1/alerts", small), "", "more is waited for");
+}
+
 /// Bodies of webhooks are in memory as those of telemetry are.
 #[test]
 fn bodies_of_the_api_count_for_the_memory_limit() {

@@ -46,6 +46,14 @@ const LONGEST_SECONDS: f64 = 24.0 * 3_600.0;
 /// Webhooks that are read at the same time; senders of more try again.
 const MOST_WEBHOOKS: usize = 32;
 
+/// The path of webhooks.
+const WEBHOOKS: &str = "/api/v1/alerts";
+
+/// Most bytes of the body of a request to a path, for who reads it.
+pub fn most_bytes(path: &str) -> u64 {
+    (if path == WEBHOOKS { MOST_WEBHOOK_BYTES } else { MOST_BYTES }) as u64
+}
+
 type Shared = Arc<Responder>;
 
 /// All paths with what they answer.
@@ -78,7 +86,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         }))
     };
     vec![
-        ("/api/v1/alerts", webhook),
+        (WEBHOOKS, webhook),
         ("/api/v1/incidents", get(incidents::list)),
         ("/api/v1/incidents/{id}", get(incidents::one)),
         ("/api/v1/incidents/{id}/report", get(incidents::report)),

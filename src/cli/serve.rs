@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let responder = Responder::new(memory, folder.clone(), configuration(&settings, &folder));
     let responder = Arc::new(responder.context("cannot take up what was left")?);
     let (routes, of_metrics) = (api::router(Arc::clone(&responder)), Arc::clone(&responder));
-    let further = Further { routes, metrics: Box::new(move || api::metrics(&of_metrics)) };
+    let further = Further { routes, most_bytes: api::most_bytes, metrics: Box::new(move || api::metrics(&of_metrics)) };
     let server = Server::new(listeners, &serve, opened.store(), options, further);
     let served: anyhow::Result<()> = runtime.block_on(async {
         // Told apart from the start, so that no signal is lost.

@@ -31,6 +31,7 @@ const MOST_BYTES: usize = 256 << 20;
 /// Talks to one source.
 pub(super) struct Client {
     connection: Connection,
+    redirects: Redirects,
     base: String,
     gate: Semaphore,
     next: Mutex<Instant>,
@@ -57,6 +58,7 @@ impl Client {
         Ok(Self {
             base: connection.url("").trim_end_matches('/').to_owned(),
             connection,
+            redirects,
             gate: Semaphore::new(CONCURRENCY),
             next: Mutex::new(Instant::now()),
             most_bytes: MOST_BYTES,
@@ -148,7 +150,9 @@ impl Client {
         let status = response.status();
         if status.is_redirection() {
             let (status, target) = (status.as_u16(), target(&response));
-            return Err(LiveError::Redirect { url, status, target, address: leads_to(&response, path) });
+            // Such a one makes a GET of a POST (RFC 9110, 15.4).
+            let is_query_lost = self.redirects == Redirects::KeepingTheMethod && matches!(status, 301..=303);
+            return Err(LiveError::Redirect { url, status, target, is_query_lost, address: leads_to(&response, path) });
         }
         let not_found = status == StatusCode::NOT_FOUND;
         if status != StatusCode::OK && !(may_be_absent && not_found) {

@@ -6,6 +6,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::LiveError;
 
+/// What sets the deadline.
+pub(super) const SETTING: &str = "`deadline` under [live] in the settings file, and for analyses of `hypocenter serve` three \
+                                  quarters of that under [incidents] at most";
+
 /// When a pull ends.
 #[derive(Clone, Copy)]
 pub(super) struct Deadline {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::deadline::SETTING;
 use crate::http::HttpError;
 
 /// Why a live source could not be read.
@@ -45,7 +46,7 @@ pub enum LiveError {
         title: String,
     },
     /// The server points to another host or to https, or in a way that loses a query.
-    #[error("{url}: answers {status} and leads on to {target}, which is not followed{}; {}", lost(*status), given(address))]
+    #[error("{url}: answers {status} and leads on to {target}, which is not followed{}; {}", lost(*is_query_lost), given(address))]
     Redirect {
         /// What was asked.
         url: String,
@@ -53,13 +54,15 @@ pub enum LiveError {
         status: u16,
         /// Where it leads, scheme, host and port only.
         target: String,
+        /// Whether a query would not arrive there.
+        is_query_lost: bool,
         /// The address to give, where the path of the API is the same there.
         address: Option<String>,
     },
     /// The deadline of the whole pull passed.
     #[error(
         "{source_name}: what was asked for did not come within {seconds} s: see why the server is slow, ask for shorter \
-         windows, or raise `deadline` under [live] in the settings file"
+         windows, or raise the deadline ({SETTING})"
     )]
     Late {
         /// Which source.
@@ -110,11 +113,10 @@ fn behind(status: u16) -> &'static str {
     }
 }
 
-/// What a redirect does to a query (RFC 9110, 15.4).
-fn lost(status: u16) -> &'static str {
-    match status {
-        301..=303 => " (a query is a POST, of which that makes a GET without its text)",
-        _ => "",
+fn lost(is_query_lost: bool) -> &'static str {
+    match is_query_lost {
+        true => " (a query is a POST, of which that makes a GET without its text)",
+        false => "",
     }
 }
 

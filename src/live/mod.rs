@@ -188,14 +188,14 @@ async fn in_time<T>(work: impl Future<Output = Result<T, LiveError>>) -> Result<
 
 async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>) -> Result<Pulled, LiveError> {
     let mut pulled = Pulled::default();
-    let windows: Vec<Window> = request.baselines.iter().copied().chain([request.incident]).collect();
+    // By the clock of the beginning: what arrives meanwhile is in a part of what is pulled only.
+    let now_ns = now_ns(jiff::Timestamp::now());
     let deadline = Deadline::after(sources.deadline);
     let (mut of_metrics, mut of_traces) = (Vec::new(), Vec::new());
     let metrics = async {
         let Some((endpoint, options)) = &sources.prometheus else { return Ok(None) };
         let client = Arc::new(Client::new("prometheus", endpoint)?);
-        let record =
-            prometheus::pull(&client, &windows, request.metrics, options, folder, &deadline, &mut of_metrics).await;
+        let record = prometheus::pull(&client, request, now_ns, options, folder, &deadline, &mut of_metrics).await;
         record.map(Some)
     };
     let traces = async {
@@ -215,8 +215,7 @@ async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>
     pulled.warnings.extend(of_metrics.into_iter().chain(of_traces));
     let arrived = [metrics.as_ref().and_then(|record| record.arrived_ns), traces.as_ref().and_then(|r| r.arrived_ns)];
     let arrived: Vec<i64> = arrived.into_iter().flatten().collect();
-    let now = jiff::Timestamp::now();
-    let arrived = held::arrived_part(&request.incident, &arrived, now_ns(now));
+    let arrived = held::arrived_part(&request.incident, &arrived, now_ns);
     pulled.warnings.extend(arrived.map(|part| {
         let end = rfc3339(part.end_ns());
         format!("the incident is compared until {end}, up to which telemetry had arrived when it was pulled")
@@ -233,7 +232,7 @@ async fn pull_all(sources: &Sources, request: &Request<'_>, folder: &Arc<Folder>
     folder.write_record(&Record {
         schema_version: "1",
         pulled_by: concat!("hypocenter ", env!("CARGO_PKG_VERSION")),
-        pulled_at: rfc3339(now_ns(now)),
+        pulled_at: rfc3339(now_ns),
         incident: window_text(&incident),
         baselines: baselines.iter().map(window_text).collect(),
         entry,

@@ -41,7 +41,7 @@ pub fn check(kind: &'static str, endpoint: &Endpoint) -> Result<(), LiveError> {
     Client::new(kind, endpoint).map(|_client| ())
 }
 
-/// Asks every source what it is and has.
+/// Asks every source what it is and has, each until a deadline of its own: one that is slow says nothing of the next.
 ///
 /// # Errors
 /// [`LiveError::Runtime`] when this machine cannot ask at all; what is wrong with a source is in its probe.
@@ -52,14 +52,14 @@ pub fn probe(
     metrics: &MetricSettings,
 ) -> Result<Vec<Probe>, LiveError> {
     run(async {
-        let (mut probes, deadline) = (Vec::new(), Deadline::after(sources.deadline));
+        let (mut probes, deadline) = (Vec::new(), || Deadline::after(sources.deadline));
         if let Some((endpoint, options)) = &sources.prometheus {
-            let told = deadline.limit("prometheus", of_prometheus(endpoint, options, windows, metrics)).await;
+            let told = deadline().limit("prometheus", of_prometheus(endpoint, options, windows, metrics)).await;
             probes.push(told.unwrap_or_else(|error| failing("prometheus", &error)));
         }
         let several = sources.trace_stores().count() > 1;
         for (kind, (endpoint, _)) in sources.trace_stores() {
-            let told = deadline.limit(kind, of_traces(kind, endpoint, entry)).await;
+            let told = deadline().limit(kind, of_traces(kind, endpoint, entry)).await;
             let mut told = told.unwrap_or_else(|error| failing(kind, &error));
             if several {
                 told.lacks_something = true;

@@ -7,16 +7,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::LiveError;
 use super::client::{Answer, CONCURRENCY, Client};
-use super::deadline::Deadline;
+use super::deadline::{Deadline, SETTING};
 use super::folder::{Folder, as_file_name};
 use super::held::{Ends, goes_on, late_beginnings};
+use super::{LiveError, Request};
 use crate::ingest::{Meant, MetricSettings, NamePattern, meant};
 use crate::telemetry::time::{NANOS_PER_SECOND, Window};
 use crate::timespec::rfc3339;
@@ -26,8 +28,12 @@ const MOST_POINTS: i64 = 11_000;
 /// Where samples cannot be counted.
 const USUAL_STEP_S: i64 = 30;
 const STEPS_S: std::ops::RangeInclusive<i64> = 5..=300;
-/// So many metrics tell of when the newest sample is.
+/// So many metrics tell of when the newest sample is …
 const NEWEST_OF: usize = 3;
+/// … of so many that are asked, since some have ended …
+const NEWEST_ASKED: usize = 12;
+/// … and that within this time: what is pulled is worth more.
+const NEWEST_WITHIN: Duration = Duration::from_secs(10);
 /// Over so long, samples are counted to learn their distance.
 const COUNTED_S: i64 = 600;
 /// Windows that are nearer to each other are asked for as one range.
@@ -98,18 +104,19 @@ impl PrometheusRecord {
     }
 }
 
-/// Fills the folder `metrics/`.
+/// Fills the folder `metrics/`. `now_ns` is when the pull began, Unix nanoseconds.
 pub(super) async fn pull(
     client: &Arc<Client>,
-    windows: &[Window],
-    settings: &MetricSettings,
+    request: &Request<'_>,
+    now_ns: i64,
     options: &PrometheusOptions,
     folder: &Arc<Folder>,
     deadline: &Deadline,
     warnings: &mut Vec<String>,
 ) -> Result<PrometheusRecord, LiveError> {
-    let ranges = ranges(windows);
-    let mut names = deadline.limit("prometheus", names(client, &ranges, settings, options)).await?;
+    let windows: Vec<Window> = request.baselines.iter().copied().chain([request.incident]).collect();
+    let ranges = ranges(&windows);
+    let mut names = deadline.limit("prometheus", names(client, &ranges, request.metrics, options)).await?;
     let meaning = names.wanted.len();
     let beyond = meaning.saturating_sub(options.max_metrics);
     if beyond > 0 {
@@ -120,17 +127,19 @@ pub(super) async fn pull(
         names.wanted.truncate(options.max_metrics);
     }
     let (metrics_of_the_server, url) = (names.all, client.base().to_owned());
+    // Before the metrics: what arrives while they are pulled is in some of them and not in others.
+    let arrived_ns = match goes_on(&request.incident, now_ns) {
+        // Without an answer nothing is cut off.
+        true => match timeout(NEWEST_WITHIN, newest_ns(client, &names.wanted, &request.incident)).await {
+            Ok(Ok(newest_ns)) => newest_ns,
+            Ok(Err(_)) | Err(_) => None,
+        },
+        false => None,
+    };
     let done = metrics(client, names.wanted, &ranges, options.step_s, folder, deadline).await;
     let queries = told(done, deadline, warnings)?;
     let held: Vec<Ends> = queries.iter().map(|query| query.held).collect();
-    warnings.extend(late_beginnings(windows, &held));
-    let arrived_ns = match windows.last() {
-        Some(incident) if goes_on(incident, super::now_ns(jiff::Timestamp::now())) => {
-            // Without an answer nothing is cut off.
-            deadline.limit("prometheus", newest_ns(client, &queries, incident)).await.unwrap_or_default()
-        }
-        _ => None,
-    };
+    warnings.extend(late_beginnings(&windows, &held));
     Ok(PrometheusRecord {
         kind: "prometheus",
         url,
@@ -200,8 +209,7 @@ fn told(done: Vec<Done>, deadline: &Deadline, warnings: &mut Vec<String>) -> Res
         let more = late.len().saturating_sub(NAMES_SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         warnings.push(format!(
-            "prometheus: {} of {all} metrics did not come within {} s (`deadline` under [live] in the settings file) and \
-             are left out: {}{more}",
+            "prometheus: {} of {all} metrics did not come within {} s ({SETTING}) and are left out: {}{more}",
             late.len(),
             deadline.seconds(),
             shown.join(", ")
@@ -373,18 +381,21 @@ async fn distance_s(client: &Client, selector: &str, ranges: &[Window]) -> Resul
 }
 
 /// The time of the newest sample, Unix ns, of a few metrics from all over: points of a range go on after the last sample.
-async fn newest_ns(client: &Client, queries: &[QueryRecord], incident: &Window) -> Result<Option<i64>, LiveError> {
-    let selectors: BTreeSet<&str> =
-        queries.iter().filter(|query| query.series > 0).map(|query| query.query.as_str()).collect();
-    let mut newest_ns = None;
-    for selector in selectors.iter().step_by(selectors.len().div_ceil(NEWEST_OF).max(1)) {
+async fn newest_ns(client: &Client, wanted: &[(String, String)], incident: &Window) -> Result<Option<i64>, LiveError> {
+    let apart = wanted.len().div_ceil(NEWEST_OF).max(1);
+    let spread = (0..apart).flat_map(|first| wanted.iter().skip(first).step_by(apart));
+    let mut told_ns = Vec::new();
+    for (_, selector) in spread.take(NEWEST_ASKED) {
         let first = selector.split(" or ").next().unwrap_or(selector);
         let form = [("query", format!("max(timestamp({first}))")), ("time", seconds(incident.end_ns()))];
         let told: Envelope<Vector> = envelope(&client.post("/api/v1/query", &form).await?)?;
         let at_s = told.data.and_then(|vector| vector.result.first()?.value.1.parse::<f64>().ok());
-        newest_ns = newest_ns.max(at_s.map(|at_s| (at_s * NANOS_PER_SECOND as f64) as i64));
+        told_ns.extend(at_s.map(|at_s| (at_s * NANOS_PER_SECOND as f64) as i64));
+        if told_ns.len() == NEWEST_OF {
+            break;
+        }
     }
-    Ok(newest_ns)
+    Ok(told_ns.into_iter().max())
 }
 
 /// The scrape interval that so many seconds between samples are: people write multiples of five. One sample more or less

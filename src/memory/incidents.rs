@@ -205,10 +205,10 @@ pub fn search(transaction: &Transaction<'_>, wanted: &Search) -> Result<Vec<Inci
 }
 
 /// Forgets incidents that ended before an instant, or of which nothing was heard since, with all that belongs to them, and
-/// changes of before.
+/// changes of before. One that fires is kept, however long: a repetition of its alert would begin another.
 pub fn delete_before(transaction: &Transaction<'_>, before_ns: i64) -> Result<usize> {
     let sql = "DELETE FROM incidents WHERE updated_ns < ?1 AND coalesce(ends_ns, starts_ns) < ?1 \
-               AND NOT EXISTS (SELECT 1 FROM jobs WHERE incident = incidents.id AND state IN ('waiting', 'running'))";
+               AND condition != 'firing' AND NOT EXISTS (SELECT 1 FROM jobs WHERE incident = incidents.id AND state IN ('waiting', 'running'))";
     let incidents = transaction.execute(sql, [before_ns])?;
     transaction.execute("DELETE FROM changes WHERE at_ns < ?1", [before_ns])?;
     transaction.execute("DELETE FROM edges WHERE seen_ns < ?1", [before_ns])?;

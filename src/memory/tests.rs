@@ -297,7 +297,7 @@ fn what_ended_long_ago_is_forgotten_whole() {
             [(Condition::Resolved, Some(50)), (Condition::Firing, None), (Condition::Resolved, Some(500))]
         {
             let record = IncidentRecord { condition, ends_ns, ..incident_at(10) };
-            let id = insert_incident(t, &IncidentRecord { updated_ns: ends_ns.unwrap_or(150), ..record })?;
+            let id = insert_incident(t, &IncidentRecord { updated_ns: ends_ns.unwrap_or(50), ..record })?;
             insert_alert(t, &alert_of(id, &id.to_string()))?;
             insert_report(t, &report_of(id, 1, id, "s"))?;
         }

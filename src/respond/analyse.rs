@@ -106,7 +106,8 @@ impl Known {
         Ok(Chosen { incident, baselines })
     }
 
-    /// The windows to compare: where there is telemetry and, of a derived baseline, no other incident.
+    /// The windows to compare, of those that were read: where there is telemetry and, of a derived baseline, no other
+    /// incident.
     pub(super) fn compared(&self, read: Chosen, telemetry: &Telemetry, rules: &Rules) -> Result<Compared, GatherError> {
         let nothing = |which: &str, window: &Window| {
             GatherError::Nothing(format!(
@@ -189,8 +190,8 @@ pub(super) fn analyse(
     let name = title(&known.incident);
     let windows = known.windows(rules, now_ns())?;
     let wanted = Wanted { windows: &windows, name: &name, entry: entry.as_deref(), symptom: felt.as_deref() };
-    let mut telemetry = gather(&configuration.origin, &wanted, &responder.scratch())?;
-    let Compared { windows, others } = known.compared(windows, &telemetry, rules)?;
+    let (mut telemetry, arrived) = gather(&configuration.origin_of_an_analysis(), &wanted, &responder.scratch())?;
+    let Compared { windows, others } = known.compared(arrived, &telemetry, rules)?;
     telemetry.warnings.extend(others);
     telemetry.alerts = known.alerts();
     telemetry.changes.extend(known.changes.iter().cloned());

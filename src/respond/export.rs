@@ -56,8 +56,8 @@ pub(super) fn export(
     // Beside its place, so that a case is there whole or not at all.
     let unfinished = responder.scratch();
     let _removed = Removed(&unfinished);
-    let telemetry = gather_into(origin, &wanted, &unfinished)?;
-    let compared = known.compared(read.clone(), &telemetry, rules)?.windows;
+    let (telemetry, arrived) = gather_into(origin, &wanted, &unfinished)?;
+    let compared = known.compared(arrived, &telemetry, rules)?.windows;
     drop(telemetry);
     if let Some(folder) = &origin.store {
         store::export(folder, &compared.all(), &origin.options, &origin.live_signals(), &unfinished)?;

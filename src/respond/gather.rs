@@ -10,6 +10,7 @@ use crate::ingest::{IngestError, OtlpSignal, ReadOptions, Telemetry, finish, rea
 use crate::live::{self, LiveError};
 use crate::store::{self, StoreError};
 use crate::telemetry::span::SpanTable;
+use crate::telemetry::time::Window;
 use crate::telemetry::warning::Warning;
 use crate::windows::Chosen;
 
@@ -72,25 +73,32 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Reads everything, and leaves nothing of what was pulled.
-pub(super) fn gather(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<Telemetry, GatherError> {
+/// Reads everything as [`gather_into`] does, and leaves nothing of what was pulled.
+pub(super) fn gather(origin: &Origin, wanted: &Wanted<'_>, scratch: &Path) -> Result<(Telemetry, Chosen), GatherError> {
     let _removed = Removed(scratch);
     gather_into(origin, wanted, scratch)
 }
 
 /// Reads everything. What is pulled stays in `folder`, which must be new. A live source takes the place of what the store
-/// has of its kind: the same spans or samples may be in both, and would count twice.
-pub(super) fn gather_into(origin: &Origin, wanted: &Wanted<'_>, folder: &Path) -> Result<Telemetry, GatherError> {
-    let mut telemetry = Telemetry::default();
+/// has of its kind: the same spans or samples may be in both, and would count twice. Of the windows, the incident ends where
+/// the telemetry of live sources has arrived.
+pub(super) fn gather_into(
+    origin: &Origin,
+    wanted: &Wanted<'_>,
+    folder: &Path,
+) -> Result<(Telemetry, Chosen), GatherError> {
+    let (mut telemetry, mut windows) = (Telemetry::default(), wanted.windows.clone());
     if let Some(store) = &origin.store {
         telemetry = store::read(store, &wanted.windows.all(), &origin.options)?;
         prefer_live(origin, &mut telemetry, store);
     }
     if !origin.sources.is_empty() {
-        telemetry.append(pull(origin, wanted, folder)?);
+        let (pulled, incident) = pull(origin, wanted, folder)?;
+        telemetry.append(pulled);
+        windows.incident = incident;
     }
     finish(&mut telemetry, &origin.options);
-    Ok(telemetry)
+    Ok((telemetry, windows))
 }
 
 fn prefer_live(origin: &Origin, telemetry: &mut Telemetry, folder: &Path) {
@@ -111,7 +119,8 @@ fn prefer_live(origin: &Origin, telemetry: &mut Telemetry, folder: &Path) {
     }
 }
 
-fn pull(origin: &Origin, wanted: &Wanted<'_>, folder: &Path) -> Result<Telemetry, GatherError> {
+/// What was pulled, and the incident as far as that has arrived.
+fn pull(origin: &Origin, wanted: &Wanted<'_>, folder: &Path) -> Result<(Telemetry, Window), GatherError> {
     let ReadOptions { metrics, .. } = &origin.options;
     let request = live::Request {
         name: wanted.name,
@@ -124,7 +133,7 @@ fn pull(origin: &Origin, wanted: &Wanted<'_>, folder: &Path) -> Result<Telemetry
     };
     live::pull(&origin.sources, &request, folder)?;
     let case = Case::read(folder)?;
-    Ok(read_parts(&case.files, &origin.options, &|_| {})?)
+    Ok((read_parts(&case.files, &origin.options, &|_| {})?, case.incident))
 }
 
 /// Removes a folder when it is done with.

@@ -82,7 +82,7 @@ pub(super) fn take(memory: &Memory, webhook: &Webhook, settings: &Settings, now_
         return Ok(taken);
     }
     memory.change(|transaction| {
-        let mut intake = Intake::new(transaction, settings, now_ns)?;
+        let mut intake = Intake { transaction, settings, now_ns, around: None, taken: Taken::default() };
         for (alert, identity) in alerts() {
             intake.take(webhook, alert, identity)?;
         }
@@ -144,12 +144,18 @@ struct Intake<'a, 'c> {
     transaction: &'a Transaction<'c>,
     settings: &'a Settings,
     now_ns: i64,
+    /// Recalled for the first new alert: most of what comes is none.
+    around: Option<Around>,
+    taken: Taken,
+}
+
+/// What decides where a new alert belongs.
+struct Around {
     calls: Calls,
     /// Incidents that alerts may join, the one that an alert joined last first.
     open: Vec<Open>,
     /// How many incidents waited before this webhook: one that brings many is taken whole.
     waiting: usize,
-    taken: Taken,
 }
 
 /// An incident that alerts may join.
@@ -200,8 +206,8 @@ impl Open {
     }
 }
 
-impl<'a, 'c> Intake<'a, 'c> {
-    fn new(transaction: &'a Transaction<'c>, settings: &'a Settings, now_ns: i64) -> Result<Self, MemoryError> {
+impl Around {
+    fn recall(transaction: &Transaction<'_>, settings: &Settings, now_ns: i64) -> Result<Self, MemoryError> {
         let calls = Calls::of(memory::edges(transaction)?);
         let since_ns = now_ns.saturating_sub(nanoseconds(settings.group_within));
         let mut open = Vec::new();
@@ -212,10 +218,32 @@ impl<'a, 'c> Intake<'a, 'c> {
             subjects.into_iter().for_each(|subject| one.add(&calls, subject));
             open.push(one);
         }
-        let waiting = memory::waiting(transaction)?;
-        Ok(Self { transaction, settings, now_ns, calls, open, waiting, taken: Taken::default() })
+        Ok(Self { calls, open, waiting: memory::waiting(transaction)? })
     }
 
+    /// The open incident to which an alert belongs.
+    fn belongs_to(&self, service: Option<&str>, group: &str, starts_ns: i64, within_ns: i64) -> Option<i64> {
+        // One that fires since yesterday is no part of what begins now.
+        let fits = |open: &&Open| open.begins_near(starts_ns, within_ns) && open.is_about(&self.calls, service, group);
+        self.open.iter().find(fits).map(|open| open.id)
+    }
+
+    fn joins(&mut self, incident: i64, service: Option<&str>, group: &str, starts_ns: i64) {
+        let at = match self.open.iter().position(|open| open.id == incident) {
+            Some(at) => at,
+            None => {
+                self.open.insert(0, Open { id: incident, ..Open::default() });
+                0
+            }
+        };
+        let open = &mut self.open[at];
+        open.add(&self.calls, (service.map(str::to_owned), group.to_owned()));
+        let (first, last) = open.starts_ns.unwrap_or((starts_ns, starts_ns));
+        open.starts_ns = Some((first.min(starts_ns), last.max(starts_ns)));
+    }
+}
+
+impl Intake<'_, '_> {
     fn take(&mut self, webhook: &Webhook, alert: &WebhookAlert, identity: &str) -> Result<(), IntakeError> {
         match memory::find_alert(self.transaction, identity)? {
             Some(known) if ends(&known, alert) => self.end(&known, &alert.alert)?,
@@ -251,7 +279,12 @@ impl<'a, 'c> Intake<'a, 'c> {
         let starts_ns = alert.starts_ns.unwrap_or(self.now_ns);
         let (service, symptom) = (alert.service.as_ref().map(ServiceId::as_str), alert.symptom.map(Symptom::word));
         let group = &webhook.group_key;
-        let incident = match self.belongs_to(service, group, starts_ns) {
+        let mut around = match self.around.take() {
+            Some(around) => around,
+            None => Around::recall(self.transaction, self.settings, self.now_ns)?,
+        };
+        let within_ns = nanoseconds(self.settings.group_within);
+        let incident = match around.belongs_to(service, group, starts_ns, within_ns) {
             Some(incident) => {
                 self.extend(incident, alert)?;
                 incident
@@ -271,10 +304,11 @@ impl<'a, 'c> Intake<'a, 'c> {
                     updated_ns: self.now_ns,
                 };
                 self.taken.incidents += 1;
-                begin_incident(self.transaction, &new, Reason::First, self.waiting, self.settings)?
+                begin_incident(self.transaction, &new, Reason::First, around.waiting, self.settings)?
             }
         };
-        self.joins(incident, service, group, starts_ns);
+        around.joins(incident, service, group, starts_ns);
+        self.around = Some(around);
         memory::insert_alert(
             self.transaction,
             &AlertRecord {
@@ -315,28 +349,6 @@ impl<'a, 'c> Intake<'a, 'c> {
             memory::schedule(self.transaction, incident, Reason::Later, due_ns)?;
         }
         Ok(())
-    }
-
-    /// The open incident to which an alert belongs.
-    fn belongs_to(&self, service: Option<&str>, group: &str, starts_ns: i64) -> Option<i64> {
-        let within_ns = nanoseconds(self.settings.group_within);
-        // One that fires since yesterday is no part of what begins now.
-        let fits = |open: &&Open| open.begins_near(starts_ns, within_ns) && open.is_about(&self.calls, service, group);
-        self.open.iter().find(fits).map(|open| open.id)
-    }
-
-    fn joins(&mut self, incident: i64, service: Option<&str>, group: &str, starts_ns: i64) {
-        let at = match self.open.iter().position(|open| open.id == incident) {
-            Some(at) => at,
-            None => {
-                self.open.insert(0, Open { id: incident, ..Open::default() });
-                0
-            }
-        };
-        let open = &mut self.open[at];
-        open.add(&self.calls, (service.map(str::to_owned), group.to_owned()));
-        let (first, last) = open.starts_ns.unwrap_or((starts_ns, starts_ns));
-        open.starts_ns = Some((first.min(starts_ns), last.max(starts_ns)));
     }
 }
 

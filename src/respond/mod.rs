@@ -132,6 +132,18 @@ pub struct Configuration {
     pub analysis: analysis::Settings,
 }
 
+/// A pull takes no more than this share of the time that an analysis has: what came has to be compared, too.
+const PULL_SHARE: f64 = 0.75;
+
+impl Configuration {
+    /// Where an analysis reads, so that a pull that is slow leaves it time for what came.
+    fn origin_of_an_analysis(&self) -> Origin {
+        let mut origin = self.origin.clone();
+        origin.sources.deadline = origin.sources.deadline.min(self.settings.deadline.mul_f64(PULL_SHARE));
+        origin
+    }
+}
+
 /// The one that responds to alerts. Shared by the API and the workers.
 pub struct Responder {
     memory: Memory,
@@ -192,7 +204,11 @@ impl Responder {
         };
         self.memory.change(|transaction| {
             let failed = memory::put_back_unfinished(transaction, MOST_ATTEMPTS, &failure.problem, now_ns())?;
-            failed.iter().try_for_each(|incident| tell::failure(self, transaction, *incident, &failure, now_ns()))
+            // At the start nobody waits for the file, so that messages may be made while it is held.
+            failed.iter().try_for_each(|incident| {
+                let messages = tell::failure(self, *incident, &failure)?;
+                messages.iter().try_for_each(|message| memory::enqueue(transaction, message, now_ns()))
+            })
         })
     }
 
@@ -280,7 +296,8 @@ impl Responder {
     /// # Errors
     /// [`GatherError`] when a source cannot be read.
     pub fn telemetry(&self, windows: &Chosen) -> Result<Telemetry, GatherError> {
-        gather::gather(&self.configuration().origin, &gather::Wanted::of(windows), &self.scratch())
+        let wanted = gather::Wanted::of(windows);
+        gather::gather(&self.configuration().origin, &wanted, &self.scratch()).map(|(telemetry, _arrived)| telemetry)
     }
 
     /// A folder for what is pulled, which is new each time.

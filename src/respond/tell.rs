@@ -8,9 +8,7 @@ use super::analyse::Known;
 use super::gather::GatherError;
 use super::{Configuration, Responder};
 use crate::explain::{Diagnosis, History, numbers};
-use crate::memory::{
-    self, About, AlertRecord, Condition, IncidentRecord, MemoryError, Origin, Outgoing, ReportRecord, Transaction,
-};
+use crate::memory::{self, About, AlertRecord, Condition, IncidentRecord, MemoryError, Origin, Outgoing, ReportRecord};
 use crate::notify::{Failure, Message, Outcome, ReportBefore, Status};
 use crate::telemetry::warning::with_causes;
 use crate::timespec::rfc3339;
@@ -70,20 +68,19 @@ pub(super) fn report(
     said.to_sinks(responder, configuration, is_news)
 }
 
-/// Keeps messages that an analysis has failed, for the sinks that were not told anything of the incident as it is now: one
-/// that has a report of it keeps that.
-pub(super) fn failure(
-    responder: &Responder,
-    transaction: &Transaction<'_>,
-    incident: i64,
-    failed: &Failed,
-    now_ns: i64,
-) -> Result<(), MemoryError> {
-    let Some(incident) = memory::incident(transaction, incident)? else { return Ok(()) };
-    let told = memory::told(transaction, incident.id)?;
-    let before = memory::latest_report(transaction, incident.id)?;
-    let again = memory::due_again_ns(transaction, incident.id)?;
-    let again = again.map(|due_ns| format!("wait: the next analysis is due at {}", rfc3339(due_ns)));
+/// The messages that an analysis has failed, for the sinks that were not told anything of the incident as it is now: one that
+/// has a report of it keeps that.
+pub(super) fn failure(responder: &Responder, incident: i64, failed: &Failed) -> Result<Vec<Outgoing>, MemoryError> {
+    let recalled = responder.memory.read(|transaction| {
+        let Some(incident) = memory::incident(transaction, incident)? else { return Ok(None) };
+        let told = memory::told(transaction, incident.id)?;
+        let before = memory::latest_report(transaction, incident.id)?;
+        let again_ns = memory::due_again_ns(transaction, incident.id)?;
+        let alerts = memory::alerts_of(transaction, incident.id)?;
+        Ok::<_, MemoryError>(Some((incident, told, before, again_ns, alerts)))
+    });
+    let Some((incident, told, before, again_ns, alerts)) = recalled? else { return Ok(Vec::new()) };
+    let again = again_ns.map(|due_ns| format!("wait: the next analysis is due at {}", rfc3339(due_ns)));
     let failure = Failure {
         problem: failed.problem.clone(),
         next_steps: [failed.next_step.to_owned()].into_iter().chain(again).collect(),
@@ -91,7 +88,7 @@ pub(super) fn failure(
         before: before.as_ref().map(report_before),
     };
     let said = Said {
-        alerts: &memory::alerts_of(transaction, incident.id)?,
+        alerts: &alerts,
         condition: incident.condition,
         version: before.map_or(0, |before| before.version),
         title: &title(&incident),
@@ -101,8 +98,7 @@ pub(super) fn failure(
         incident: &incident,
     };
     let is_news = |sink: &str| told.get(sink).is_none_or(|(_, condition)| *condition != incident.condition);
-    let messages = said.to_sinks(responder, &responder.configuration(), is_news);
-    messages.iter().try_for_each(|message| memory::enqueue(transaction, message, now_ns))
+    Ok(said.to_sinks(responder, &responder.configuration(), is_news))
 }
 
 /// What an incident is called: as its alert.

@@ -1,10 +1,11 @@
 //! What sinks are told, and how often: what failed, what was found, what is over, and what has begun again.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::analyse::{Analysed, Known};
 use super::tell::Failed;
-use super::workers::{conclude, fail};
+use super::workers::{TRY_AGAIN_AFTER, conclude, fail, note, remember};
 use super::*;
 use crate::analysis::analyze;
 use crate::assemble::{Request, assemble};
@@ -12,31 +13,35 @@ use crate::case::Case;
 use crate::explain::Diagnosis;
 use crate::http::Endpoint;
 use crate::ingest::{read_paths, read_webhook};
-use crate::memory::{About, Condition, Job};
-use crate::notify::{self, Target, WebhookMethod};
+use crate::memory::{About, Condition, Delivery, Job};
+use crate::notify::{self, NotDelivered, Retry, Target, WebhookMethod};
 
 const HOOK: &str = "hook";
 
 struct Bench {
     folder: tempfile::TempDir,
-    responder: Responder,
+    responder: Arc<Responder>,
 }
 
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { responder: open(&folder), folder }
+        Self { responder: Arc::new(open(&folder)), folder }
     }
 
     /// As after a `kill -9`.
     fn start_again(&mut self) {
-        self.responder = open(&self.folder);
+        self.responder = Arc::new(open(&self.folder));
     }
 
     fn tells(&self, status: &str) {
+        self.tells_of("frontend", status);
+    }
+
+    fn tells_of(&self, service: &str, status: &str) {
         let body = serde_json::json!({ "receiver": "rca", "alerts": [{
-            "status": status, "startsAt": "2026-03-02T10:12:00Z", "endsAt": "2026-03-02T10:20:00Z", "fingerprint": "f",
-            "labels": { "alertname": "Slow", "service": "frontend" },
+            "status": status, "startsAt": "2026-03-02T10:12:00Z", "endsAt": "2026-03-02T10:20:00Z", "fingerprint": service,
+            "labels": { "alertname": "Slow", "service": service },
         }]});
         self.responder.take(&read_webhook(body.to_string().as_bytes(), &[]).unwrap()).unwrap();
     }
@@ -65,6 +70,23 @@ impl Bench {
         meanwhile();
         let analysed = Analysed { diagnosis: diagnosis(), edges: Vec::new() };
         conclude(&self.responder, &self.responder.configuration(), &known, &job, analysed).unwrap();
+    }
+
+    /// The message that is due next, whenever that is.
+    fn next(&self) -> Option<Delivery> {
+        self.responder.memory.change(|transaction| memory::next_delivery(transaction, HOOK, i64::MAX)).unwrap()
+    }
+
+    /// What the sink answers to it.
+    async fn answers(&self, answer: Result<Option<String>, Retry>) {
+        let sent = answer.map_err(|retry| NotDelivered { retry, problem: "busy".to_owned() });
+        note(&self.responder, self.next().expect("something is sent"), sent).await;
+    }
+
+    /// In how many seconds the next message is due.
+    fn due_s(&self) -> Option<i64> {
+        let due_ns = self.responder.memory.read(|transaction| memory::due_delivery_ns(transaction, HOOK)).unwrap();
+        Some((due_ns? - now_ns()) / NANOS_PER_SECOND)
     }
 
     /// What is sent now: what it says, of an incident how, the version and the text.
@@ -204,4 +226,60 @@ fn what_somebody_asks_for_is_told_to_no_sink() {
     bench.responder.ask(&asked).unwrap();
     bench.succeeds();
     assert_eq!(bench.sent(), None);
+}
+
+#[tokio::test]
+async fn by_the_mark_of_a_sink_the_next_message_finds_its_place() {
+    let bench = Bench::new();
+    bench.tells("firing");
+    bench.succeeds();
+    bench.answers(Ok(Some("C1/17".to_owned()))).await;
+    bench.tells("resolved");
+    bench.succeeds();
+    assert_eq!(bench.next().unwrap().mark.as_deref(), Some("C1/17"));
+}
+
+#[tokio::test]
+async fn what_a_sink_refuses_is_given_up_and_told() {
+    let bench = Bench::new();
+    bench.tells("firing");
+    bench.succeeds();
+    bench.answers(Err(Retry::Never)).await;
+    assert_eq!(bench.next(), None);
+    assert_eq!(bench.responder.counters.messages_given_up.load(Ordering::Relaxed), 1);
+    let known = bench.responder.memory.read(|transaction| memory::undelivered(transaction, 1)).unwrap();
+    assert_eq!(known, [(HOOK.to_owned(), Some("busy".to_owned()))]);
+}
+
+#[tokio::test]
+async fn a_sink_that_asks_for_a_pause_gets_it_from_all_messages() {
+    let bench = Bench::new();
+    for service in ["frontend", "cart"] {
+        bench.tells_of(service, "firing");
+        bench.succeeds();
+    }
+    bench.answers(Err(Retry::Later)).await;
+    assert!(bench.due_s().unwrap() <= 0, "the other is due still");
+    bench.answers(Err(Retry::After(Duration::from_secs(3_600)))).await;
+    assert!(bench.due_s().unwrap() > 3_500, "{:?}", bench.due_s());
+    assert_eq!(bench.responder.counters.messages_given_up.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn after_a_defect_nothing_is_tried_again_at_once() {
+    let bench = Bench::new();
+    let began = Instant::now();
+    let done: Option<()> = remember(&bench.responder, |_| panic!("a defect of the memory")).await;
+    assert!(done.is_none() && began.elapsed() >= TRY_AGAIN_AFTER, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_pull_has_three_quarters_of_the_time_of_its_analysis_at_most() {
+    let of = |analysis_s: u64, pull_s: u64| {
+        let mut configuration = Configuration::default();
+        configuration.settings.deadline = Duration::from_secs(analysis_s);
+        configuration.origin.sources.deadline = Duration::from_secs(pull_s);
+        configuration.origin_of_an_analysis().sources.deadline.as_secs()
+    };
+    assert_eq!([of(60, 90), of(120, 90), of(120, 5)], [45, 90, 5]);
 }

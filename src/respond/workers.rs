@@ -25,6 +25,8 @@ pub struct Workers {
     responder: Arc<Responder>,
 }
 
+/// What the memory did not do is tried again after this.
+pub(super) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// However quiet it is, somebody looks so often whether anything is due: clocks are set, machines sleep.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 /// What is old is forgotten so often.
@@ -62,7 +64,7 @@ impl Workers {
 }
 
 /// Asks or changes the memory without keeping other tasks from running.
-async fn remember<T: Send + 'static>(
+pub(super) async fn remember<T: Send + 'static>(
     responder: &Arc<Responder>,
     work: impl FnOnce(&Responder) -> Result<T, MemoryError> + Send + 'static,
 ) -> Option<T> {
@@ -71,11 +73,12 @@ async fn remember<T: Send + 'static>(
         Ok(Ok(done)) => Some(done),
         Ok(Err(error)) => {
             tracing::error!(%error, "the memory of incidents failed; it is tried again");
-            sleep(Duration::from_secs(1)).await;
+            sleep(TRY_AGAIN_AFTER).await;
             None
         }
         Err(error) => {
-            tracing::error!(%error, "a worker has panicked");
+            tracing::error!(%error, "a worker has panicked; it is tried again");
+            sleep(TRY_AGAIN_AFTER).await;
             None
         }
     }
@@ -174,12 +177,13 @@ pub(super) fn fail(responder: &Responder, job: &Job, failed: &Failed) -> Result<
     let now_ns = now_ns();
     let after = ANALYSE_AGAIN_AFTER.saturating_mul(1 << job.attempts.min(8).saturating_sub(1));
     let again_ns = (job.attempts < MOST_ATTEMPTS).then(|| now_ns.saturating_add(nanoseconds(after)));
+    let messages = match again_ns {
+        Some(_) => Vec::new(),
+        None => tell::failure(responder, job.incident, failed)?,
+    };
     responder.memory.change(|transaction| {
         memory::fail(transaction, job.id, &failed.problem, again_ns, now_ns)?;
-        match again_ns {
-            Some(_) => Ok(()),
-            None => tell::failure(responder, transaction, job.incident, failed, now_ns),
-        }
+        messages.iter().try_for_each(|message| memory::enqueue(transaction, message, now_ns))
     })
 }
 
@@ -284,7 +288,7 @@ async fn send_to(responder: Arc<Responder>, name: String) -> String {
 }
 
 /// Notes what a sink answered.
-async fn note(responder: &Arc<Responder>, delivery: Delivery, sent: Result<Option<String>, NotDelivered>) {
+pub(super) async fn note(responder: &Arc<Responder>, delivery: Delivery, sent: Result<Option<String>, NotDelivered>) {
     let Outgoing { sink, incident, version, .. } = &delivery.message;
     let counters = &responder.counters;
     match &sent {

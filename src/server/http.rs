@@ -35,7 +35,7 @@ async fn export(signal: OtlpSignal, intake: &Intake, request: Request) -> Respon
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
     };
     let held = Arc::new(intake.budget.hold());
-    let taken = match intake.read(request.into_body(), &held).await {
+    let taken = match intake.read(request.into_body(), &held, intake.max_request_bytes).await {
         Ok(payload) => intake.take_otlp(signal, encoding, payload, held).await,
         Err(refusal) => Err(refusal),
     };

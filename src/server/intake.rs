@@ -82,15 +82,15 @@ impl From<Full> for Refusal {
 }
 
 impl Intake {
-    /// All of a body, uncompressed already.
-    pub(super) async fn read(&self, mut body: Body, held: &Held) -> Result<Bytes, Refusal> {
+    /// All of a body, uncompressed already, of at most so many bytes.
+    pub(super) async fn read(&self, mut body: Body, held: &Held, limit: u64) -> Result<Bytes, Refusal> {
         let whole = async {
             let mut bytes = BytesMut::new();
             while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
                 let frame = frame.map_err(|error| Refusal::Malformed(format!("the body cannot be read: {error}")))?;
                 let Ok(more) = frame.into_data() else { continue };
-                if (bytes.len() + more.len()) as u64 > self.max_request_bytes {
-                    return Err(Refusal::TooLarge { limit: self.max_request_bytes });
+                if (bytes.len() + more.len()) as u64 > limit {
+                    return Err(Refusal::TooLarge { limit });
                 }
                 held.grow(more.len() as u64)?;
                 bytes.extend_from_slice(&more);

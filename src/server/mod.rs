@@ -153,6 +153,8 @@ pub struct Server {
 pub struct Further {
     /// Its routes; none with the receiver's own paths.
     pub routes: Router,
+    /// Most bytes of the body of a request to a path of it.
+    pub most_bytes: fn(&str) -> u64,
     /// Writes what `/metrics` has of it, in Prometheus' text format. May wait for the disk.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -182,8 +184,8 @@ impl Server {
         let metrics =
             Arc::new(Metrics { intake: Arc::clone(&intake), listeners: counts.clone(), outcomes, of_further });
         // The receiver's own routes read within their limits themselves.
-        let api =
-            further.routes.layer(middleware::from_fn_with_state(Arc::clone(&intake), web::within_the_memory_limit));
+        let beside = web::Beside { intake: Arc::clone(&intake), most_bytes: further.most_bytes };
+        let api = further.routes.layer(middleware::from_fn_with_state(beside, web::within_the_memory_limit));
         let lifecycle = settings.enable_lifecycle.then(|| reload.clone());
         let web = web::router(Arc::clone(&intake), metrics, lifecycle, api);
         let router = |dialect| match dialect {

@@ -18,6 +18,8 @@ use super::metrics::Metrics;
 use super::problem::problem;
 use super::reload::Reload;
 
+const TOO_LARGE: &str = "too_large";
+
 /// The routes of the web address. Without `lifecycle` nobody can ask for a reload over HTTP.
 pub(super) fn router(intake: Arc<Intake>, metrics: Arc<Metrics>, lifecycle: Option<Reload>, api: Router) -> Router {
     let reload = move || reload(lifecycle.clone());
@@ -57,23 +59,39 @@ async fn reload(lifecycle: Option<Reload>) -> Response {
     }
 }
 
+/// What is served beside the receiver: most bytes of a body, by the path.
+#[derive(Clone)]
+pub(super) struct Beside {
+    pub(super) intake: Arc<Intake>,
+    pub(super) most_bytes: fn(&str) -> u64,
+}
+
 /// Reads the body of a request to what is served beside the receiver, so that it counts like one of telemetry until it is
-/// answered. How long a body may be each path says itself.
+/// answered.
 pub(super) async fn within_the_memory_limit(
-    State(intake): State<Arc<Intake>>,
+    State(Beside { intake, most_bytes }): State<Beside>,
     request: Request,
     next: Next,
 ) -> Response {
     let held = intake.budget.hold();
     let (parts, body) = request.into_parts();
-    match intake.read(body, &held).await {
+    let most = most_bytes(parts.uri.path());
+    match intake.read(body, &held, most.min(intake.max_request_bytes)).await {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Err(Refusal::TooLarge { limit }) if limit == most => {
+            let message = format!("the body has more than {limit} bytes, which is the most for this path");
+            problem(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, &message)
+        }
         Err(refusal) => refused(&refusal),
     }
 }
 
 fn refused(refusal: &Refusal) -> Response {
-    let error_type = if matches!(refusal, Refusal::Overloaded(_)) { "unavailable" } else { "bad_data" };
+    let error_type = match refusal {
+        Refusal::Malformed(_) => "bad_data",
+        Refusal::TooLarge { .. } => TOO_LARGE,
+        Refusal::Overloaded(_) => "unavailable",
+    };
     let mut response = problem(http_status(refusal), error_type, &refusal.to_string());
     retry_after(Some(refusal), &mut response);
     response
@@ -85,7 +103,7 @@ async fn remote_write(State(intake): State<Arc<Intake>>, request: Request) -> Re
     }
     let held = Arc::new(intake.budget.hold());
     let taken = async {
-        let packed = intake.read(request.into_body(), &held).await?;
+        let packed = intake.read(request.into_body(), &held, intake.max_request_bytes).await?;
         let malformed = |error: snap::Error| Refusal::Malformed(format!("the body is no snappy block: {error}"));
         let length = snap::raw::decompress_len(&packed).map_err(malformed)? as u64;
         if length > intake.max_request_bytes {

@@ -68,7 +68,7 @@
 //! of = "shop_requests_total"             # the counter of all requests, of which it is a share
 //!
 //! [live]                                 # of all live sources together
-//! deadline = "90s"                       # what came until then is used (the default); less than that of [incidents]
+//! deadline = "90s"                       # what came until then is used (the default)
 //!
 //! [prometheus]                           # a live source; [jaeger], [tempo] and [zipkin] have the same keys
 //! url = "https://prometheus.example"     # with what stands before /api; default none

@@ -110,10 +110,10 @@ pub fn read(folder: &Path, windows: &[Window], options: &ReadOptions) -> Result<
             all.skip(folder, "remote-write", &error.to_string());
         }
     }
-    if gathered.histograms > 0 {
+    if let without_buckets @ 1.. = gathered.histograms_without_buckets() {
         let message = "of native histograms of remote-write sum and count are read and no quantiles; let Prometheus send the \
                        classic ones as well (always_scrape_classic_histograms: true)";
-        all.warn(folder, "remote-write", message, gathered.histograms);
+        all.warn(folder, "remote-write", message, without_buckets);
     }
     if let Some(answer) = gathered.into_answer() {
         all.append(read_bytes_as(Format::PrometheusRange, &folder.join("remote-write"), &answer, options));

@@ -5,7 +5,7 @@
 //! Source: Prometheus Remote-Write 1.0 specification; `prompb/remote.proto` and `types.proto` of Prometheus.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
@@ -236,17 +236,23 @@ pub fn check(payload: &[u8]) -> Result<Checked, RemoteWriteError> {
 /// Series of many requests.
 #[derive(Default)]
 pub(super) struct Gathered {
-    series: BTreeMap<Vec<(String, String)>, BTreeMap<i64, f64>>,
-    /// Native histograms whose buckets are left out.
-    pub(super) histograms: u64,
+    series: BTreeMap<Labels, BTreeMap<i64, f64>>,
+    /// How many native histograms came with these labels; their buckets are left out.
+    histograms: BTreeMap<Labels, u64>,
 }
+
+/// Of a series, its name among them.
+type Labels = Vec<(String, String)>;
 
 impl Gathered {
     /// Adds the samples of a request whose time (Unix nanoseconds) `wanted` accepts.
     pub(super) fn add(&mut self, payload: &[u8], wanted: impl Fn(i64) -> bool) -> Result<(), RemoteWriteError> {
         let wanted = |sample: &Sample| sample.value.to_bits() != STALE && wanted(sample.at_ns());
         Request(payload).each_series(wanted, |series, Values { samples, sums, counts }| {
-            self.histograms += sums.len() as u64;
+            if !sums.is_empty() {
+                let label = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+                *self.histograms.entry(series.labels.iter().map(label).collect()).or_default() += sums.len() as u64;
+            }
             for (suffix, samples) in [("", samples), ("_sum", sums), ("_count", counts)] {
                 if samples.is_empty() {
                     continue;
@@ -259,6 +265,21 @@ impl Gathered {
                 known.extend(samples.iter().map(|sample| (sample.timestamp, sample.value)));
             }
         })
+    }
+
+    /// How many native histograms came of which the classic one did not come besides.
+    pub(super) fn histograms_without_buckets(&self) -> u64 {
+        let classic = |labels: &Labels| {
+            let mut native: Labels = labels.iter().filter(|(name, _)| name != "le").cloned().collect();
+            let (_, name) = native.iter_mut().find(|(name, _)| name == "__name__")?;
+            *name = name.strip_suffix("_bucket")?.to_owned();
+            Some(native)
+        };
+        if self.histograms.is_empty() {
+            return 0;
+        }
+        let classic: BTreeSet<Labels> = self.series.keys().filter_map(classic).collect();
+        self.histograms.iter().filter(|(labels, _)| !classic.contains(*labels)).map(|(_, count)| count).sum()
     }
 
     /// All of it as Prometheus would answer a query over the range; `None` where there is nothing.
@@ -398,7 +419,15 @@ mod tests {
         assert_eq!(check(&bytes), Ok(Checked { samples: 0, histograms: 2, first_and_last_ns }));
         let mut gathered = Gathered::default();
         gathered.add(&bytes, |_| true).unwrap();
-        assert_eq!(gathered.histograms, 1);
+        assert_eq!(gathered.histograms_without_buckets(), 1);
+        // With the buckets of another series there is still something to do, and with its own nothing.
+        for (job, left) in [("b", 1), ("a", 0)] {
+            let labels = [("__name__", "rpc_seconds_bucket"), ("job", job), ("le", "+Inf")];
+            let mut both = Gathered::default();
+            both.add(&bytes, |_| true).unwrap();
+            both.add(&of_series(&labels, &[(1500, 7.0)]), |_| true).unwrap();
+            assert_eq!(both.histograms_without_buckets(), left, "{job}");
+        }
         let answer: Json = serde_json::from_slice(&gathered.into_answer().unwrap()).unwrap();
         let series =
             |name: &str, value: &str| json!({ "metric": { "__name__": name, "job": "a" }, "values": [[1.5, value]] });

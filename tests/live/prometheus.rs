@@ -39,20 +39,25 @@ pub(crate) enum Reply {
     Never,
 }
 
-/// Serves metrics of these names; the newest sample of each is of `newest_s`.
-pub(crate) fn prometheus(
+/// Serves metrics of these names.
+pub(crate) fn prometheus(names: &[&str], reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Router {
+    prometheus_until(names, || 0, reply)
+}
+
+/// The same; the newest sample of each is of the second that `newest_s` gives when it is asked for.
+pub(crate) fn prometheus_until(
     names: &[&str],
-    newest_s: i64,
+    newest_s: impl Fn() -> i64 + Send + Sync + 'static,
     reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
 ) -> Router {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let shared = Arc::new((names, reply));
+    let shared = Arc::new((names, newest_s, reply));
     let handle = move |request: Request| {
         let shared = shared.clone();
         async move {
             let path = request.uri().path().to_owned();
             let form = form(request).await;
-            let (names, reply) = &*shared;
+            let (names, newest_s, reply) = &*shared;
             if path.ends_with("/values") {
                 return success(json!(names));
             }
@@ -61,8 +66,8 @@ pub(crate) fn prometheus(
             }
             if path.ends_with("/query") {
                 let is_newest = form["query"].contains("timestamp");
-                let of_one = json!({ "metric": {}, "value": [newest_s, newest_s.to_string()] });
-                let result = if is_newest { vec![of_one] } else { Vec::new() };
+                let of = |at_s: i64| json!({ "metric": {}, "value": [at_s, at_s.to_string()] });
+                let result = if is_newest { vec![of(newest_s())] } else { Vec::new() };
                 return success(json!({ "resultType": "vector", "result": result }));
             }
             let number = |key: &str| form[key].parse().unwrap();

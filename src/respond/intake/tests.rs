@@ -212,6 +212,17 @@ fn what_began_long_before_is_no_part_though_it_comes_at_the_same_time() {
 }
 
 #[test]
+fn only_what_is_new_asks_who_calls_whom() {
+    let (_folder, memory) = memory();
+    takes(&memory, &[("f1", "web", AT_TEN, "firing")], NOW);
+    // Whoever looked at it now would fail.
+    memory.change(|t| Ok::<_, MemoryError>(t.execute("DROP TABLE edges", [])?)).unwrap();
+    assert_eq!(takes(&memory, &[("f1", "web", AT_TEN, "resolved")], NOW + 1).resolved, 1);
+    let new = webhook(&[("f2", "web", AT_TEN, "firing")]);
+    assert!(take(&memory, &new, &Settings::default(), NOW + 2).is_err());
+}
+
+#[test]
 fn an_alert_without_a_service_draws_those_of_its_group() {
     let (_folder, memory) = memory();
     memory.change(|t| memory::see_edges(t, [("web", "cart"), ("mail", "smtp")], NOW)).unwrap();
