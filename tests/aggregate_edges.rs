@@ -515,7 +515,7 @@ fn a_trace_of_any_width_costs_linear_time() {
         ),
         (
             "calls at once that begin one after the other and end so",
-            fan("1/1 - web server GET 0+900s", "1/N 1 cart server GET N+400s"),
+            fan("1/1 - web server GET 0+900000ms", "1/N 1 cart server GET N+400000ms"),
         ),
         (
             "answers to one client, by another clock",

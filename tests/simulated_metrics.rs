@@ -64,7 +64,7 @@ fn our_own_ingest_understands_what_is_written() {
     close(all("front-5c8d7b6f44-x7j2l", "container_cpu_usage_seconds_total", Signal::Cpu), 0.1);
     close(all("orders-db-0", "container_cpu_cfs_throttled_periods_total", Signal::CpuThrottling), 0.1);
     close(all("bus-0", "container_memory_working_set_bytes/limit", Signal::Memory), 300.0 / 512.0);
-    close(all("bus-0", "container_fs_io_time_seconds_total", Signal::Other), 0.05);
+    close(all("bus-0", "container_fs_io_time_seconds_total", Signal::Disk), 0.05);
     close(all("cart-6b5d8f7c94-n4kvz", "jvm_gc_overhead", Signal::Other), 0.02);
     close(all("cart-6b5d8f7c94-n4kvz", "hikaricp_connections_active", Signal::Other), 4.0);
     close(all("report-batch-29480222-cfqjs", "container_cpu_usage_seconds_total", Signal::Cpu), 1.5);

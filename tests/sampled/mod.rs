@@ -26,8 +26,8 @@ fn every_call_counts_as_its_span_says() {
         3/1 - web  server GET/ 0+300 error weight=3
         ",
         &[
-            "* -> web GET/: 14x2100 self 1800 critical 1800+0 errors 4 caller 0 origin 4 edge 0",
-            "web -> cart get: 10x200 self 200 critical 200+100 gap 100",
+            "* -> web GET/: 14x2100 self 1800 part 1800+0 errors 4 caller 0 origin 4 edge 0",
+            "web -> cart get: 10x200 self 200 part 200+100 gap 100",
         ],
     );
     let web = &stats.rows[0];
@@ -53,10 +53,10 @@ fn who_does_not_say_it_follows_the_caller() {
         2/1 - web   server GET/ 0+50
         ",
         &[
-            "* -> proxy GET/: 5x500 self 100 critical 100+0",
-            "* -> web GET/: 1x50 self 50 critical 50+0",
-            "proxy -> web GET/: 5x400 self 250 critical 250+0",
-            "web -> cart get: 5x150 self 150 critical 150+0",
+            "* -> proxy GET/: 5x500 self 100 part 100+0",
+            "* -> web GET/: 1x50 self 50 part 50+0",
+            "proxy -> web GET/: 5x400 self 250 part 250+0",
+            "web -> cart get: 5x150 self 150 part 150+0",
         ],
     );
     assert_eq!(stats.coverage.unevenly_sampled, 0);
