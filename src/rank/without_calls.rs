@@ -13,8 +13,8 @@
 //! ```
 //! Failures count little because they do not grow thinner: a page fails with any of its parts. Latency is compared by
 //! medians, which hold against its outliers; all else by means, because requests and resources come in bursts, and failures
-//! now and then, which a median does not see. Only signals with a significant finding count: hints of all services together would
-//! leave no certainty to the one that has more.
+//! now and then, which a median does not see. Only signals with a significant finding count: hints of all services together
+//! would leave no certainty to the one that has more.
 //!
 //! Chosen on simulated cases (seed 7) cut down to one series a second of each signal and service. All factors are 1:
 //! doubling or halving any of them cost a few cases.
@@ -176,6 +176,41 @@ fn kept_requests(shifts: &[Shifted<'_>]) -> BTreeMap<ServiceId, f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::IncidentParts;
+    use crate::telemetry::calls::CallStats;
+    use crate::telemetry::series::Unit;
+    use crate::telemetry::time::{Grid, Window};
+
+    /// What `look` sees of a series with 80 values before the incident and 20 in it.
+    fn seen_of<T>(signal: Signal, unit: Unit, value: impl Fn(i64) -> f64, look: impl Fn(&Shifted<'_>) -> T) -> T {
+        let series = Series {
+            subject: Subject::Service("cart".into()),
+            signal,
+            statistic: Statistic::Mean,
+            unit,
+            name: String::new(),
+            samples: (0..100).map(|at| (at, value(at))).collect(),
+        };
+        let window = |from, to| Window::new(from, to).unwrap();
+        let parts = IncidentParts::new(window(80, 100), vec![window(0, 80)], CallStats::empty(Grid::new(1)));
+        let incident = Incident::new(IncidentParts { series: vec![series], ..parts }).unwrap();
+        look(&shifted(&incident, &incident.series[0], &Told::new()).unwrap())
+    }
+
+    #[test]
+    fn failures_now_and_then_are_a_rise() {
+        let failing = |every: i64| move |at: i64| if at >= 80 && at % every == 0 { 0.2 } else { 0.0 };
+        let rose = |every| seen_of(Signal::ErrorRatio, Unit::Ratio, failing(every), |shift| shift.rose());
+        assert!(rose(5) && !rose(1000));
+        assert!(!seen_of(Signal::Latency, Unit::Seconds, failing(5), |shift| shift.rose()), "an outlier");
+    }
+
+    #[test]
+    fn memory_that_fell_a_little_is_no_new_process() {
+        let memory = |during: f64| move |at: i64| if at >= 80 { during } else { 300e6 };
+        let is_new = |during| seen_of(Signal::Memory, Unit::Bytes, memory(during), |shift| shift.is_of_new_process());
+        assert!(is_new(150e6) && !is_new(240e6) && !is_new(400e6));
+    }
 
     #[test]
     fn bits_are_bounded_and_keep_their_order() {
